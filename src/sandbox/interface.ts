@@ -1,0 +1,122 @@
+import type { Abortable } from '../util/index.ts';
+
+/** What a task may use. Every number is a hard limit that the implementation enforces. */
+export interface SandboxLimits {
+  readonly milliCpus: number;
+  readonly memoryBytes: number;
+  /** Size of the writable /task. */
+  readonly diskBytes: number;
+  /** Time of the task's own process, from start to end. */
+  readonly timeoutMs: number;
+  readonly stdoutBytes: number;
+  readonly stderrBytes: number;
+  /** Sum of the sizes of collected files. */
+  readonly outputBytes: number;
+  readonly outputFiles: number;
+}
+
+export interface SandboxFile {
+  /** Relative POSIX path without `..`; inputs land below /task, outputs are collected from /task/outputs. */
+  readonly path: string;
+  readonly bytes: Uint8Array;
+}
+
+/** What the task runs: Python source in the image's interpreter, or a command line. */
+export type SandboxProgram = { readonly code: string } | { readonly argv: readonly string[] };
+
+export interface SandboxTask {
+  /** `<taskId>/<replica>/<attempt>`: labels the container, names it in logs. */
+  readonly key: string;
+  readonly image: string;
+  readonly program: SandboxProgram;
+  readonly env: Readonly<Record<string, string>>;
+  /** Relative to /task, or absolute; default /task. */
+  readonly workingDir?: string | undefined;
+  readonly inputs: readonly SandboxFile[];
+  readonly limits: SandboxLimits;
+}
+
+/** `output_limit`: stdout or stderr went over its cap and the task was killed. */
+export type SandboxOutcome = 'exited' | 'timeout' | 'out_of_memory' | 'output_limit';
+
+export interface SandboxUsage {
+  readonly cpuMs: number;
+  readonly peakMemoryBytes: number;
+  readonly wallMs: number;
+}
+
+export interface SandboxResult {
+  readonly outcome: SandboxOutcome;
+  /** The task's own; 128 + signal when a signal ended it. */
+  readonly exitCode: number;
+  /** Some process of the task was killed for memory, even if the task itself exited 0. */
+  readonly oomKilled: boolean;
+  readonly stdout: Uint8Array;
+  readonly stderr: Uint8Array;
+  readonly outputs: readonly SandboxFile[];
+  readonly truncated: { readonly stdout: boolean; readonly stderr: boolean; readonly outputs: boolean };
+  readonly usage: SandboxUsage;
+  /** Wall-clock milliseconds. */
+  readonly startedAt: number;
+  readonly endedAt: number;
+}
+
+/** Live output, called in order for each stream; a returned promise holds the task's pipe back. */
+export interface SandboxSink {
+  stdout(chunk: Uint8Array): void | Promise<void>;
+  stderr(chunk: Uint8Array): void | Promise<void>;
+}
+
+export interface SandboxImage {
+  readonly ref: string;
+  /** `sha256:…`, what the attestation names. */
+  readonly digest: string;
+  readonly sizeBytes: number;
+  readonly architecture: string;
+}
+
+/** A sandbox that was created and staged, but whose task has not started. `run` or `discard`, once. */
+export interface PreparedSandbox {
+  readonly id: string;
+  /** The task starts now. An aborted signal kills it: rejects with the signal's reason, leaving nothing behind. */
+  run(sink: SandboxSink, options: Abortable & { onStarted?: () => void }): Promise<SandboxResult>;
+  discard(): Promise<void>;
+}
+
+export interface ExecutorStatus {
+  readonly available: boolean;
+  readonly version: string | null;
+  /** One sentence on what is missing and how to mend it, when not available. */
+  readonly reason: string | null;
+}
+
+export interface PullProgress {
+  readonly fraction: number | null;
+  readonly text: string;
+}
+
+/**
+ * Runs one stranger's task in one sandbox. Coded errors:
+ * `SANDBOX_UNAVAILABLE` (class worker: the engine is away or died), `IMAGE_UNKNOWN` (class user: no such image here or at
+ * its registry), `IMAGE_PULL_FAILED` (class worker), `SANDBOX_REFUSED` (class user: the task asks for what cannot be
+ * enforced; its `reason` says what), `SANDBOX_FAILED` (class worker: anything else that the engine answered).
+ */
+export interface Executor {
+  readonly runtime: 'docker' | 'native' | 'memory';
+  start(): Promise<void>;
+  /** Kills and removes what is running, waits for removals in flight. */
+  stop(): Promise<void>;
+  /** The last known state; cheap, never throws. */
+  status(): ExecutorStatus;
+  /** Looks again now. */
+  probe(options?: Abortable): Promise<ExecutorStatus>;
+  /** True when `ref` is here by what was last seen; cheap. */
+  hasImage(ref: string): boolean;
+  ensureImage(
+    ref: string,
+    options: Abortable & { onProgress?: (progress: PullProgress) => void },
+  ): Promise<SandboxImage>;
+  prepare(task: SandboxTask, image: SandboxImage, options: Abortable): Promise<PreparedSandbox>;
+  /** Removes what an earlier run of this owner left; returns the keys of those tasks. */
+  recover(): Promise<string[]>;
+}

@@ -1,0 +1,100 @@
+import type { Clock } from './clock.ts';
+import { CodedError } from './errors.ts';
+
+/**
+ * A queue with one consumer and a limit. `push` past the limit throws `QUEUE_FULL`; `next` waits for an item and
+ * resolves to undefined once the queue was closed and is empty.
+ */
+export class BoundedQueue<T> {
+  readonly #limit: number;
+  #items: T[] = [];
+  #waiting: ((item: T | undefined) => void) | undefined;
+  #closed = false;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  get size(): number {
+    return this.#items.length;
+  }
+
+  push(item: T): void {
+    if (this.#closed) return;
+    if (this.#waiting) {
+      const resolve = this.#waiting;
+      this.#waiting = undefined;
+      return resolve(item);
+    }
+    if (this.#items.length >= this.#limit)
+      throw new CodedError(
+        { code: 'QUEUE_FULL', limit: this.#limit },
+        `the queue holds ${this.#limit} items already`,
+      );
+    this.#items.push(item);
+  }
+
+  next(): Promise<T | undefined> {
+    const item = this.#items.shift();
+    if (item !== undefined) return Promise.resolve(item);
+    if (this.#closed) return Promise.resolve(undefined);
+    return new Promise(resolve => {
+      this.#waiting = resolve;
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#waiting?.(undefined);
+    this.#waiting = undefined;
+  }
+}
+
+/** A token bucket: `rate` tokens a second, up to `burst`. `take` says whether one was there. */
+export class TokenBucket {
+  readonly #rate: number;
+  readonly #burst: number;
+  readonly #clock: Clock;
+  #tokens: number;
+  #at: number;
+
+  constructor(rate: number, burst: number, clock: Clock) {
+    this.#rate = rate;
+    this.#burst = burst;
+    this.#clock = clock;
+    this.#tokens = burst;
+    this.#at = clock.monotonic();
+  }
+
+  take(count = 1): boolean {
+    const now = this.#clock.monotonic();
+    this.#tokens = Math.min(this.#burst, this.#tokens + ((now - this.#at) / 1000) * this.#rate);
+    this.#at = now;
+    if (this.#tokens < count) return false;
+    this.#tokens -= count;
+    return true;
+  }
+}
+
+/** At most `limit` calls of `run` at once; the others wait in order. */
+export class Semaphore {
+  readonly #limit: number;
+  #active = 0;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  async run<T>(fn: () => Promise<T>): Promise<T> {
+    if (this.#active >= this.#limit) await new Promise<void>(resolve => this.#waiting.push(resolve));
+    else this.#active++;
+    try {
+      return await fn();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next) next();
+      else this.#active--;
+    }
+  }
+}
