@@ -1,0 +1,56 @@
+import { z } from 'zod';
+import { encodeCbor } from './cbor.ts';
+import { type BodyOf, defineKind } from './envelope.ts';
+import { cborCid, rawCid } from './hash.ts';
+import {
+  cidSchema,
+  countSchema,
+  hashSchema,
+  hexHashSchema,
+  peerSchema,
+  taskRef,
+  timeSchema,
+} from './primitives.ts';
+
+/** The worker's signed claim of a result: who says so, not that it is right. It can claim one lock alone. */
+export const attestationKind = defineKind(
+  'attestation',
+  4096,
+  z.strictObject({
+    net: hashSchema,
+    ...taskRef,
+    escrowId: hexHashSchema.nullable(),
+    specHash: hashSchema,
+    worker: peerSchema,
+    runtime: z.enum(['docker', 'native', 'memory']),
+    imageDigest: z.string().max(100),
+    outcome: z.enum(['exited', 'timeout', 'out_of_memory', 'output_limit']),
+    exitCode: countSchema.max(255),
+    stdoutCid: cidSchema,
+    stderrCid: cidSchema,
+    outputCid: cidSchema,
+    usage: z.strictObject({ cpuMs: countSchema, peakMemoryBytes: countSchema, wallMs: countSchema }),
+    startedAt: timeSchema,
+    endedAt: timeSchema,
+  }),
+);
+
+export type Attestation = BodyOf<typeof attestationKind>;
+
+/** One collected file in a result. */
+export interface OutputEntry {
+  readonly path: string;
+  readonly size: number;
+  readonly cid: string;
+}
+
+/** Files as the list that `outputCid` names: sorted by path (byte order), each with its size and CID. */
+export function outputManifest(files: readonly { path: string; bytes: Uint8Array }[]): OutputEntry[] {
+  return files
+    .map(({ path, bytes }) => ({ path, size: bytes.length, cid: rawCid(bytes) }))
+    .sort((a, b) => Buffer.compare(Buffer.from(a.path), Buffer.from(b.path)));
+}
+
+export function outputCidOf(manifest: readonly OutputEntry[]): string {
+  return cborCid(encodeCbor(manifest));
+}

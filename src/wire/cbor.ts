@@ -1,0 +1,41 @@
+import { decode, encode } from '@ipld/dag-cbor';
+import { CodedError } from '../util/index.ts';
+
+export { encode as encodeCbor };
+
+export type WireErrorType =
+  | { code: 'WIRE_TOO_LARGE'; what: string; bytes: number; maxBytes: number }
+  | { code: 'WIRE_MALFORMED'; what: string }
+  | { code: 'WIRE_NOT_CANONICAL'; what: string }
+  | { code: 'WIRE_SCHEMA'; what: string; path: string }
+  | { code: 'WIRE_SIGNATURE'; what: string };
+
+export class WireError extends CodedError<WireErrorType> {}
+
+/** Bytes as one plain view: equal content, whatever Buffer or subarray it came in. */
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && Buffer.compare(a, b) === 0;
+}
+
+/**
+ * Decodes dag-cbor that must be the one canonical encoding of what it says.
+ * @throws WireError `WIRE_TOO_LARGE`, `WIRE_MALFORMED`, `WIRE_NOT_CANONICAL`.
+ */
+export function decodeCanonical(bytes: Uint8Array, maxBytes: number, what: string): unknown {
+  if (bytes.length > maxBytes)
+    throw new WireError(
+      { code: 'WIRE_TOO_LARGE', what, bytes: bytes.length, maxBytes },
+      `${what} has ${bytes.length} bytes; at most ${maxBytes} are taken`,
+    );
+  let value: unknown;
+  let again: Uint8Array;
+  try {
+    value = decode(bytes);
+    again = encode(value);
+  } catch (cause) {
+    throw new WireError({ code: 'WIRE_MALFORMED', what }, `${what} is not dag-cbor`, { cause });
+  }
+  if (!sameBytes(again, bytes))
+    throw new WireError({ code: 'WIRE_NOT_CANONICAL', what }, `${what} is not in canonical encoding`);
+  return value;
+}

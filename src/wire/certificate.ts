@@ -1,0 +1,52 @@
+import { z } from 'zod';
+import { type BodyOf, defineKind } from './envelope.ts';
+import { bytesSchema, countSchema, hashSchema, peerSchema, timeSchema } from './primitives.ts';
+
+/** Names of slots: A/<account>/<seq>, E/<escrowId>/<step>, G/<invite>/<use>. */
+export const slotSchema = z
+  .string()
+  .regex(
+    /^(A\/[A-Za-z0-9]{40,60}\/\d{1,15}|E\/[0-9a-f]{64}\/[0-9]|G\/[A-Za-z0-9]{1,64}\/[A-Za-z0-9]{1,64})$/,
+  );
+
+/** A quorum of notaries' signatures on one decided slot: final, and checked by anyone with the genesis. */
+export const certificateKind = defineKind(
+  'certificate',
+  2048,
+  z.strictObject({
+    net: hashSchema,
+    epoch: countSchema,
+    slot: slotSchema,
+    ballot: countSchema,
+    /** sha-256 of the statement that was decided. */
+    value: hashSchema,
+  }),
+);
+
+export type Certificate = BodyOf<typeof certificateKind>;
+
+/** The largest statement that a slot may hold: a ledger order of 64 operations. */
+export const MAX_VALUE_BYTES = 64 * 1024;
+
+/** A certificate beside the statement that it decides. */
+export const decidedSchema = z.strictObject({
+  certificate: bytesSchema(2048),
+  value: bytesSchema(MAX_VALUE_BYTES),
+});
+
+export type Decided = z.output<typeof decidedSchema>;
+
+/** A balance as a quorum of notaries saw it, so that a worker can check a payer without asking. */
+export const fundsKind = defineKind(
+  'funds',
+  768,
+  z.strictObject({
+    net: hashSchema,
+    account: peerSchema,
+    balance: z.union([z.bigint(), z.int()]).transform(BigInt),
+    member: z.boolean(),
+    at: timeSchema,
+  }),
+);
+
+export type Funds = BodyOf<typeof fundsKind>;

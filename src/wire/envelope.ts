@@ -1,0 +1,157 @@
+import { z } from 'zod';
+import { decodeCanonical, encodeCbor, WireError } from './cbor.ts';
+import { sha256 } from './hash.ts';
+import { type Signer, verifySignature } from './identity.ts';
+import { bytesSchema, peerSchema } from './primitives.ts';
+
+/** A kind of signed statement: its name (the signature domain), its schema and the most bytes its envelope may have. */
+export interface Kind<S extends z.ZodType> {
+  readonly name: string;
+  readonly version: number;
+  readonly schema: S;
+  readonly maxBytes: number;
+  /** How many signatures it carries at least: 0 for what time alone proves. */
+  readonly minSignatures: number;
+}
+
+export type BodyOf<K> = K extends Kind<infer S> ? z.output<S> : never;
+
+export function defineKind<S extends z.ZodType>(
+  name: string,
+  maxBytes: number,
+  schema: S,
+  { version = 1, minSignatures = 1 } = {},
+): Kind<S> {
+  return { name, version, schema, maxBytes, minSignatures };
+}
+
+/** An envelope whose signatures were checked over the bytes as received, and whose body passed its schema. */
+export interface Opened<B> {
+  readonly body: B;
+  /** Who signed; each once. */
+  readonly signers: readonly string[];
+  /** The envelope as it travels. */
+  readonly bytes: Uint8Array;
+  readonly bodyBytes: Uint8Array;
+  /** sha-256 over the signed bytes: what other statements name this one by. Independent of its signatures. */
+  readonly digest: Uint8Array;
+}
+
+/** More than any quorum that is planned (7 notaries), and a bound on the work of checking. */
+const MAX_SIGNATURES = 16;
+
+const envelopeSchema = z.strictObject({
+  type: z.string().max(100),
+  body: z.instanceof(Uint8Array),
+  signatures: z.array(z.strictObject({ key: peerSchema, sig: bytesSchema(64) })).max(MAX_SIGNATURES),
+});
+
+function typeOf(kind: Kind<z.ZodType>): string {
+  return `application/vnd.duxnode.${kind.name}.v${kind.version}+dag-cbor`;
+}
+
+/** DSSE v1.0.2 pre-authentication encoding. */
+export function preAuthEncoding(type: string, body: Uint8Array): Uint8Array {
+  const head = `DSSEv1 ${Buffer.byteLength(type)} ${type} ${body.length} `;
+  return Buffer.concat([Buffer.from(head, 'utf8'), body]);
+}
+
+function opened<B>(
+  type: string,
+  bodyBytes: Uint8Array,
+  body: B,
+  signers: string[],
+  bytes: Uint8Array,
+): Opened<B> {
+  return { body, signers, bytes, bodyBytes, digest: sha256(preAuthEncoding(type, bodyBytes)) };
+}
+
+/** Makes the envelope of `body`, signed by each of `signers`. */
+export function seal<S extends z.ZodType>(
+  kind: Kind<S>,
+  body: z.input<S>,
+  ...signers: Signer[]
+): Opened<z.output<S>> {
+  const type = typeOf(kind);
+  const parsed = parseBody(kind, body);
+  const bodyBytes = encodeCbor(body);
+  const signed = preAuthEncoding(type, bodyBytes);
+  const signatures = signers.map(signer => ({ key: signer.peer, sig: signer.sign(signed) }));
+  const bytes = encodeCbor({ type, body: bodyBytes, signatures });
+  return opened(
+    type,
+    bodyBytes,
+    parsed,
+    signers.map(signer => signer.peer),
+    bytes,
+  );
+}
+
+/** The same statement with one more signature. */
+export function addSignature<B>(kind: Kind<z.ZodType>, envelope: Opened<B>, signer: Signer): Opened<B> {
+  const { type, body, signatures } = parseEnvelope(kind, envelope.bytes);
+  const sig = signer.sign(preAuthEncoding(type, body));
+  const bytes = encodeCbor({ type, body, signatures: [...signatures, { key: signer.peer, sig }] });
+  return { ...envelope, bytes, signers: [...envelope.signers, signer.peer] };
+}
+
+function parseEnvelope(kind: Kind<z.ZodType>, bytes: Uint8Array): z.output<typeof envelopeSchema> {
+  const parsed = envelopeSchema.safeParse(decodeCanonical(bytes, kind.maxBytes, kind.name));
+  if (!parsed.success) throw schemaError(kind.name, parsed.error);
+  if (parsed.data.type !== typeOf(kind))
+    throw new WireError(
+      { code: 'WIRE_SCHEMA', what: kind.name, path: 'type' },
+      `expected ${typeOf(kind)}, got ${parsed.data.type}`,
+    );
+  return parsed.data;
+}
+
+function parseBody<S extends z.ZodType>(kind: Kind<S>, value: unknown): z.output<S> {
+  const parsed = kind.schema.safeParse(value);
+  if (!parsed.success) throw schemaError(kind.name, parsed.error);
+  return parsed.data;
+}
+
+export function schemaError(what: string, error: z.ZodError): WireError {
+  const issue = error.issues[0];
+  const path = issue?.path.join('.') ?? '';
+  return new WireError(
+    { code: 'WIRE_SCHEMA', what, path },
+    `${what}: ${path || 'body'}: ${issue?.message ?? 'wrong shape'}`,
+  );
+}
+
+/**
+ * Size, envelope, every signature, canonical body, schema: in this order.
+ * @throws WireError `WIRE_TOO_LARGE`, `WIRE_MALFORMED`, `WIRE_NOT_CANONICAL`, `WIRE_SCHEMA`, `WIRE_SIGNATURE`.
+ */
+export function open<S extends z.ZodType>(kind: Kind<S>, bytes: Uint8Array): Opened<z.output<S>> {
+  const { type, body, signatures } = parseEnvelope(kind, bytes);
+  const signers = signatures.map(signature => signature.key);
+  if (signers.length < kind.minSignatures || new Set(signers).size !== signers.length)
+    throw new WireError(
+      { code: 'WIRE_SIGNATURE', what: kind.name },
+      `${kind.name} lacks signatures or repeats a signer`,
+    );
+  const signed = preAuthEncoding(type, body);
+  for (const { key, sig } of signatures)
+    if (!verifySignature(key, signed, sig))
+      throw new WireError(
+        { code: 'WIRE_SIGNATURE', what: kind.name },
+        `${kind.name} has a wrong signature of ${key}`,
+      );
+  const value = parseBody(kind, decodeCanonical(body, kind.maxBytes, kind.name));
+  return opened(type, body, value, signers, bytes);
+}
+
+/** The name of the kind that an envelope claims, without checking anything else; undefined where it is no envelope. */
+export function peekKind(bytes: Uint8Array, maxBytes: number): string | undefined {
+  try {
+    const parsed = envelopeSchema.safeParse(decodeCanonical(bytes, maxBytes, 'envelope'));
+    return parsed.success
+      ? /^application\/vnd\.duxnode\.([a-z-]+)\.v\d+\+dag-cbor$/.exec(parsed.data.type)?.[1]
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,71 @@
+import { createPublicKey, type KeyObject, verify as nodeVerify } from 'node:crypto';
+import { ed25519 } from '@noble/curves/ed25519';
+import { LRUCache } from 'lru-cache';
+import { base58btc } from 'multiformats/bases/base58';
+
+/** Signs as one peer. */
+export interface Signer {
+  readonly peer: string;
+  sign(bytes: Uint8Array): Uint8Array;
+}
+
+/** An Ed25519 peer id is the identity multihash of the protobuf {type: 1, data: key}: this, then 32 bytes. */
+const PEER_PREFIX = Uint8Array.of(0x00, 0x24, 0x08, 0x01, 0x12, 0x20);
+/** SubjectPublicKeyInfo of Ed25519 (RFC 8410): this, then 32 bytes. */
+const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
+
+interface KnownKey {
+  readonly bytes: Uint8Array;
+  readonly key: KeyObject;
+}
+
+/** Peers that one node hears of at a time; checking a key costs about 1 ms, a cached one nothing. */
+const known = new LRUCache<string, KnownKey>({ max: 10_000 });
+
+/**
+ * A key is admitted only when it is a canonical point of the prime-order subgroup: verifiers disagree on mixed-order keys,
+ * and a small-order key passes for any message.
+ */
+function isSoundKey(bytes: Uint8Array): boolean {
+  try {
+    const point = ed25519.ExtendedPoint.fromHex(bytes, false);
+    return !point.isSmallOrder() && point.isTorsionFree();
+  } catch {
+    return false;
+  }
+}
+
+function lookUp(peer: string): KnownKey | undefined {
+  const cached = known.get(peer);
+  if (cached) return cached;
+  if (peer.length > 60) return undefined;
+  let raw: Uint8Array;
+  try {
+    raw = base58btc.baseDecode(peer);
+  } catch {
+    return undefined;
+  }
+  if (raw.length !== 38 || !PEER_PREFIX.every((byte, i) => raw[i] === byte)) return undefined;
+  const bytes = raw.slice(6);
+  if (base58btc.baseEncode(raw) !== peer || !isSoundKey(bytes)) return undefined;
+  const key = createPublicKey({ key: Buffer.concat([SPKI_PREFIX, bytes]), format: 'der', type: 'spki' });
+  const entry = { bytes, key };
+  known.set(peer, entry);
+  return entry;
+}
+
+/** The 32 bytes of the key in a peer id; undefined for anything but a sound Ed25519 key in canonical text. */
+export function peerToKeyBytes(peer: string): Uint8Array | undefined {
+  return lookUp(peer)?.bytes;
+}
+
+/** The peer id of an Ed25519 public key of 32 bytes. */
+export function keyBytesToPeer(bytes: Uint8Array): string {
+  return base58btc.baseEncode(Uint8Array.from([...PEER_PREFIX, ...bytes]));
+}
+
+/** Checks `signature` of `peer` over `bytes` (RFC 8032, by node:crypto alone). False for an unsound key. */
+export function verifySignature(peer: string, bytes: Uint8Array, signature: Uint8Array): boolean {
+  const entry = lookUp(peer);
+  return entry !== undefined && signature.length === 64 && nodeVerify(null, bytes, entry.key, signature);
+}

@@ -1,0 +1,58 @@
+import { z } from 'zod';
+import { decidedSchema, MAX_VALUE_BYTES, slotSchema } from './certificate.ts';
+import { defineMessage } from './message.ts';
+import { bytesSchema, countSchema, hexHashSchema, peerSchema } from './primitives.ts';
+
+/** Statements in one request: what one group commit takes. */
+export const MAX_SUBMIT = 64;
+/** Entries of a trail in one answer. */
+export const MAX_TRAIL_PAGE = 64;
+/** A page of the largest entries. */
+const MAX_MESSAGE = MAX_TRAIL_PAGE * (MAX_VALUE_BYTES + 4096);
+
+/** client -> notary. */
+export const ledgerRequestMessage = defineMessage(
+  'ledger-request',
+  MAX_MESSAGE,
+  z.union([
+    /** Statements to decide. A statement decided before is answered with its certificate. */
+    z.strictObject({
+      type: z.literal('submit'),
+      values: z.array(bytesSchema(MAX_VALUE_BYTES)).min(1).max(MAX_SUBMIT),
+    }),
+    /** Membership of an open network, and its grant, for the account that asks. */
+    z.strictObject({ type: z.literal('join') }),
+    z.strictObject({ type: z.literal('funds'), account: peerSchema }),
+    /** What was decided about an account, oldest first, from the entry `from`. */
+    z.strictObject({ type: z.literal('trail'), account: peerSchema, from: countSchema }),
+    /** What was decided about an escrow: its lock and its steps so far. */
+    z.strictObject({ type: z.literal('escrow'), escrowId: hexHashSchema }),
+    /** The decision of a slot. */
+    z.strictObject({ type: z.literal('slot'), slot: slotSchema }),
+  ]),
+);
+
+export type LedgerRequest = ReturnType<typeof ledgerRequestMessage.decode>;
+
+const outcomeSchema = z.union([
+  z.strictObject({ ok: z.literal(true), decided: decidedSchema }),
+  z.strictObject({ ok: z.literal(false), code: z.string().max(60), message: z.string().max(500) }),
+]);
+
+export const ledgerAnswerMessage = defineMessage(
+  'ledger-answer',
+  MAX_MESSAGE,
+  z.union([
+    z.strictObject({ type: z.literal('outcomes'), outcomes: z.array(outcomeSchema).max(MAX_SUBMIT) }),
+    z.strictObject({ type: z.literal('funds'), funds: bytesSchema(768) }),
+    z.strictObject({
+      type: z.literal('trail'),
+      entries: z.array(decidedSchema).max(MAX_TRAIL_PAGE),
+      more: z.boolean(),
+    }),
+    z.strictObject({ type: z.literal('decided'), decided: z.array(decidedSchema).max(8) }),
+  ]),
+);
+
+export type LedgerAnswer = ReturnType<typeof ledgerAnswerMessage.decode>;
+export type Outcome = z.output<typeof outcomeSchema>;

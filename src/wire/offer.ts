@@ -1,0 +1,87 @@
+import { z } from 'zod';
+import { encodeCbor } from './cbor.ts';
+import { type BodyOf, defineKind } from './envelope.ts';
+import { sha256 } from './hash.ts';
+import {
+  amountSchema,
+  bytesSchema,
+  countSchema,
+  durationSchema,
+  hashSchema,
+  peerSchema,
+  taskRef,
+  timeSchema,
+} from './primitives.ts';
+
+/** Longest time of each phase that the requester allows, milliseconds. */
+export const phaseLimitsSchema = z.strictObject({
+  queueMs: durationSchema,
+  pullMs: durationSchema,
+  stageMs: durationSchema,
+  runMs: durationSchema,
+  collectMs: durationSchema,
+});
+
+export type PhaseLimits = z.output<typeof phaseLimitsSchema>;
+
+/** The lock's terms: signed into the offer by the requester and, by hash, into the acceptance by the worker. */
+export const termsSchema = z.strictObject({
+  limits: phaseLimitsSchema,
+  /** From the award to the last moment of a claim. */
+  claimMs: durationSchema,
+  /** From there to the last moment of a dispute, and from there to that of a verdict. */
+  disputeMs: durationSchema,
+  verdictMs: durationSchema,
+  verifiers: z.array(peerSchema).max(16),
+  verifierQuorum: countSchema.max(16),
+  arbiters: z.array(peerSchema).max(16),
+  arbiterQuorum: countSchema.max(16),
+  /** The worker's share when a dispute finds no verdict, in thousandths. */
+  defaultPermille: countSchema.max(1000),
+  /** The least share paid for an attested failure of the task's own code, in thousandths. */
+  failureFloorPermille: countSchema.max(1000),
+});
+
+export type Terms = z.output<typeof termsSchema>;
+
+export function termsHash(terms: Terms): Uint8Array {
+  return sha256(Buffer.from('dux-terms'), encodeCbor(terms));
+}
+
+export const needsSchema = z.strictObject({
+  milliCpus: countSchema,
+  memoryBytes: countSchema,
+  diskBytes: countSchema,
+  gpus: countSchema.max(64),
+  /** Null: any. */
+  runtime: z.enum(['docker', 'native', 'memory']).nullable(),
+  architecture: z.string().max(20).nullable(),
+  image: z.string().max(255),
+  /** Of code, environment and inputs, which travel with the award. */
+  inputBytes: countSchema,
+});
+
+/** A signed offer never holds code, environment, inputs or names. */
+export const offerKind = defineKind(
+  'offer',
+  2048,
+  z.strictObject({
+    net: hashSchema,
+    ...taskRef,
+    requester: peerSchema,
+    needs: needsSchema,
+    terms: termsSchema,
+    /** The most that the requester pays for this execution; 0: unpaid. */
+    maxPrice: amountSchema,
+    priority: z.int().min(1).max(10),
+    bidWindowMs: durationSchema,
+    issuedAt: timeSchema,
+    /** When the task is of no more use. */
+    deadline: timeSchema,
+    verification: z.enum(['none', 'check']),
+    /** A funds statement, required of a paid offer. */
+    funds: bytesSchema(768).nullable(),
+  }),
+);
+
+export type Offer = BodyOf<typeof offerKind>;

@@ -1,0 +1,24 @@
+import { z } from 'zod';
+import { decidedSchema } from './certificate.ts';
+import { defineMessage } from './message.ts';
+import { bytesSchema } from './primitives.ts';
+
+/** What stays of a deal, and proves it offline. It never holds code, environment or inputs. */
+export const receiptMessage = defineMessage(
+  'receipt',
+  256 * 1024,
+  z.strictObject({
+    format: z.literal('duxnode-receipt/1'),
+    genesis: bytesSchema(16 * 1024),
+    order: bytesSchema(1024),
+    acceptance: bytesSchema(2048),
+    attestation: bytesSchema(4096),
+    /** The requester's acceptance; null where the deal closed in another way (a split, a claim, a verdict). */
+    accept: bytesSchema(1024).nullable(),
+    /** The certified lock and the certified step that closed it; null for an unpaid task. */
+    lock: decidedSchema.nullable(),
+    close: decidedSchema.nullable(),
+  }),
+);
+
+export type Receipt = ReturnType<typeof receiptMessage.decode>;

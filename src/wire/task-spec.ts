@@ -1,0 +1,60 @@
+import { z } from 'zod';
+import { encodeCbor } from './cbor.ts';
+import { sha256 } from './hash.ts';
+import { defineMessage } from './message.ts';
+import { bytesSchema, countSchema } from './primitives.ts';
+
+/** Inline inputs of one task together; more needs storage by content id. */
+export const MAX_INPUT_BYTES = 2 * 1024 * 1024;
+export const MAX_SPEC_BYTES = MAX_INPUT_BYTES + 1024 * 1024;
+
+/** A relative POSIX path that stays where it is put. */
+export const relativePathSchema = z
+  .string()
+  .min(1)
+  .max(255)
+  .refine(
+    path =>
+      !path.startsWith('/') && !path.split('/').some(part => part === '' || part === '.' || part === '..'),
+    {
+      message: 'must be a relative path without empty, . or .. parts',
+    },
+  )
+  .refine(path => !path.includes('\0'), 'must not hold NUL');
+
+const textWithoutNul = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .refine(text => !text.includes('\0'), 'must not hold NUL');
+
+/** What is executed: known to the requester and the worker alone, named elsewhere by its salted hash. */
+export const taskSpecSchema = z.strictObject({
+  program: z.union([
+    z.strictObject({ code: textWithoutNul(512 * 1024).min(1) }),
+    z.strictObject({
+      argv: z
+        .array(textWithoutNul(64 * 1024))
+        .min(1)
+        .max(256),
+    }),
+  ]),
+  image: z.string().regex(/^[a-z0-9][a-zA-Z0-9._/:@-]{0,254}$/),
+  env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/), textWithoutNul(32 * 1024)),
+  workingDir: textWithoutNul(255).nullable(),
+  inputs: z.array(z.strictObject({ path: relativePathSchema, bytes: bytesSchema(MAX_INPUT_BYTES) })).max(256),
+  outputs: z.array(relativePathSchema).max(256),
+  milliCpus: countSchema.min(10).max(1_024_000),
+  memoryBytes: countSchema.min(16 * 2 ** 20).max(2 ** 44),
+  diskBytes: countSchema.min(2 ** 20).max(2 ** 44),
+  /** Counts *executing* alone. */
+  timeoutMs: countSchema.min(1).max(30 * 86_400_000),
+});
+
+export type TaskSpec = z.output<typeof taskSpecSchema>;
+export const taskSpecMessage = defineMessage('task-spec', MAX_SPEC_BYTES, taskSpecSchema);
+
+/** What receipts and offers hold instead of the spec: H("dux-spec" || salt || dag-cbor(spec)). */
+export function saltedSpecHash(salt: Uint8Array, spec: TaskSpec): Uint8Array {
+  return sha256(Buffer.from('dux-spec'), salt, encodeCbor(spec));
+}
