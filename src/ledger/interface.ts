@@ -1,0 +1,84 @@
+import type { Abortable } from '../util/index.ts';
+import type { Decided, Lock, TaskRef } from '../wire/index.ts';
+
+export interface Balance {
+  /** What can be spent now: confirmed, less what is in orders under way. */
+  readonly free: bigint;
+  /** In open escrows of this account's own locks, and in locks under way. */
+  readonly locked: bigint;
+  /** In open escrows that name this account as worker. */
+  readonly incoming: bigint;
+}
+
+/** A certified lock, as the market uses it. */
+export interface Escrow {
+  readonly escrowId: string;
+  readonly lock: Lock;
+  readonly requester: string;
+  readonly decided: Decided;
+}
+
+/** How an escrow closed; `fee` is part of `pay`. */
+export interface Closing {
+  readonly outcome: 'paid' | 'refunded' | 'split';
+  readonly pay: bigint;
+  readonly fee: bigint;
+  readonly decided: Decided;
+}
+
+/** One line of an account's history, newest first. */
+export interface HistoryEntry {
+  readonly index: number;
+  readonly kind: 'genesis' | 'grant' | 'transfer' | 'lock' | 'paid' | 'refunded' | 'split' | 'fee' | 'step';
+  /** Change of the free balance; negative for what left it. */
+  readonly change: bigint;
+  readonly counterpart: string | null;
+  readonly taskId: string | null;
+  readonly escrowId: string | null;
+  /** The decided slot. */
+  readonly slot: string;
+}
+
+export interface LedgerStatus {
+  readonly isNotary: boolean;
+  readonly notaries: readonly string[];
+  /** Some notary answered the last request. */
+  readonly reachable: boolean;
+  readonly member: boolean;
+  /** What a user should know: why it does not work, or what safety rests on. */
+  readonly note: string | null;
+}
+
+/**
+ * Money of one account, over the embedded ledger. Orders are synced to disk before they are sent and only ever sent again
+ * byte for byte. Coded errors: `FUNDS_INSUFFICIENT { needed, free }`, `LEDGER_UNREACHABLE`, `LEDGER_REFUSED { remoteCode }`,
+ * and those of wire for bytes that are not what they claim.
+ */
+export interface Settlement {
+  readonly account: string;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  status(): LedgerStatus;
+  balance(): Balance;
+  /** A funds statement at most 60 s old, or null while there is none; refreshed beside the work. */
+  funds(): Uint8Array | null;
+  /** Locks money for one execution: once for each `ref`, however often it is called and across restarts. */
+  lock(ref: TaskRef, lock: Omit<Lock, 'op' | keyof TaskRef>, options?: Abortable): Promise<Escrow>;
+  /** The lock of `ref` if one was ever ordered: certified, or still under way (null decided is never shown: it waits). */
+  findLock(ref: TaskRef, options?: Abortable): Promise<Escrow | undefined>;
+  /**
+   * Has an escrow's step decided by signed evidence (accept, cancel, mutual, attestation as claim, dispute, timeout).
+   * Retries while no notary answers, until the signal. Answers the same when it was decided before; when the escrow was closed
+   * by something else, answers that.
+   */
+  settle(escrow: Escrow, evidence: Uint8Array, options?: Abortable): Promise<Closing | 'pending'>;
+  /** How an escrow stands at the notaries: its closing, or `open`. */
+  inspect(escrow: Escrow, options?: Abortable): Promise<Closing | 'open'>;
+  /** Takes note of certificates that came with a message (a lock that names us, a release to us). Checked; replays change nothing. */
+  observe(decided: readonly Decided[]): Promise<void>;
+  transfer(to: string, amount: bigint, options?: Abortable): Promise<Decided>;
+  history(limit: number, before?: number): Promise<HistoryEntry[]>;
+  /** Brings the trail up to date with the notaries. */
+  sync(options?: Abortable): Promise<void>;
+  on(listener: () => void): () => void;
+}

@@ -1,0 +1,203 @@
+import type { Abortable } from '../util/index.ts';
+import type { ErrorClass, OutputEntry, Refusal, TaskSpec } from '../wire/index.ts';
+
+export const TASK_STATES = [
+  'pending',
+  'scheduled',
+  'running',
+  'verifying',
+  'paying',
+  'completed',
+  'failed',
+  'cancelled',
+] as const;
+export type TaskState = (typeof TASK_STATES)[number];
+
+/** What the user sees inside a state. */
+export type TaskPhase =
+  | 'queued'
+  | 'offering'
+  | 'awarding'
+  | 'pulling'
+  | 'staging'
+  | 'executing'
+  | 'collecting'
+  | 'verifying'
+  | 'settling'
+  | 'done';
+
+/** How the requester's node handles a task; only what is in the offer leaves this node. */
+export interface TaskPolicy {
+  readonly name: string;
+  readonly type: string;
+  /** The most for one execution, 1e-8 FLOP; 0: unpaid. */
+  readonly payment: bigint;
+  readonly maxTotal: bigint;
+  readonly priority: number;
+  readonly verification: 'none' | 'check';
+  /** JSON Schema for stdout, as JSON text. */
+  readonly resultSchema: string | null;
+  /** Executions beyond the first. */
+  readonly retries: number;
+  /** Wall-clock milliseconds after which the task is of no use. */
+  readonly deadline: number;
+  readonly avoidSelf: boolean;
+  readonly avoidPeers: readonly string[];
+  /** Empty: any peer. */
+  readonly requirePeers: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  readonly automaticPayment: boolean;
+}
+
+export interface TaskRequest {
+  readonly spec: TaskSpec;
+  readonly policy: TaskPolicy;
+}
+
+export interface TaskFailure {
+  readonly class: ErrorClass;
+  readonly code: string;
+  readonly message: string;
+}
+
+/** One worker's answer to one offer, with the parts of its score. */
+export interface BidView {
+  readonly worker: string;
+  readonly ask: bigint | null;
+  readonly etaMs: number | null;
+  readonly score: number | null;
+  readonly refusal: Refusal | null;
+}
+
+export interface PaymentView {
+  readonly amount: bigint;
+  readonly fee: bigint;
+  readonly escrowId: string | null;
+  /** `none`: unpaid. `locked`: in escrow. */
+  readonly state: 'none' | 'locked' | 'released' | 'split' | 'refunded';
+}
+
+export interface AttemptView {
+  readonly attempt: number;
+  readonly worker: string | null;
+  readonly price: bigint | null;
+  readonly awardedAt: number | null;
+  readonly startedAt: number | null;
+  readonly endedAt: number | null;
+  readonly bids: readonly BidView[];
+  readonly failure: TaskFailure | null;
+  readonly payment: PaymentView | null;
+}
+
+export interface TaskView {
+  readonly taskId: string;
+  readonly state: TaskState;
+  readonly phase: TaskPhase;
+  /** Per cent, where the phase knows it. */
+  readonly progress: number | null;
+  /** Why it waits, where it waits: `no_bids`, `funds_locked`, `awaiting_accept`, … */
+  readonly waiting: string | null;
+  readonly policy: TaskPolicy;
+  readonly spec: TaskSpec;
+  readonly submittedAt: number;
+  readonly updatedAt: number;
+  readonly endedAt: number | null;
+  readonly worker: string | null;
+  /** When each phase was first entered, wall-clock milliseconds. */
+  readonly phases: Readonly<Partial<Record<TaskPhase, number>>>;
+  readonly attempts: readonly AttemptView[];
+  readonly failure: TaskFailure | null;
+  readonly payment: PaymentView | null;
+  readonly hasReceipt: boolean;
+}
+
+export interface ResultView {
+  readonly stdout: Uint8Array;
+  readonly stderr: Uint8Array;
+  readonly exitCode: number;
+  readonly outcome: 'exited' | 'timeout' | 'out_of_memory' | 'output_limit';
+  readonly oomKilled: boolean;
+  readonly truncated: { readonly stdout: boolean; readonly stderr: boolean; readonly outputs: boolean };
+  readonly outputs: readonly OutputEntry[];
+  readonly usage: { readonly cpuMs: number; readonly peakMemoryBytes: number; readonly wallMs: number };
+  readonly worker: string;
+  readonly imageDigest: string;
+  readonly runtime: string;
+  /** The signed envelope. */
+  readonly attestation: Uint8Array;
+  readonly verification: {
+    readonly mode: 'none' | 'check';
+    readonly passed: boolean;
+    readonly checks: readonly string[];
+  };
+}
+
+export interface LogChunk {
+  readonly stream: 'stdout' | 'stderr';
+  /** Of the chunk's first byte in its stream. */
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
+export interface TaskEvent {
+  /** Rising within one run of the node. */
+  readonly seq: number;
+  readonly at: number;
+  readonly taskId: string;
+  readonly state: TaskState;
+  readonly phase: TaskPhase;
+  readonly worker: string | null;
+}
+
+export interface EngineStats {
+  readonly active: number;
+  readonly pending: number;
+  readonly completed: number;
+  readonly failed: number;
+  readonly cancelled: number;
+  /** Completed of all ended, 0 to 1; 1 while none ended. */
+  readonly successRate: number;
+  readonly worker: {
+    readonly draining: boolean;
+    readonly running: number;
+    readonly queued: number;
+    readonly executed: number;
+    readonly slots: number;
+    readonly freeMilliCpus: number;
+    readonly freeMemoryBytes: number;
+  };
+}
+
+/**
+ * Tasks as their owner sees them; the port that `api` serves. Coded errors: `TASK_NOT_FOUND`, `TASK_OVER` (it has ended or is being
+ * paid), `TASK_NOT_WAITING` (nothing waits for accept or dispute), `RESULT_NOT_READY`, `RESULT_EXPIRED`, `QUEUE_FULL`,
+ * `FUNDS_INSUFFICIENT`, `IDEMPOTENCY_CONFLICT` (one key, two different tasks).
+ */
+export interface TaskMarket {
+  submit(request: TaskRequest, options?: { idempotencyKey?: string | undefined }): Promise<TaskView>;
+  get(taskId: string): Promise<TaskView>;
+  /** Newest first; `cursor` is the last task id of the page before. */
+  list(query: {
+    state?: TaskState | undefined;
+    label?: readonly [string, string] | undefined;
+    limit: number;
+    cursor?: string | undefined;
+  }): Promise<{ tasks: TaskView[]; cursor: string | null }>;
+  result(taskId: string): Promise<ResultView>;
+  output(taskId: string, path: string): Promise<Uint8Array>;
+  cancel(taskId: string): Promise<TaskView>;
+  accept(taskId: string): Promise<TaskView>;
+  dispute(taskId: string, reason: string): Promise<TaskView>;
+  /** Canonical dag-cbor of the receipt. */
+  receipt(taskId: string): Promise<Uint8Array>;
+  /** What was written so far from these offsets, and with `follow` what is written until the task's end. */
+  logs(
+    taskId: string,
+    options: Abortable & { follow: boolean; stdoutFrom?: number; stderrFrom?: number },
+  ): AsyncIterable<LogChunk>;
+  stats(): EngineStats;
+  /** Take work, or let running tasks end and take no more. */
+  resume(): void;
+  drain(): void;
+  onEvent(listener: (event: TaskEvent) => void): () => void;
+}
