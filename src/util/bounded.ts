@@ -24,7 +24,8 @@ export class BoundedQueue<T> {
     if (this.#waiting) {
       const resolve = this.#waiting;
       this.#waiting = undefined;
-      return resolve(item);
+      resolve(item);
+      return;
     }
     if (this.#items.length >= this.#limit)
       throw new CodedError(
