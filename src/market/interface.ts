@@ -1,63 +1,19 @@
 import type { Abortable } from '../util/index.ts';
-import type { ErrorClass, OutputEntry, Refusal, TaskSpec } from '../wire/index.ts';
+import type {
+  OutputEntry,
+  Refusal,
+  TaskFailure,
+  TaskPhase,
+  TaskPolicy,
+  TaskSpec,
+  TaskState,
+} from '../wire/index.ts';
 
-export const TASK_STATES = [
-  'pending',
-  'scheduled',
-  'running',
-  'verifying',
-  'paying',
-  'completed',
-  'failed',
-  'cancelled',
-] as const;
-export type TaskState = (typeof TASK_STATES)[number];
-
-/** What the user sees inside a state. */
-export type TaskPhase =
-  | 'queued'
-  | 'offering'
-  | 'awarding'
-  | 'pulling'
-  | 'staging'
-  | 'executing'
-  | 'collecting'
-  | 'verifying'
-  | 'settling'
-  | 'done';
-
-/** How the requester's node handles a task; only what is in the offer leaves this node. */
-export interface TaskPolicy {
-  readonly name: string;
-  readonly type: string;
-  /** The most for one execution, 1e-8 FLOP; 0: unpaid. */
-  readonly payment: bigint;
-  readonly maxTotal: bigint;
-  readonly priority: number;
-  readonly verification: 'none' | 'check';
-  /** JSON Schema for stdout, as JSON text. */
-  readonly resultSchema: string | null;
-  /** Executions beyond the first. */
-  readonly retries: number;
-  /** Wall-clock milliseconds after which the task is of no use. */
-  readonly deadline: number;
-  readonly avoidSelf: boolean;
-  readonly avoidPeers: readonly string[];
-  /** Empty: any peer. */
-  readonly requirePeers: readonly string[];
-  readonly labels: Readonly<Record<string, string>>;
-  readonly automaticPayment: boolean;
-}
+export type { TaskFailure, TaskPhase, TaskPolicy, TaskState };
 
 export interface TaskRequest {
   readonly spec: TaskSpec;
   readonly policy: TaskPolicy;
-}
-
-export interface TaskFailure {
-  readonly class: ErrorClass;
-  readonly code: string;
-  readonly message: string;
 }
 
 /** One worker's answer to one offer, with the parts of its score. */

@@ -1,0 +1,164 @@
+import { z } from 'zod';
+import { refusalSchema } from './bid.ts';
+import { decidedSchema } from './certificate.ts';
+import { defineMessage } from './message.ts';
+import {
+  amountSchema,
+  bytesSchema,
+  cidSchema,
+  countSchema,
+  hashSchema,
+  hexHashSchema,
+  peerSchema,
+  timeSchema,
+} from './primitives.ts';
+import { errorClassSchema } from './task-message.ts';
+import { MAX_SPEC_BYTES, relativePathSchema } from './task-spec.ts';
+
+/** A task goes through these in order, to one of the last three. */
+export const taskStateSchema = z.enum([
+  'pending',
+  'scheduled',
+  'running',
+  'verifying',
+  'paying',
+  'completed',
+  'failed',
+  'cancelled',
+]);
+export type TaskState = z.output<typeof taskStateSchema>;
+
+/** What the user sees inside a state. */
+export const taskPhaseSchema = z.enum([
+  'queued',
+  'offering',
+  'awarding',
+  'pulling',
+  'staging',
+  'executing',
+  'collecting',
+  'verifying',
+  'settling',
+  'done',
+]);
+export type TaskPhase = z.output<typeof taskPhaseSchema>;
+
+export const taskFailureSchema = z.strictObject({
+  class: errorClassSchema,
+  code: z.string().max(60),
+  message: z.string().max(2000),
+});
+export type TaskFailure = z.output<typeof taskFailureSchema>;
+
+/** How the requester's node handles a task; only what is in the offer leaves it. */
+export const taskPolicySchema = z.strictObject({
+  name: z.string().max(200),
+  type: z.string().max(200),
+  /** The most for one execution; 0: unpaid. */
+  payment: amountSchema,
+  /** The most for all executions together. */
+  maxTotal: amountSchema,
+  priority: z.int().min(1).max(10),
+  verification: z.enum(['none', 'check']),
+  /** JSON Schema for stdout, as JSON text. */
+  resultSchema: z.string().max(65_536).nullable(),
+  /** Executions beyond the first. */
+  retries: countSchema.max(100),
+  deadline: timeSchema,
+  avoidSelf: z.boolean(),
+  avoidPeers: z.array(peerSchema).max(64),
+  /** Empty: any peer. */
+  requirePeers: z.array(peerSchema).max(64),
+  labels: z.record(z.string().max(63), z.string().max(255)),
+  /** False: a verified task waits in *paying* for accept or dispute. */
+  automaticPayment: z.boolean(),
+});
+export type TaskPolicy = z.output<typeof taskPolicySchema>;
+
+/** A score is no money and no claim: kept as text, since records hold no floats. */
+const bidRecordSchema = z.strictObject({
+  worker: peerSchema,
+  ask: amountSchema.nullable(),
+  etaMs: countSchema.nullable(),
+  score: z.string().max(30).nullable(),
+  refusal: refusalSchema.nullable(),
+});
+
+/** How the money of one attempt stands. `claimed` waits for the dispute's end. */
+export const moneyStateSchema = z.enum(['none', 'locking', 'locked', 'released', 'split', 'refunded']);
+
+const attemptSchema = z.strictObject({
+  attempt: countSchema,
+  worker: peerSchema.nullable(),
+  price: amountSchema.nullable(),
+  offer: bytesSchema(2048),
+  award: bytesSchema(2048).nullable(),
+  acceptance: bytesSchema(2048).nullable(),
+  awardedAt: timeSchema.nullable(),
+  startedAt: timeSchema.nullable(),
+  endedAt: timeSchema.nullable(),
+  bids: z.array(bidRecordSchema).max(64),
+  failure: taskFailureSchema.nullable(),
+  money: moneyStateSchema,
+  escrowId: hexHashSchema.nullable(),
+  lock: decidedSchema.nullable(),
+  /** Signed, and waiting to be decided: it closes the escrow. */
+  evidence: bytesSchema(4096).nullable(),
+  close: decidedSchema.nullable(),
+  pay: amountSchema,
+  fee: amountSchema,
+});
+export type AttemptRecord = z.output<typeof attemptSchema>;
+
+const resultSchema = z.strictObject({
+  attempt: countSchema,
+  worker: peerSchema,
+  attestation: bytesSchema(4096),
+  truncated: z.strictObject({ stdout: z.boolean(), stderr: z.boolean(), outputs: z.boolean() }),
+  oomKilled: z.boolean(),
+  outputs: z.array(z.strictObject({ path: relativePathSchema, size: countSchema, cid: cidSchema })).max(256),
+  checks: z.array(z.string().max(60)).max(32),
+  /** The bytes were removed after the retention time. */
+  expired: z.boolean(),
+});
+export type ResultRecord = z.output<typeof resultSchema>;
+
+/** One task on its requester's disk; what it executes is kept beside it, written once. */
+export const taskRecordMessage = defineMessage(
+  'task-record',
+  2 * 1024 * 1024,
+  z.strictObject({
+    taskId: cidSchema,
+    state: taskStateSchema,
+    phase: taskPhaseSchema,
+    waiting: z.string().max(60).nullable(),
+    policy: taskPolicySchema,
+    submittedAt: timeSchema,
+    updatedAt: timeSchema,
+    endedAt: timeSchema.nullable(),
+    phases: z.partialRecord(taskPhaseSchema, timeSchema),
+    attempts: z.array(attemptSchema).max(128),
+    /** Never asked again for this task. */
+    failedWorkers: z.array(peerSchema).max(128),
+    failure: taskFailureSchema.nullable(),
+    result: resultSchema.nullable(),
+    accept: bytesSchema(1024).nullable(),
+    hasReceipt: z.boolean(),
+  }),
+);
+export type TaskRecord = ReturnType<typeof taskRecordMessage.decode>;
+
+/** What a task executes, with the order and the salt that bind it. */
+export const taskOrderMessage = defineMessage(
+  'task-order',
+  MAX_SPEC_BYTES + 4096,
+  z.strictObject({ order: bytesSchema(1024), salt: hashSchema, spec: bytesSchema(MAX_SPEC_BYTES) }),
+);
+export type TaskOrder = ReturnType<typeof taskOrderMessage.decode>;
+
+/** Which task an idempotency key stands for, and for what request. */
+export const idempotencyMessage = defineMessage(
+  'idempotency',
+  512,
+  z.strictObject({ taskId: cidSchema, request: hashSchema }),
+);
