@@ -1,0 +1,134 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { type BlobStore, createBlobStore } from '../../src/storage/index.ts';
+import { codeOf, silentLogger } from '../../src/util/index.ts';
+import { cborCid, rawCid } from '../../src/wire/index.ts';
+
+const test = suite('storage: blob store');
+
+async function withStore(
+  fn: (store: BlobStore, dir: string) => Promise<void>,
+  maxBytes = 64 * 1024 * 1024,
+): Promise<void> {
+  const dir = await mkdtemp(join(tmpdir(), 'duxnode-blobs-'));
+  try {
+    const store = createBlobStore({ logger: silentLogger }, { dir, maxBytes });
+    await store.start();
+    await fn(store, dir);
+  } finally {
+    await rm(dir, { recursive: true });
+  }
+}
+
+async function codeFrom(promise: Promise<unknown>): Promise<string> {
+  try {
+    await promise;
+  } catch (error) {
+    return codeOf(error);
+  }
+  return 'no error';
+}
+
+async function filesIn(dir: string): Promise<string[]> {
+  const entries = await readdir(dir, { recursive: true, withFileTypes: true });
+  return entries.filter(entry => entry.isFile()).map(entry => join(entry.parentPath, entry.name));
+}
+
+const bytesOf = (text: string) => new TextEncoder().encode(text);
+
+test('what was put comes back under its CID, once on disk however often it is put', () =>
+  withStore(async (store, dir) => {
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 10_000 }), async bytes => {
+        const [cid, again] = await Promise.all([store.put(bytes), store.put(bytes)]);
+        assert.is(cid, rawCid(bytes));
+        assert.is(again, cid);
+        assert.equal(new Uint8Array((await store.get(cid)) ?? []), bytes);
+        assert.ok(await store.has(cid));
+      }),
+      { numRuns: 40 },
+    );
+    const files = await filesIn(dir);
+    assert.is(new Set(files).size, files.length);
+    assert.not.ok(files.some(file => file.endsWith('.part')));
+  }));
+
+test('what is not there is undefined, and deleting gives the room back', () =>
+  withStore(async store => {
+    assert.is(await store.get(rawCid(bytesOf('nothing'))), undefined);
+    assert.not.ok(await store.has(rawCid(bytesOf('nothing'))));
+    const cid = await store.put(bytesOf('some'));
+    assert.ok(store.size() > 0);
+    assert.ok(await store.delete(cid));
+    assert.not.ok(await store.delete(cid));
+    assert.is(store.size(), 0);
+    assert.is(await store.get(cid), undefined);
+  }));
+
+test('a name that is not the CID of raw bytes never becomes a path', () =>
+  withStore(async store => {
+    const cid = await store.put(bytesOf('x'));
+    const hostile = [
+      '',
+      '.',
+      '..',
+      '../../etc/passwd',
+      '/etc/passwd',
+      `${cid}/..`,
+      `${cid}\0`,
+      `${cid}\n`,
+      ` ${cid}`,
+      cid.toUpperCase(),
+      `${cid.slice(0, -1)}7`,
+      cborCid(bytesOf('x')),
+      `bafkrei${'/'.repeat(52)}`,
+      'z'.repeat(1_000_000),
+    ];
+    for (const name of hostile) {
+      const named = JSON.stringify(name.slice(0, 80));
+      assert.is(await codeFrom(store.get(name)), 'BLOB_NAME', named);
+      assert.is(await codeFrom(store.has(name)), 'BLOB_NAME', named);
+      assert.is(await codeFrom((async () => store.delete(name))()), 'BLOB_NAME', named);
+    }
+  }));
+
+test('a damaged file is refused on reading, and replaced by the next put', () =>
+  withStore(async (store, dir) => {
+    const cid = await store.put(bytesOf('good'));
+    const [path] = await filesIn(dir);
+    await writeFile(path as string, 'goof');
+    assert.is(await codeFrom(store.get(cid)), 'BLOB_DAMAGED');
+    await writeFile(path as string, 'go');
+    assert.is(await codeFrom(store.get(cid)), 'BLOB_DAMAGED');
+    await store.put(bytesOf('good'));
+    assert.is(await readFile(path as string, 'utf8'), 'good');
+  }));
+
+test('past the limit nothing is written; what is there can still be put', () =>
+  withStore(async (store, dir) => {
+    const cid = await store.put(bytesOf('first'));
+    await store.put(bytesOf('second'));
+    assert.is(await codeFrom(store.put(bytesOf('third'))), 'STORAGE_FULL');
+    assert.is((await filesIn(dir)).length, 2);
+    assert.is(await store.put(bytesOf('first')), cid);
+    await store.delete(cid);
+    await store.put(bytesOf('third'));
+  }, 8192));
+
+test('a restart counts what is there and clears what a killed write left', () =>
+  withStore(async (store, dir) => {
+    const cid = await store.put(new Uint8Array(10_000));
+    const [path] = await filesIn(dir);
+    await writeFile(`${path}.0123.part`, 'half');
+    const next = createBlobStore({ logger: silentLogger }, { dir, maxBytes: 20_000 });
+    await next.start();
+    assert.is(next.size(), 10_000);
+    assert.ok(await next.has(cid));
+    assert.equal(await filesIn(dir), [path]);
+  }));
+
+test.run();
