@@ -1,0 +1,93 @@
+import type { ContainerCreateOptions, HostConfig } from 'dockerode';
+import { launcherSource } from '../launcher/source.ts';
+import type { DockerOptions } from '../options.ts';
+import type { CheckedTask } from '../task.ts';
+import { seccompProfile } from './seccomp.ts';
+
+/** How the task is started: by our launcher in the image's Python, or directly as the container's own process. */
+export type StartMode = 'launcher' | 'direct';
+
+export interface ContainerPlan {
+  readonly task: CheckedTask;
+  /** The image's digest, so that a tag that moves meanwhile changes nothing. */
+  readonly image: string;
+  /** Paths that the image declares as volumes: they would be writable folders of the host without a limit. */
+  readonly volumes: readonly string[];
+  readonly mode: StartMode;
+  /** User and group id, of this container alone. */
+  readonly uid: number;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly name: string;
+}
+
+/** Bytes of tmpfs for which one inode is allowed; a full set of empty files costs the kernel about 1 KiB each. */
+const BYTES_PER_INODE = 16 * 1024;
+const MIN_INODES = 4096;
+
+/** The whole hardened configuration; the reason of each line is in docs/sandbox.md. */
+export function containerConfig(plan: ContainerPlan, options: DockerOptions): ContainerCreateOptions {
+  const { task, mode } = plan;
+  const launched = mode === 'launcher';
+  return {
+    name: plan.name,
+    Image: plan.image,
+    Labels: { ...plan.labels },
+    // -I: neither the environment nor the working folder changes what the launcher imports.
+    Entrypoint: launched ? ['python3', '-I', '-B', '-X', 'utf8', '-c', launcherSource] : [...task.argv],
+    Cmd: [],
+    // The launcher hands the environment to the task alone: LD_PRELOAD and its like must not reach PID 1.
+    Env: launched ? [] : Object.entries(task.env).map(([name, value]) => `${name}=${value}`),
+    WorkingDir: launched ? '/' : task.cwd,
+    User: `${plan.uid}:${plan.uid}`,
+    Hostname: 'sandbox',
+    NetworkDisabled: true,
+    Healthcheck: { Test: ['NONE'] },
+    AttachStdin: launched,
+    AttachStdout: true,
+    AttachStderr: true,
+    OpenStdin: launched,
+    StdinOnce: launched,
+    Tty: false,
+    HostConfig: hostConfig(plan, options),
+  };
+}
+
+function hostConfig(plan: ContainerPlan, options: DockerOptions): HostConfig {
+  const { limits } = plan.task;
+  const tmpfs = (exec: 'exec' | 'noexec', bytes: number) =>
+    `rw,${exec},nosuid,nodev,size=${bytes},nr_inodes=${inodesFor(bytes)},uid=${plan.uid},gid=${plan.uid},mode=0700`;
+  const volumes = plan.volumes.map(path => [path, tmpfs('noexec', options.tmpBytes)]);
+  return {
+    NetworkMode: 'none',
+    IpcMode: 'private',
+    CapDrop: ['ALL'],
+    SecurityOpt: ['no-new-privileges', `seccomp=${seccompProfile}`],
+    ReadonlyRootfs: true,
+    Privileged: false,
+    Tmpfs: {
+      ...Object.fromEntries(volumes),
+      '/tmp': tmpfs('noexec', options.tmpBytes),
+      '/task': tmpfs('exec', limits.diskBytes),
+    },
+    ShmSize: options.shmBytes,
+    PidsLimit: options.maxPids,
+    Memory: limits.memoryBytes,
+    MemorySwap: limits.memoryBytes,
+    NanoCpus: limits.milliCpus * 1_000_000,
+    // Where the whole machine runs out of memory, tasks go before the daemon.
+    OomScoreAdj: 500,
+    Ulimits: [
+      { Name: 'nofile', Soft: options.maxOpenFiles, Hard: options.maxOpenFiles },
+      { Name: 'core', Soft: 0, Hard: 0 },
+      { Name: 'fsize', Soft: limits.diskBytes, Hard: limits.diskBytes },
+    ],
+    LogConfig: { Type: 'none', Config: {} },
+    RestartPolicy: { Name: 'no' },
+    AutoRemove: false,
+    ...(options.runtime === undefined ? {} : { Runtime: options.runtime }),
+  };
+}
+
+function inodesFor(bytes: number): number {
+  return Math.max(MIN_INODES, Math.floor(bytes / BYTES_PER_INODE));
+}

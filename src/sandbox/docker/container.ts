@@ -1,0 +1,151 @@
+import type { Duplex } from 'node:stream';
+import type { Container, ContainerCreateOptions } from 'dockerode';
+import { type Clock, CodedError, sleep } from '../../util/index.ts';
+import { failed } from '../errors.ts';
+import type { SandboxUsage } from '../interface.ts';
+import { demux, type Frame } from './demux.ts';
+import { type Engine, statusOf } from './engine.ts';
+
+/** How the engine says that a container ended. */
+export interface ExitState {
+  readonly exitCode: number;
+  readonly oomKilled: boolean;
+}
+
+/** A created container with its streams attached; started or not. */
+export interface Box {
+  readonly id: string;
+  /** The next piece of stdout or stderr; done when the container, or the engine, has ended. */
+  next(): Promise<IteratorResult<Frame, void>>;
+  start(): Promise<void>;
+  write(parts: readonly Buffer[]): void;
+  kill(): Promise<void>;
+  /** Waits until the container has ended, as the engine sees it. `SANDBOX_UNAVAILABLE` when the engine is gone. */
+  ended(): Promise<ExitState>;
+  /** What the engine counted so far; zeros when it does not say. */
+  usage(): Promise<Pick<SandboxUsage, 'cpuMs' | 'peakMemoryBytes'>>;
+  remove(): Promise<void>;
+}
+
+/** After the streams closed the engine needs about 30 ms to note the exit. */
+const EXIT_LOOK_MS = 250;
+/** A container whose streams are closed but which does not end is killed, then given up. */
+const EXIT_LOOKS = 40;
+/** While a task runs, a look now and then that the container is still there: `wait` may never settle. */
+const ALIVE_LOOK_MS = 5_000;
+
+/** The task is about to be killed: it must not run on for the sake of its figures. */
+const USAGE_WAIT_MS = 100;
+
+/** A container that is gone, or already dead, is what kill and remove were asked for. */
+async function unlessGone(promise: Promise<unknown>): Promise<void> {
+  try {
+    await promise;
+  } catch (error) {
+    const status = statusOf(error);
+    if (status !== 404 && status !== 409 && status !== 304) throw error;
+  }
+}
+
+/** Creates a container and attaches to it, in this order and before any start: output would be lost otherwise. */
+export async function createBox(
+  components: { readonly engine: Engine; readonly clock: Clock },
+  config: ContainerCreateOptions,
+): Promise<Box> {
+  const { engine } = components;
+  const container = await engine.call('creating the sandbox', docker => docker.createContainer(config));
+  const stdin = config.OpenStdin === true;
+  try {
+    const attach = { stream: true, hijack: true, stdin, stdout: true, stderr: true };
+    const stream = await engine.call('attaching to the sandbox', () => container.attach(attach));
+    return boxOf(components, container, stream as unknown as Duplex);
+  } catch (error) {
+    await unlessGone(engine.call('removing the sandbox', () => container.remove({ force: true, v: true })));
+    throw error;
+  }
+}
+
+function boxOf(
+  { engine, clock }: { readonly engine: Engine; readonly clock: Clock },
+  container: Container,
+  stream: Duplex,
+): Box {
+  const closed = new Promise<void>(resolve => {
+    // Without a listener an error would end the process; the close that follows it is what counts.
+    stream.on('error', () => resolve());
+    stream.on('close', resolve);
+    stream.on('end', resolve);
+  });
+  // `next-exit`: plain `wait` answers 0 at once for a container that was not started yet. Settling is all that counts:
+  // a failure is looked into by inspecting.
+  const waited = container.wait({ condition: 'next-exit' }).then(
+    () => undefined,
+    () => undefined,
+  );
+  const gone = new AbortController();
+  const frames = demux(stream);
+
+  const inspect = () => engine.call('looking at the sandbox', () => container.inspect());
+
+  async function lookWhileAlive(): Promise<void> {
+    for (;;) {
+      await sleep(ALIVE_LOOK_MS, { clock, signal: gone.signal });
+      if (!(await inspect()).State.Running) return;
+    }
+  }
+
+  async function ended(): Promise<ExitState> {
+    const alive = lookWhileAlive();
+    try {
+      await Promise.race([
+        waited,
+        closed.then(() => Promise.race([waited, sleep(EXIT_LOOK_MS, { clock })])),
+        alive,
+      ]);
+    } finally {
+      gone.abort();
+    }
+    for (let looks = 0; looks < EXIT_LOOKS; looks++) {
+      const { State: state } = await inspect();
+      if (!state.Running && state.Status !== 'created')
+        return { exitCode: state.ExitCode, oomKilled: state.OOMKilled };
+      if (looks === EXIT_LOOKS / 2) await kill();
+      await sleep(EXIT_LOOK_MS, { clock });
+    }
+    throw failed('the container does not end');
+  }
+
+  const kill = () => unlessGone(engine.call('killing the sandbox', () => container.kill()));
+
+  return {
+    id: container.id,
+    async next() {
+      try {
+        return await frames.next();
+      } catch (error) {
+        if (error instanceof CodedError) throw error;
+        // A connection that breaks is an end like any other: what became of the container is asked afterwards.
+        return { done: true, value: undefined };
+      }
+    },
+    start: () => engine.call('starting the sandbox', () => container.start()),
+    write(parts) {
+      for (const part of parts) stream.write(part);
+    },
+    kill,
+    ended,
+    async usage() {
+      const none = { cpuMs: 0, peakMemoryBytes: 0 };
+      const counted = engine.call('measuring the sandbox', async () => {
+        const stats = await container.stats({ stream: false, 'one-shot': true });
+        const { usage = 0, max_usage: peakMemoryBytes = usage } = stats.memory_stats;
+        return { cpuMs: stats.cpu_stats.cpu_usage.total_usage / 1e6, peakMemoryBytes };
+      });
+      return Promise.race([counted.catch(() => none), sleep(USAGE_WAIT_MS, { clock }).then(() => none)]);
+    },
+    async remove() {
+      stream.destroy();
+      await unlessGone(engine.call('removing the sandbox', () => container.remove({ force: true, v: true })));
+    },
+  };
+}

@@ -1,0 +1,111 @@
+import { randomUUID } from 'node:crypto';
+import {
+  type Clock,
+  type Logger,
+  type Metrics,
+  messageOf,
+  noMetrics,
+  raceSignal,
+  Semaphore,
+} from '../../util/index.ts';
+import { unavailable } from '../errors.ts';
+import type { Executor } from '../interface.ts';
+import { type DockerOptions, dockerDefaults } from '../options.ts';
+import { checkTask } from '../task.ts';
+import { asSandboxError, createEngine } from './engine.ts';
+import { createImages } from './images.ts';
+import { createLeftovers } from './leftovers.ts';
+import { createOpener } from './opener.ts';
+import { preparedSandbox } from './prepared.ts';
+
+export interface DockerExecutorComponents {
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly metrics?: Metrics;
+}
+
+export interface DockerExecutorInit extends Partial<DockerOptions> {
+  /** Names this daemon on its engine (its peer id): only containers of this owner are ever touched. */
+  readonly owner: string;
+}
+
+/**
+ * The executor on a Docker engine: one hardened container for each task, never used again. Where the image has Python 3,
+ * PID 1 is our launcher (inputs, outputs, source, usage); else only a command line without inputs can run, and its outputs
+ * and CPU time are not collected. stdout and stderr are each in order, not with each other.
+ */
+export function createDockerExecutor(
+  { logger, clock, metrics = noMetrics }: DockerExecutorComponents,
+  { owner, ...given }: DockerExecutorInit,
+): Executor {
+  const options: DockerOptions = { ...dockerDefaults, ...given };
+  const boot = randomUUID();
+  const creations = new Semaphore(options.maxCreations);
+  let halting = new AbortController();
+  let started = false;
+
+  const engine = createEngine({ logger, clock, onUp }, options);
+  const images = createImages({ engine, clock, logger }, options);
+  const leftovers = createLeftovers({ engine, logger }, { owner, boot });
+  const open = createOpener({ engine, images, leftovers, clock }, { owner, boot, options });
+
+  function onUp(wasDown: boolean): void {
+    void images.refresh();
+    // The first time is recover()'s, which tells the market what it removed.
+    if (wasDown && started) leftovers.sweepLater();
+  }
+
+  return {
+    runtime: 'docker',
+    async start() {
+      halting = new AbortController();
+      await engine.start();
+      started = true;
+    },
+    async stop() {
+      started = false;
+      halting.abort(unavailable('the node is stopping'));
+      await leftovers.removeAll();
+      engine.stop();
+    },
+    status: engine.status,
+    probe: engine.probe,
+    hasImage: images.has,
+    async ensureImage(ref, { signal, ...rest }) {
+      try {
+        return await images.ensure(ref, { signal, ...rest });
+      } catch (error) {
+        signal?.throwIfAborted();
+        throw asSandboxError(error, `the image ${ref} could not be looked up`);
+      }
+    },
+    async prepare(task, image, { signal }) {
+      signal?.throwIfAborted();
+      const { available, reason } = engine.status();
+      if (!available) throw unavailable(reason ?? 'the engine is away');
+      const checked = checkTask(task, { ...options, ...engine.facts() });
+      const halt = halting.signal;
+      const began = clock.monotonic();
+      const opening = creations.run(async () => {
+        signal?.throwIfAborted();
+        halt.throwIfAborted();
+        return open(checked, image);
+      });
+      try {
+        const opened = await raceSignal(raceSignal(opening, signal), halt);
+        metrics.observe('sandbox_prepare_seconds', (clock.monotonic() - began) / 1000);
+        return preparedSandbox({ clock, metrics, options, halt }, checked, opened);
+      } catch (error) {
+        // A container that comes after all is not for this task any more.
+        opening.then(
+          late => late.release(),
+          cause => logger.debug({ reason: messageOf(cause) }, 'a sandbox was not prepared'),
+        );
+        metrics.count('sandbox_prepare_failures_total');
+        signal?.throwIfAborted();
+        throw asSandboxError(error, 'the sandbox could not be prepared');
+      }
+    },
+    recover: leftovers.sweep,
+  };
+}

@@ -1,0 +1,84 @@
+import { codeOf, type Logger, messageOf } from '../../util/index.ts';
+import type { Box } from './container.ts';
+import { type Engine, statusOf } from './engine.ts';
+
+/** Which containers of this owner are in use, and the removal of all others. */
+export interface Leftovers {
+  /** From now on the container of this name is in use. */
+  hold(name: string): void;
+  /** Removes it; one that cannot be removed now is left to the next sweep. Never rejects. */
+  release(name: string, box: Box | undefined): Promise<void>;
+  /** Removes this owner's containers that are not in use; returns the tasks of those from an earlier run. */
+  sweep(): Promise<string[]>;
+  /** The same behind everybody's back, after the engine was away. */
+  sweepLater(): void;
+  /** Removes what is in use too, and waits for removals in flight. */
+  removeAll(): Promise<void>;
+}
+
+export function createLeftovers(
+  { engine, logger }: { readonly engine: Engine; readonly logger: Logger },
+  { owner, boot }: { readonly owner: string; readonly boot: string },
+): Leftovers {
+  const held = new Set<string>();
+  const removals = new Set<Promise<void>>();
+
+  function track(work: Promise<void>): Promise<void> {
+    const tracked: Promise<void> = work.then(
+      () => void removals.delete(tracked),
+      error => {
+        removals.delete(tracked);
+        logger.warn(
+          { code: codeOf(error), reason: messageOf(error) },
+          'a sandbox is left for the next sweep',
+        );
+      },
+    );
+    removals.add(tracked);
+    return tracked;
+  }
+
+  async function removeById(id: string): Promise<void> {
+    try {
+      await engine.call('removing a sandbox', docker =>
+        docker.getContainer(id).remove({ force: true, v: true }),
+      );
+    } catch (error) {
+      if (statusOf(error) !== 404 && statusOf(error) !== 409) throw error;
+    }
+  }
+
+  async function removeWhere(isLeft: (name: string) => boolean): Promise<string[]> {
+    const list = await engine.call('listing sandboxes', docker =>
+      docker.listContainers({ all: true, filters: { label: [`duxnode.owner=${owner}`] } }),
+    );
+    const left = list.filter(found => isLeft(found.Names[0]?.slice(1) ?? ''));
+    await Promise.all(left.map(found => removeById(found.Id)));
+    const earlier = left.filter(found => found.Labels['duxnode.boot'] !== boot);
+    return earlier.map(found => found.Labels['duxnode.task'] ?? '');
+  }
+
+  const sweep = () => removeWhere(name => !held.has(name));
+
+  return {
+    hold(name) {
+      held.add(name);
+    },
+    release(name, box) {
+      const removed = box ? box.remove() : Promise.resolve();
+      return track(removed.finally(() => held.delete(name)));
+    },
+    sweep,
+    sweepLater() {
+      void track(
+        sweep().then(tasks => {
+          if (tasks.length > 0) logger.info({ tasks }, 'removed sandboxes of an earlier run');
+        }),
+      );
+    },
+    async removeAll() {
+      if (engine.status().available) await track(removeWhere(() => true).then(() => undefined));
+      while (removals.size > 0) await Promise.all(removals);
+    },
+  };
+}

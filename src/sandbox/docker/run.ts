@@ -1,0 +1,195 @@
+import { type Abortable, type Clock, deferred, reasonOf } from '../../util/index.ts';
+import { type Capture, createCapture } from '../capture.ts';
+import { failed, unavailable } from '../errors.ts';
+import type { SandboxOutcome, SandboxResult, SandboxSink } from '../interface.ts';
+import type { LauncherReader } from '../launcher/protocol.ts';
+import type { DockerOptions } from '../options.ts';
+import type { CheckedTask } from '../task.ts';
+import type { Box, ExitState } from './container.ts';
+import { isBadProgram, type Staged } from './staging.ts';
+
+export interface RunInput {
+  readonly box: Box;
+  readonly task: CheckedTask;
+  /** Undefined for a task that is started directly. */
+  readonly staged: Staged | undefined;
+}
+
+type StopCause = 'timeout' | 'output_limit' | 'aborted' | 'stopped' | 'stuck';
+
+/** Kills the box, once, for the first cause that comes. */
+interface Stopper {
+  stop(cause: StopCause): void;
+  readonly cause: StopCause | undefined;
+  /** Settles with what the engine counted, when the kill was done; rejects when it could not be done. */
+  readonly stopped: Promise<Counted>;
+}
+
+type Counted = Awaited<ReturnType<Box['usage']>>;
+
+function createStopper(box: Box): Stopper {
+  const stopped = deferred<Counted>();
+  let first: StopCause | undefined;
+  async function kill(): Promise<Counted> {
+    const counted = await box.usage();
+    await box.kill();
+    return counted;
+  }
+  return {
+    stop(cause) {
+      if (first) return;
+      first = cause;
+      kill().then(stopped.resolve, stopped.reject);
+    },
+    get cause() {
+      return first;
+    },
+    stopped: stopped.promise,
+  };
+}
+
+/**
+ * Runs a prepared task to its end, as the engine sees it. The box still has to be removed.
+ * @throws the signal's reason; CodedError `SANDBOX_UNAVAILABLE`, `SANDBOX_FAILED`.
+ */
+export async function runTask(
+  { clock }: { readonly clock: Clock },
+  options: DockerOptions,
+  input: RunInput,
+  sink: SandboxSink,
+  {
+    signal,
+    halt,
+    onStarted,
+  }: Abortable & { readonly halt: AbortSignal; onStarted?: (() => void) | undefined },
+): Promise<SandboxResult> {
+  const { box, task, staged } = input;
+  const stopper = createStopper(box);
+  const capture = createCapture(task.limits, sink, stopper.stopped);
+  const onAbort = () => stopper.stop('aborted');
+  const onHalt = () => stopper.stop('stopped');
+  signal?.addEventListener('abort', onAbort, { once: true });
+  halt.addEventListener('abort', onHalt, { once: true });
+  const startedAt = clock.now();
+  const began = clock.monotonic();
+  let cancelTimer = () => {};
+  try {
+    if (staged) staged.go();
+    else await box.start();
+    onStarted?.();
+    cancelTimer = clock.after(task.limits.timeoutMs, () => stopper.stop('timeout'));
+    if (signal?.aborted) onAbort();
+    if (halt.aborted) onHalt();
+    let wallMs = 0;
+    const onTaskEnd = () => {
+      wallMs = clock.monotonic() - began;
+      cancelTimer();
+      cancelTimer = clock.after(options.collectTimeoutMs, () => stopper.stop('stuck'));
+    };
+    await pump(box, staged?.reader, capture, stopper, onTaskEnd);
+    if (wallMs === 0) onTaskEnd();
+    const exit = await box.ended();
+    const counted = stopper.cause ? await stopper.stopped : undefined;
+    throwIfStopped(stopper.cause, signal);
+    const times = { startedAt, endedAt: startedAt + Math.round(wallMs), wallMs };
+    return resultOf({ exit, counted, capture, times, reader: staged?.reader, cause: stopper.cause });
+  } catch (error) {
+    if (!staged && isBadProgram(error)) return notRun(error as Error, startedAt);
+    throw stopper.cause === 'aborted' && signal?.aborted ? reasonOf(signal) : error;
+  } finally {
+    cancelTimer();
+    signal?.removeEventListener('abort', onAbort);
+    halt.removeEventListener('abort', onHalt);
+  }
+}
+
+/** Reads the box's output until it ends. After a kill the rest is drained and dropped. */
+async function pump(
+  box: Box,
+  reader: LauncherReader | undefined,
+  capture: Capture,
+  stopper: Stopper,
+  onTaskEnd: () => void,
+): Promise<void> {
+  let ended = false;
+  const keep = async (stream: 'stdout' | 'stderr', bytes: Buffer) => {
+    if (bytes.length > 0 && !stopper.cause && !(await capture.push(stream, bytes)))
+      stopper.stop('output_limit');
+  };
+  for (let next = await box.next(); !next.done; next = await box.next()) {
+    const { stream, bytes } = next.value;
+    if (stopper.cause) continue;
+    await keep(stream, reader && stream === 'stdout' ? reader.push(bytes) : bytes);
+    if (reader?.ended && !ended) {
+      ended = true;
+      onTaskEnd();
+    }
+  }
+  if (reader) await keep('stdout', reader.flush());
+}
+
+function throwIfStopped(cause: StopCause | undefined, signal: AbortSignal | undefined): void {
+  if (cause === 'aborted') throw reasonOf(signal as AbortSignal);
+  if (cause === 'stopped') throw unavailable('the node is stopping');
+  if (cause === 'stuck') throw failed('the outputs were not handed over in time');
+}
+
+interface Findings {
+  readonly exit: ExitState;
+  readonly cause: StopCause | undefined;
+  readonly counted: Counted | undefined;
+  readonly capture: Capture;
+  readonly reader: LauncherReader | undefined;
+  readonly times: { readonly startedAt: number; readonly endedAt: number; readonly wallMs: number };
+}
+
+function resultOf({ exit, cause, counted, capture, reader, times }: Findings): SandboxResult {
+  const end = reader?.end;
+  const outcome = outcomeOf(exit, cause, end?.signal);
+  if (reader && !end && outcome === 'exited')
+    throw failed(`the sandbox ended before its task did (exit code ${exit.exitCode})`);
+  const { truncated, ...streams } = capture.result();
+  return {
+    outcome,
+    exitCode: exit.exitCode,
+    oomKilled: exit.oomKilled,
+    ...streams,
+    outputs: end?.outputs ?? [],
+    truncated: { ...truncated, outputs: end?.truncated ?? false },
+    usage: {
+      cpuMs: end?.cpuMs ?? counted?.cpuMs ?? 0,
+      peakMemoryBytes: end?.peakBytes ?? counted?.peakMemoryBytes ?? 0,
+      wallMs: Math.min(end?.wallMs ?? times.wallMs, times.wallMs),
+    },
+    startedAt: times.startedAt,
+    endedAt: times.endedAt,
+  };
+}
+
+/** 137 by memory is told from a task's own 137 by the engine's word, and by how the launcher saw the task die. */
+function outcomeOf(
+  exit: ExitState,
+  cause: StopCause | undefined,
+  endSignal: number | undefined,
+): SandboxOutcome {
+  if (cause === 'timeout' || cause === 'output_limit') return cause;
+  const killed = endSignal === undefined ? exit.exitCode === 137 : endSignal === 9;
+  return exit.oomKilled && killed ? 'out_of_memory' : 'exited';
+}
+
+/** A command that is not in the image ends as in a shell: 127, or 126 where it may not be run. */
+function notRun(error: Error, at: number): SandboxResult {
+  const missing = /not found|no such file/i.test(error.message);
+  return {
+    outcome: 'exited',
+    exitCode: missing ? 127 : 126,
+    oomKilled: false,
+    stdout: new Uint8Array(),
+    stderr: Buffer.from(`cannot run the command: ${missing ? 'not found' : 'not executable'}\n`),
+    outputs: [],
+    truncated: { stdout: false, stderr: false, outputs: false },
+    usage: { cpuMs: 0, peakMemoryBytes: 0, wallMs: 0 },
+    startedAt: at,
+    endedAt: at,
+  };
+}

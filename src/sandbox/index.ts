@@ -1,0 +1,9 @@
+export {
+  createDockerExecutor,
+  type DockerExecutorComponents,
+  type DockerExecutorInit,
+} from './docker/executor.ts';
+export type { SandboxErrorFacts } from './errors.ts';
+export * from './interface.ts';
+export { createMemoryExecutor, type MemoryExecutor, type MemoryExecutorInit } from './memory.ts';
+export { type DockerOptions, dockerDefaults, socketPathFrom } from './options.ts';

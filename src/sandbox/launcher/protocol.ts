@@ -1,0 +1,182 @@
+import { z } from 'zod';
+import { failed } from '../errors.ts';
+import type { SandboxFile, SandboxTask } from '../interface.ts';
+import { collectedFiles, MAX_PATH_BYTES } from '../outputs.ts';
+
+export const NONCE_BYTES = 16;
+/** Room for the facts of an answer and for each file that it lists (a path of at most MAX_PATH_BYTES, escaped as JSON). */
+const ANSWER_BYTES = 4096;
+const ANSWER_BYTES_PER_FILE = 6 * MAX_PATH_BYTES + 32;
+
+const stagedAnswer = z.union([
+  z.object({ staged: z.literal(true) }),
+  z.object({ refused: z.string().max(1000) }),
+]);
+
+const endAnswer = z.object({
+  code: z.int().min(0).max(255),
+  signal: z.int().min(0).max(127),
+  cpuMs: z.number().min(0),
+  peakBytes: z.number().min(0),
+  wallMs: z.number().min(0),
+  files: z.array(z.tuple([z.string(), z.int().min(0)])),
+  truncated: z.boolean(),
+});
+
+/** What the launcher says when the task has ended. */
+export type TaskEnd = Omit<z.infer<typeof endAnswer>, 'files'> & { readonly outputs: readonly SandboxFile[] };
+
+function withLength(text: string): Buffer {
+  const bytes = Buffer.from(text);
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(bytes.length);
+  return Buffer.concat([length, bytes]);
+}
+
+/** The bytes that stage a task: header and inputs. `cwd` is absolute; `env` is the whole of what the task adds. */
+export function encodeStage(task: SandboxTask, cwd: string, env: Readonly<Record<string, string>>): Buffer[] {
+  const { outputBytes, outputFiles } = task.limits;
+  const header = {
+    ...('code' in task.program ? { code: task.program.code } : { argv: task.program.argv }),
+    env,
+    cwd,
+    inputs: task.inputs.map(file => [file.path, file.bytes.length]),
+    limits: { outputBytes, outputFiles, pathBytes: MAX_PATH_BYTES },
+  };
+  const bytesOf = (file: SandboxFile) =>
+    Buffer.from(file.bytes.buffer, file.bytes.byteOffset, file.bytes.length);
+  return [withLength(JSON.stringify(header)), ...task.inputs.map(bytesOf)];
+}
+
+/** The bytes that start a staged task. */
+export function encodeGo(nonce: Buffer): Buffer {
+  return Buffer.concat([Buffer.from('G'), nonce]);
+}
+
+type State = 'staging' | 'running' | 'ending' | 'collecting' | 'done';
+
+/**
+ * Reads the launcher's side of the protocol out of the sandbox's stdout. The image, and so its interpreter, is the
+ * requester's own choice: nothing that comes is trusted, and no more is kept than `limits` allow.
+ * @throws CodedError `SANDBOX_FAILED` when an answer breaks the protocol.
+ */
+export class LauncherReader {
+  readonly #mark: Buffer;
+  readonly #limits: SandboxTask['limits'];
+  #state: State = 'staging';
+  #held: Buffer = Buffer.alloc(0);
+  #answer: z.infer<typeof endAnswer> | undefined;
+  #contentBytes = 0;
+  #refused: string | undefined;
+  #end: TaskEnd | undefined;
+
+  constructor(nonce: Buffer, limits: SandboxTask['limits']) {
+    this.#mark = Buffer.concat([Buffer.from([0]), nonce]);
+    this.#limits = limits;
+  }
+
+  /** True once the inputs were taken, or refused with `refused`. */
+  get staged(): boolean {
+    return this.#state !== 'staging' || this.#refused !== undefined;
+  }
+  get refused(): string | undefined {
+    return this.#refused;
+  }
+  /** True once the task is dead. */
+  get ended(): boolean {
+    return this.#state !== 'staging' && this.#state !== 'running';
+  }
+  get end(): TaskEnd | undefined {
+    return this.#end;
+  }
+
+  /** Takes the next bytes; returns those that are the task's own stdout. */
+  push(chunk: Buffer): Buffer {
+    this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
+    let own: Buffer = Buffer.alloc(0);
+    if (this.#state === 'staging') this.#readStaged();
+    if (this.#state === 'running') own = this.#readRunning();
+    if (this.#state === 'ending') this.#readEnd();
+    if (this.#state === 'collecting') this.#readContents();
+    if (this.#state === 'done') this.#held = Buffer.alloc(0);
+    return own;
+  }
+
+  /** What is still held back of the task's stdout, for when it ended without the launcher's word. */
+  flush(): Buffer {
+    const rest = this.#state === 'running' ? this.#held : Buffer.alloc(0);
+    this.#held = Buffer.alloc(0);
+    return rest;
+  }
+
+  #readStaged(): void {
+    const answer = this.#takeAnswer(stagedAnswer, ANSWER_BYTES);
+    if (!answer) return;
+    if ('refused' in answer) this.#refused = answer.refused;
+    else this.#state = 'running';
+  }
+
+  #readRunning(): Buffer {
+    const at = this.#held.indexOf(this.#mark);
+    if (at >= 0) {
+      const own = this.#held.subarray(0, at);
+      this.#held = this.#held.subarray(at + this.#mark.length);
+      this.#state = 'ending';
+      return own;
+    }
+    const kept = possibleMark(this.#held, this.#mark);
+    const own = this.#held.subarray(0, this.#held.length - kept);
+    this.#held = this.#held.subarray(own.length);
+    return own;
+  }
+
+  #readEnd(): void {
+    const answer = this.#takeAnswer(
+      endAnswer,
+      ANSWER_BYTES + this.#limits.outputFiles * ANSWER_BYTES_PER_FILE,
+    );
+    if (!answer) return;
+    this.#answer = answer;
+    this.#contentBytes = answer.files.reduce((sum, [, size]) => sum + size, 0);
+    if (this.#contentBytes > this.#limits.outputBytes)
+      throw failed('the launcher sends more output than was asked for');
+    this.#state = 'collecting';
+    this.#chunks = [];
+  }
+
+  #chunks: Buffer[] = [];
+  #collected = 0;
+
+  #readContents(): void {
+    this.#chunks.push(this.#held);
+    this.#collected += this.#held.length;
+    this.#held = Buffer.alloc(0);
+    if (this.#collected < this.#contentBytes || !this.#answer) return;
+    const { files, ...facts } = this.#answer;
+    const outputs = collectedFiles(files, Buffer.concat(this.#chunks), this.#limits);
+    this.#end = { ...facts, outputs };
+    this.#chunks = [];
+    this.#state = 'done';
+  }
+
+  #takeAnswer<T>(schema: z.ZodType<T>, maxBytes: number): T | undefined {
+    if (this.#held.length < 4) return undefined;
+    const length = this.#held.readUInt32BE(0);
+    if (length > maxBytes) throw failed('the launcher sends an answer that is too long');
+    if (this.#held.length < 4 + length) return undefined;
+    const text = this.#held.toString('utf8', 4, 4 + length);
+    this.#held = this.#held.subarray(4 + length);
+    try {
+      return schema.parse(JSON.parse(text));
+    } catch (cause) {
+      throw failed('the launcher sends an answer that cannot be read', { cause });
+    }
+  }
+}
+
+/** How many of the last bytes of `bytes` may be the beginning of `mark`. */
+function possibleMark(bytes: Buffer, mark: Buffer): number {
+  for (let kept = Math.min(bytes.length, mark.length - 1); kept > 0; kept--)
+    if (bytes.subarray(bytes.length - kept).equals(mark.subarray(0, kept))) return kept;
+  return 0;
+}

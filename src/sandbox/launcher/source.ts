@@ -1,0 +1,200 @@
+/**
+ * PID 1 of a sandbox whose image has Python 3 (3.6 and later): stages the inputs, runs the task as a child, reaps it,
+ * kills what it left, and hands over the outputs. Text in a module, so that it is the same file for tsx and the bundle.
+ *
+ *   stdin   u32 length | JSON header | the inputs' bytes ...... then, to start the task: 'G' | 16-byte nonce
+ *   stdout  u32 length | JSON {staged} or {refused} | the task's own stdout | \0 nonce | u32 length | JSON end | outputs
+ *
+ * The nonce is read only when every process of the task is dead, and PR_SET_DUMPABLE 0 closes /proc/1 to the task (same
+ * user), so no task can write an end of its own. Files go as a list of sizes and their plain bytes, not as a tar: no
+ * format that links, sparse files or long names could hide in, no tarfile to import (13 ms), and no copy in the task's
+ * memory. The child leaves this script by its last line, so that the interpreter itself ends the task: exit handlers,
+ * threads, tracebacks and exit codes are those of a plain `python3 main.py`.
+ */
+export const launcherSource: string = String.raw`
+import ctypes, json, os, resource, signal, stat, sys, time
+
+TASK = '/task'
+OUTPUTS = TASK + '/outputs'
+PIECE = 65536
+PR_SET_DUMPABLE = 4
+libc = ctypes.CDLL(None)
+
+def read(size):
+    got = bytearray()
+    while len(got) < size:
+        piece = os.read(0, min(PIECE, size - len(got)))
+        if not piece:
+            os._exit(125)
+        got += piece
+    return bytes(got)
+
+def write(fd, data):
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view):]
+
+def answer(facts, mark=b''):
+    text = json.dumps(facts).encode()
+    write(1, mark + len(text).to_bytes(4, 'big') + text)
+
+def stage(inputs):
+    for path, size in inputs:
+        target = os.path.join(TASK, path)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(target, 'xb') as file:
+            while size > 0:
+                piece = read(min(PIECE, size))
+                file.write(piece)
+                size -= len(piece)
+    os.makedirs(OUTPUTS, exist_ok=True)
+
+def reap(task):
+    used = None
+    while True:
+        try:
+            pid, status, usage = os.wait4(-1, 0)
+        except ChildProcessError:
+            return used
+        if pid == task:
+            used = status
+        if used is not None:
+            try:
+                os.kill(-1, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+def readable(path):
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        os.close(fd)
+        return True
+    except OSError:
+        return False
+
+def collect(max_bytes, max_files, max_path):
+    files, missed, left = [], [], max_bytes
+    if not stat.S_ISDIR(os.lstat(OUTPUTS).st_mode):
+        return files, True
+    for folder, folders, names in os.walk(OUTPUTS, onerror=missed.append):
+        folders.sort()
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            short = os.path.relpath(path, OUTPUTS)
+            facts = os.lstat(path)
+            if not stat.S_ISREG(facts.st_mode):
+                continue
+            encoded = len(short.encode('utf-8', 'surrogateescape'))
+            clean = short.isprintable() and encoded <= max_path
+            if not clean or facts.st_size > left or len(files) >= max_files or not readable(path):
+                missed.append(name)
+                continue
+            left -= facts.st_size
+            files.append((short, facts.st_size))
+    return files, bool(missed)
+
+def send(path, size):
+    with open(os.path.join(OUTPUTS, path), 'rb') as file:
+        while size > 0:
+            piece = file.read(min(PIECE, size)) or bytes(min(PIECE, size))
+            write(1, piece)
+            size -= len(piece)
+
+def peak_bytes():
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    for path in ('/sys/fs/cgroup/memory/memory.max_usage_in_bytes', '/sys/fs/cgroup/memory.peak'):
+        try:
+            with open(path) as file:
+                peak = max(peak, int(file.read()))
+        except (OSError, ValueError):
+            pass
+    return peak
+
+def supervise(task, limits, began):
+    status = reap(task)
+    wall = time.monotonic() - began
+    ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    code = 128 + ended_by if ended_by else os.WEXITSTATUS(status)
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    try:
+        files, truncated = collect(limits['outputBytes'], limits['outputFiles'], limits['pathBytes'])
+    except OSError:
+        files, truncated = [], True
+    answer({'code': code, 'signal': ended_by, 'cpuMs': (usage.ru_utime + usage.ru_stime) * 1000,
+            'peakBytes': peak_bytes(), 'wallMs': wall * 1000, 'files': files, 'truncated': truncated},
+           b'\0' + read(16))
+    for path, size in files:
+        send(path, size)
+    os._exit(code)
+
+def become(header):
+    os.setsid()
+    libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
+    try:
+        with open('/proc/self/oom_score_adj', 'w') as file:
+            file.write('1000')
+    except OSError:
+        pass
+    null = os.open('/dev/null', os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    os.environ.update(header['env'])
+    folder = header['cwd']
+    try:
+        if folder.startswith(TASK + '/'):
+            os.makedirs(folder, exist_ok=True)
+        os.chdir(folder)
+    except OSError as error:
+        write(2, ('cannot use the working directory: %s\n' % error).encode())
+        os._exit(126)
+    argv = header.get('argv')
+    if argv:
+        try:
+            os.execvp(argv[0], argv)
+        except (OSError, ValueError) as error:
+            write(2, ('cannot run %s: %s\n' % (argv[0], error)).encode())
+            os._exit(127 if isinstance(error, FileNotFoundError) else 126)
+
+libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+header = json.loads(read(int.from_bytes(read(4), 'big')).decode())
+try:
+    stage(header['inputs'])
+except OSError as error:
+    answer({'refused': 'the inputs do not fit into /task: ' + str(error.strerror)})
+    os._exit(125)
+answer({'staged': True})
+if read(1) != b'G':
+    os._exit(125)
+began = time.monotonic()
+task = os.fork()
+if task:
+    supervise(task, header['limits'], began)
+become(header)
+
+def main_module(code):
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):
+            stream.reconfigure(line_buffering=True)
+    sys.argv = ['main.py']
+    sys.path.insert(0, TASK)
+    module = type(sys)('__main__')
+    module.__file__ = 'main.py'
+    def show(kind, error, trace):
+        import linecache, traceback
+        linecache.cache['main.py'] = (len(code), None, code.splitlines(True), 'main.py')
+        while trace and trace.tb_frame.f_code.co_filename != 'main.py':
+            trace = trace.tb_next
+        traceback.print_exception(kind, error, trace)
+    sys.excepthook = show
+    module.__dict__['__builtins__'] = __builtins__
+    sys.modules['__main__'] = module
+    return module
+
+source = header['code']
+module = main_module(source)
+del header
+exec(compile(source, 'main.py', 'exec', dont_inherit=True), module.__dict__)
+`;

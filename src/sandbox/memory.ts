@@ -1,0 +1,179 @@
+import { type Clock, deferred, raceSignal, reasonOf } from '../util/index.ts';
+import { createCapture } from './capture.ts';
+import { failed, imageUnknown, unavailable } from './errors.ts';
+import type {
+  Executor,
+  SandboxFile,
+  SandboxImage,
+  SandboxResult,
+  SandboxSink,
+  SandboxTask,
+} from './interface.ts';
+import { isCleanPath } from './outputs.ts';
+import { checkTask } from './task.ts';
+
+/** A task's program as a function: writes through `sink`, heeds `signal`, returns what is not the usual. */
+export type MemoryProgram = (
+  task: SandboxTask,
+  sink: SandboxSink,
+  signal: AbortSignal,
+) => Promise<Partial<SandboxResult>>;
+
+export interface MemoryExecutorInit {
+  /** Default: writes `{"ok":true}` and a line end to stdout and exits 0. */
+  readonly run?: MemoryProgram;
+  /** Images that are there. Default: `python:3.9-slim`. */
+  readonly images?: readonly string[];
+}
+
+export interface MemoryExecutor extends Executor {
+  /** Takes the engine away, or gives it back; tasks that run fail as `SANDBOX_UNAVAILABLE`. */
+  setAvailable(available: boolean): void;
+}
+
+/** Wide enough for any test; that it refuses at all is what is tested. */
+const bounds = {
+  milliCpus: 64_000,
+  memoryBytes: 2 ** 36,
+  minMemoryBytes: 1,
+  maxDiskBytes: 2 ** 36,
+  maxInputFiles: 4096,
+};
+
+const echo: MemoryProgram = async (_task, sink) => {
+  await sink.stdout(Buffer.from('{"ok":true}\n'));
+  return {};
+};
+
+/** An executor inside this process, for tests of other rooms. It isolates nothing: never for a stranger's code. */
+export function createMemoryExecutor(
+  { clock }: { readonly clock: Clock },
+  { run: program = echo, images = ['python:3.9-slim'] }: MemoryExecutorInit = {},
+): MemoryExecutor {
+  const known = new Set(images);
+  let away = new AbortController();
+  let count = 0;
+  away.abort(unavailable('it was not started yet'));
+
+  const leave = (reason: string) => away.abort(unavailable(reason));
+  const status = () =>
+    away.signal.aborted
+      ? { available: false, version: null, reason: reasonOf(away.signal).message }
+      : { available: true, version: 'memory', reason: null };
+
+  return {
+    runtime: 'memory',
+    async start() {
+      away = new AbortController();
+    },
+    async stop() {
+      leave('it was stopped');
+    },
+    setAvailable(available) {
+      if (!available) leave('it was taken away');
+      else if (away.signal.aborted) away = new AbortController();
+    },
+    status,
+    probe: async () => status(),
+    hasImage: ref => known.has(ref),
+    async ensureImage(ref, { signal }): Promise<SandboxImage> {
+      signal?.throwIfAborted();
+      away.signal.throwIfAborted();
+      if (!known.has(ref)) throw imageUnknown(ref, 'it is not one of the images of this executor');
+      return { ref, digest: `sha256:${'0'.repeat(64)}`, sizeBytes: 0, architecture: 'amd64' };
+    },
+    async prepare(task, _image, { signal }) {
+      signal?.throwIfAborted();
+      away.signal.throwIfAborted();
+      checkTask(task, bounds);
+      let used = false;
+      const use = () => {
+        if (used) throw failed(`the sandbox of ${task.key} was used already`);
+        used = true;
+      };
+      return {
+        id: `memory-${++count}`,
+        async run(sink, options) {
+          use();
+          options.signal?.throwIfAborted();
+          const running = runProgram(clock, program, task, sink, options.onStarted);
+          try {
+            return await raceSignal(raceSignal(running.result, options.signal), away.signal);
+          } finally {
+            running.kill();
+          }
+        },
+        async discard() {
+          used = true;
+        },
+      };
+    },
+    recover: async () => [],
+  };
+}
+
+function runProgram(
+  clock: Clock,
+  program: MemoryProgram,
+  task: SandboxTask,
+  sink: SandboxSink,
+  onStarted: (() => void) | undefined,
+): { readonly result: Promise<SandboxResult>; kill(): void } {
+  const killed = deferred<Partial<SandboxResult>>();
+  const stop = new AbortController();
+  const end = (outcome: SandboxResult['outcome']) => {
+    killed.resolve({ outcome, exitCode: 137 });
+    stop.abort();
+  };
+  const capture = createCapture(task.limits, sink, killed.promise);
+  const write = (stream: 'stdout' | 'stderr') => async (chunk: Uint8Array) => {
+    if (!stop.signal.aborted && !(await capture.push(stream, chunk))) end('output_limit');
+  };
+  const startedAt = clock.now();
+  const began = clock.monotonic();
+  const cancel = clock.after(task.limits.timeoutMs, () => end('timeout'));
+  async function go(): Promise<SandboxResult> {
+    onStarted?.();
+    const own = program(task, { stdout: write('stdout'), stderr: write('stderr') }, stop.signal);
+    const told = await Promise.race([killed.promise, own]);
+    const ended = stop.signal.aborted ? await killed.promise : told;
+    cancel();
+    const wallMs = clock.monotonic() - began;
+    const { truncated, ...streams } = capture.result();
+    return {
+      outcome: 'exited',
+      exitCode: 0,
+      oomKilled: false,
+      ...streams,
+      usage: { cpuMs: 0, peakMemoryBytes: 0, wallMs },
+      startedAt,
+      endedAt: startedAt + Math.round(wallMs),
+      ...ended,
+      ...outputsOf(task, ended.outputs ?? [], truncated),
+    };
+  }
+  return {
+    result: go(),
+    kill() {
+      cancel();
+      stop.abort();
+    },
+  };
+}
+
+/** The outputs that fit, in order of their paths. */
+function outputsOf(
+  task: SandboxTask,
+  all: SandboxResult['outputs'],
+  truncated: { readonly stdout: boolean; readonly stderr: boolean },
+): Pick<SandboxResult, 'outputs' | 'truncated'> {
+  let left = task.limits.outputBytes;
+  const outputs: SandboxFile[] = [];
+  for (const file of [...all].sort((a, b) => (a.path < b.path ? -1 : 1))) {
+    const fits = file.bytes.length <= left && outputs.length < task.limits.outputFiles;
+    if (!fits || !isCleanPath(file.path)) continue;
+    left -= file.bytes.length;
+    outputs.push(file);
+  }
+  return { outputs, truncated: { ...truncated, outputs: outputs.length < all.length } };
+}
