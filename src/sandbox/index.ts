@@ -5,5 +5,10 @@ export {
 } from './docker/executor.ts';
 export type { SandboxErrorFacts } from './errors.ts';
 export * from './interface.ts';
-export { createMemoryExecutor, type MemoryExecutor, type MemoryExecutorInit } from './memory.ts';
+export {
+  createMemoryExecutor,
+  type MemoryExecutor,
+  type MemoryExecutorInit,
+  type MemoryProgram,
+} from './memory.ts';
 export { type DockerOptions, dockerDefaults, socketPathFrom } from './options.ts';

@@ -1,4 +1,4 @@
-import { type Abortable, type Clock, deferred, reasonOf } from '../../util/index.ts';
+import { type Abortable, type Clock, deferred, raceSignal, reasonOf } from '../../util/index.ts';
 import { type Capture, createCapture } from '../capture.ts';
 import { failed, unavailable } from '../errors.ts';
 import type { SandboxOutcome, SandboxResult, SandboxSink } from '../interface.ts';
@@ -21,14 +21,20 @@ type StopCause = 'timeout' | 'output_limit' | 'aborted' | 'stopped' | 'stuck';
 interface Stopper {
   stop(cause: StopCause): void;
   readonly cause: StopCause | undefined;
-  /** Settles with what the engine counted, when the kill was done; rejects when it could not be done. */
-  readonly stopped: Promise<Counted>;
+  /** Settles when a stop was asked for. The engine ends a kill only once the output is read, so nobody may wait longer. */
+  readonly asked: Promise<void>;
+  /** What the engine counted until the kill. */
+  readonly counted: Promise<Counted>;
+  /** Aborts when the kill could not be done. */
+  readonly broken: AbortSignal;
 }
 
 type Counted = Awaited<ReturnType<Box['usage']>>;
 
 function createStopper(box: Box): Stopper {
-  const stopped = deferred<Counted>();
+  const asked = deferred<void>();
+  const counted = deferred<Counted>();
+  const broken = new AbortController();
   let first: StopCause | undefined;
   async function kill(): Promise<Counted> {
     const counted = await box.usage();
@@ -39,12 +45,15 @@ function createStopper(box: Box): Stopper {
     stop(cause) {
       if (first) return;
       first = cause;
-      kill().then(stopped.resolve, stopped.reject);
+      asked.resolve();
+      kill().then(counted.resolve, error => broken.abort(error));
     },
     get cause() {
       return first;
     },
-    stopped: stopped.promise,
+    asked: asked.promise,
+    counted: counted.promise,
+    broken: broken.signal,
   };
 }
 
@@ -65,7 +74,7 @@ export async function runTask(
 ): Promise<SandboxResult> {
   const { box, task, staged } = input;
   const stopper = createStopper(box);
-  const capture = createCapture(task.limits, sink, stopper.stopped);
+  const capture = createCapture(task.limits, sink, stopper.asked);
   const onAbort = () => stopper.stop('aborted');
   const onHalt = () => stopper.stop('stopped');
   signal?.addEventListener('abort', onAbort, { once: true });
@@ -86,10 +95,10 @@ export async function runTask(
       cancelTimer();
       cancelTimer = clock.after(options.collectTimeoutMs, () => stopper.stop('stuck'));
     };
-    await pump(box, staged?.reader, capture, stopper, onTaskEnd);
+    await raceSignal(pump(box, staged?.reader, capture, stopper, onTaskEnd), stopper.broken);
     if (wallMs === 0) onTaskEnd();
     const exit = await box.ended();
-    const counted = stopper.cause ? await stopper.stopped : undefined;
+    const counted = stopper.cause ? await raceSignal(stopper.counted, stopper.broken) : undefined;
     throwIfStopped(stopper.cause, signal);
     const times = { startedAt, endedAt: startedAt + Math.round(wallMs), wallMs };
     return resultOf({ exit, counted, capture, times, reader: staged?.reader, cause: stopper.cause });

@@ -1,0 +1,108 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { codeOf } from '../../src/util/index.ts';
+import { conformance, quiet, rejection, runOn, taskOf, textOf } from '../sandbox/conformance.ts';
+import { dockerSubject, IMAGE, withDocker } from './support.ts';
+
+const test = suite('docker: executor');
+
+conformance(test, () => dockerSubject());
+
+test('runs a command line, with its exit code, variables and working directory', () =>
+  withDocker(async executor => {
+    const image = await executor.ensureImage(IMAGE, {});
+    const task = taskOf(['sh', '-c', 'pwd; echo $A; exit 5'], { env: { A: 'b' }, workingDir: 'x/y' });
+    const result = await runOn(executor, image, task);
+    assert.is(textOf(result.stdout), '/task/x/y\nb\n');
+    assert.is(result.exitCode, 5);
+    assert.is((await runOn(executor, image, taskOf(['no-such-command']))).exitCode, 127);
+    assert.is((await runOn(executor, image, taskOf(['/etc/passwd']))).exitCode, 126);
+    assert.is((await runOn(executor, image, taskOf(['true'], { workingDir: '/none' }))).exitCode, 126);
+  }));
+
+test('source behaves as a plain script: traceback, exit handlers, threads, pickling of its own classes', () =>
+  withDocker(async executor => {
+    const image = await executor.ensureImage(IMAGE, {});
+    const failing = await runOn(executor, image, taskOf('def f():\n    raise ValueError("x")\nf()'));
+    assert.is(failing.exitCode, 1);
+    assert.is(
+      textOf(failing.stderr),
+      'Traceback (most recent call last):\n  File "main.py", line 3, in <module>\n    f()\n' +
+        '  File "main.py", line 2, in f\n    raise ValueError("x")\nValueError: x\n',
+    );
+    const code = `
+import atexit, pickle, sys, threading, time
+class Thing: pass
+atexit.register(lambda: print("handler"))
+threading.Thread(target=lambda: (time.sleep(0.05), print("thread"))).start()
+print(type(pickle.loads(pickle.dumps(Thing()))).__name__, __name__, sys.argv)
+sys.exit("bye")`;
+    const result = await runOn(executor, image, taskOf(code));
+    assert.is(textOf(result.stdout), "Thing __main__ ['main.py']\nthread\nhandler\n");
+    assert.is(textOf(result.stderr), 'bye\n');
+    assert.is(result.exitCode, 1);
+    assert.is((await runOn(executor, image, taskOf('x ='))).exitCode, 1);
+  }));
+
+test('measures CPU time and memory, and does so for a killed task too', () =>
+  withDocker(async executor => {
+    const image = await executor.ensureImage(IMAGE, {});
+    const code =
+      'x = bytearray(50 << 20)\nimport time\nt = time.process_time()\nwhile time.process_time() < t + 0.2: pass';
+    const { usage } = await runOn(executor, image, taskOf(code));
+    assert.ok(usage.cpuMs >= 200 && usage.cpuMs < 2000, `cpuMs ${usage.cpuMs}`);
+    assert.ok(usage.peakMemoryBytes > 50 << 20, `peak ${usage.peakMemoryBytes}`);
+  }));
+
+test('an image that no registry can give ends at once, and coded', () =>
+  withDocker(async executor => {
+    const error = await rejection(executor.ensureImage('127.0.0.1:1/none:1', {}));
+    assert.is(codeOf(error), 'IMAGE_PULL_FAILED');
+    const controller = new AbortController();
+    controller.abort(new Error('no longer'));
+    assert.is(
+      await rejection(executor.ensureImage('127.0.0.1:1/none:1', { signal: controller.signal })),
+      controller.signal.reason,
+    );
+  }));
+
+test('an abort while a sandbox is being made leaves nothing', () =>
+  withDocker(async executor => {
+    const image = await executor.ensureImage(IMAGE, {});
+    const controller = new AbortController();
+    const preparing = executor.prepare(taskOf(''), image, { signal: controller.signal });
+    controller.abort(new Error('no longer'));
+    assert.is(await rejection(preparing), controller.signal.reason);
+  }));
+
+test('runs several at once', () =>
+  withDocker(async executor => {
+    const image = await executor.ensureImage(IMAGE, {});
+    const tasks = Array.from({ length: 8 }, (_, i) => taskOf(`print(${i})`, { key: `many/${i}/1` }));
+    const results = await Promise.all(tasks.map(task => runOn(executor, image, task)));
+    assert.equal(
+      results.map(result => textOf(result.stdout)),
+      tasks.map((_, i) => `${i}\n`),
+    );
+  }));
+
+test('a slow reader holds the task back, and gets all of it', () =>
+  withDocker(async executor => {
+    const image = await executor.ensureImage(IMAGE, {});
+    const prepared = await executor.prepare(taskOf('for i in range(5000): print("y" * 99)'), image, {});
+    let bytes = 0;
+    const result = await prepared.run(
+      {
+        async stdout(chunk) {
+          await new Promise(resolve => setImmediate(resolve));
+          bytes += chunk.length;
+        },
+        stderr: quiet.stderr,
+      },
+      {},
+    );
+    assert.is(bytes, 500_000);
+    assert.is(result.stdout.length, 500_000);
+  }));
+
+test.run();
