@@ -1,0 +1,81 @@
+import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { RUN_LIMIT_MS, type TestFile } from './plan.ts';
+import { type FileRun, type FileVerdict, judge } from './report.ts';
+import { runFile } from './run-file.ts';
+
+export interface Totals {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+export interface RunOptions {
+  readonly root: string;
+  readonly files: readonly TestFile[];
+  /** Skipped tests fail the run. */
+  readonly strict: boolean;
+  readonly print: (line: string) => void;
+  /** Stops the run: every process group is killed, and what did not finish fails. */
+  readonly signal: AbortSignal;
+  /** Files at once beside the serial ones; default the number of cores. */
+  readonly parallel?: number;
+}
+
+/** Runs all files, prints a line for each and the output of those that fail, and adds up. */
+export async function runAll(options: RunOptions): Promise<Totals> {
+  const { root, files, print, parallel = availableParallelism() } = options;
+  const controller = new AbortController();
+  const signal = AbortSignal.any([options.signal, controller.signal]);
+  const limit = setTimeout(() => {
+    print(`the run took longer than ${RUN_LIMIT_MS / 60_000} minutes and is stopped`);
+    controller.abort();
+  }, RUN_LIMIT_MS);
+  const totals = { passed: 0, failed: 0, skipped: 0 };
+  const runOne = async (file: TestFile) => {
+    const run = await runFile(root, file, signal);
+    const verdict = judge(run, await readFile(join(root, file.path), 'utf8'));
+    totals.passed += verdict.passed;
+    totals.failed += verdict.failed;
+    totals.skipped += verdict.skipped;
+    for (const line of describe(run, verdict)) print(line);
+  };
+  const free = files.filter(file => !file.serial);
+  const serial = files.filter(file => file.serial);
+  try {
+    await Promise.all([
+      drain(serial, runOne),
+      ...Array.from({ length: parallel }, () => drain(free, runOne)),
+    ]);
+  } finally {
+    clearTimeout(limit);
+  }
+  if (files.length === 0) {
+    print('there is no test file');
+    totals.failed += 1;
+  }
+  if (options.strict && totals.skipped > 0) {
+    print(`${totals.skipped} tests are skipped, which CI does not allow`);
+    totals.failed += totals.skipped;
+  }
+  return totals;
+}
+
+/** Takes items off the front until none is left; several of these share one list. */
+async function drain<T>(items: T[], fn: (item: T) => Promise<void>): Promise<void> {
+  for (let item = items.shift(); item !== undefined; item = items.shift()) await fn(item);
+}
+
+function describe(run: FileRun, verdict: FileVerdict): string[] {
+  const mark = verdict.faults.length === 0 ? 'ok  ' : 'FAIL';
+  const skipped = verdict.skipped > 0 ? `, ${verdict.skipped} skipped` : '';
+  const line = `${mark} ${run.path}  ${verdict.passed} passed${skipped}, ${Math.round(run.durationMs)} ms`;
+  if (verdict.faults.length === 0) return [line];
+  return [line, ...verdict.faults.map(fault => `     ${fault}`), run.output.trimEnd()];
+}
+
+/** The last line of a run. */
+export function summary({ passed, failed, skipped }: Totals): string {
+  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`;
+}
