@@ -5,6 +5,7 @@ export * from './cbor.ts';
 export * from './certificate.ts';
 export * from './envelope.ts';
 export * from './escrow-evidence.ts';
+export * from './experience-record.ts';
 export * from './genesis.ts';
 export * from './hash.ts';
 export * from './identity.ts';
