@@ -1,0 +1,201 @@
+import { z } from 'zod';
+import { CodedError } from '../util/index.ts';
+import {
+  type Certificate,
+  certificateKind,
+  type Decided,
+  decodeCanonical,
+  escrowIdOf,
+  type Funds,
+  fundsKind,
+  type GenesisInfo,
+  type LedgerOrder,
+  type Opened,
+  open,
+  refKey,
+  sameBytes,
+  type TaskRef,
+} from '../wire/index.ts';
+import { checkGrant, checkOrder } from './accounts.ts';
+import { type EscrowRules, type StepResult, step } from './escrow.ts';
+import { type EscrowState, holdsMoney, openEscrow } from './escrow-lock.ts';
+import type { Evidence } from './evidence.ts';
+import type { Closing, Escrow } from './interface.ts';
+import { digestOf, escrowSlot, grantSlot, orderSlot, readStatement, type Statement } from './statement.ts';
+
+/** The notaries of an epoch: `quorum` of them decide, and up to `faults` may lie. */
+export interface Committee {
+  readonly info: GenesisInfo;
+  readonly epoch: number;
+  readonly keys: readonly string[];
+  readonly faults: number;
+  readonly quorum: number;
+}
+
+export type CertificateErrorType =
+  | { code: 'CERTIFICATE_INVALID'; reason: string }
+  | { code: 'LOCK_NOT_FOUND'; slot: string }
+  | { code: 'STEP_NOT_CLOSING'; slot: string };
+
+function invalid(reason: string): never {
+  throw new CodedError<CertificateErrorType>(
+    { code: 'CERTIFICATE_INVALID', reason },
+    `certificate: ${reason}`,
+  );
+}
+
+/** The first committee: that of the genesis. f = floor((n - 1) / 3), q = floor((n + f) / 2) + 1 (design/ledger.md). */
+export function committeeOf(info: GenesisInfo): Committee {
+  const keys = [...new Set(info.genesis.notaries)];
+  const faults = Math.floor((keys.length - 1) / 3);
+  return { info, epoch: 0, keys, faults, quorum: Math.floor((keys.length + faults) / 2) + 1 };
+}
+
+export function rulesOf({ genesis, net }: GenesisInfo): EscrowRules {
+  return { net, treasury: genesis.treasury, feeBasisPoints: genesis.feeBasisPoints };
+}
+
+/** A decided slot whose certificate and statement were checked. */
+export interface CheckedDecision {
+  readonly slot: string;
+  readonly statement: Statement;
+  readonly decided: Decided;
+}
+
+function checkCertificate(certificate: Opened<Certificate>, committee: Committee): void {
+  const { body, signers } = certificate;
+  if (!sameBytes(body.net, committee.info.net)) invalid('belongs to another network');
+  if (body.epoch !== committee.epoch) invalid(`of epoch ${body.epoch}, not ${committee.epoch}`);
+  checkQuorum(signers, committee);
+}
+
+function checkQuorum(signers: readonly string[], { keys, quorum }: Committee): void {
+  if (!signers.every(peer => keys.includes(peer))) invalid('signed by one who is no notary');
+  if (signers.length < quorum) invalid(`has ${signers.length} of ${quorum} signatures`);
+}
+
+/** True when `slot` is one that `statement` can decide; its own rules without state are checked on the way. */
+function checkSlot(slot: string, statement: Statement, { info }: Committee): boolean {
+  if (statement.type === 'order') {
+    checkOrder(statement.order, info);
+    return slot === orderSlot(statement.order.body.account, statement.order.body.seq);
+  }
+  if (statement.type === 'grant') {
+    checkGrant(statement.grant, info);
+    return slot === grantSlot(statement.grant.body);
+  }
+  const { net, escrowId } = statement.evidence.statement.body;
+  return (
+    sameBytes(net, info.net) &&
+    escrowId !== null &&
+    /^E\/.{64}\/[012]$/.test(slot) &&
+    slot.split('/')[1] === escrowId
+  );
+}
+
+/**
+ * Checks a certificate's quorum, and that it decides the statement beside it. For a step of an escrow, whether the evidence fits
+ * the lock is left to `readClosing` and `replayStep`, which know the lock.
+ * @throws CodedError `CERTIFICATE_INVALID`, `STATEMENT_KIND`, those of `checkOrder` and `checkGrant`; WireError.
+ */
+export function checkDecided(decided: Decided, committee: Committee): CheckedDecision {
+  const certificate = open(certificateKind, decided.certificate);
+  checkCertificate(certificate, committee);
+  const statement = readStatement(decided.value);
+  const { slot, value } = certificate.body;
+  if (!sameBytes(digestOf(statement), value)) invalid('decides another statement');
+  if (!checkSlot(slot, statement, committee)) invalid('its slot is not that of its statement');
+  return { slot, statement, decided };
+}
+
+/** The slot that a certificate claims to decide, unchecked: to skip what is known without the cost of signatures. */
+export function peekSlot({ certificate }: Decided): string | undefined {
+  try {
+    const envelope = decodeCanonical(certificate, certificateKind.maxBytes, 'certificate');
+    const { body } = z.object({ body: z.instanceof(Uint8Array) }).parse(envelope);
+    return certificateKind.schema.parse(decodeCanonical(body, certificateKind.maxBytes, 'certificate')).slot;
+  } catch {
+    return undefined;
+  }
+}
+
+function lockAt(order: Opened<LedgerOrder>, ref: TaskRef | number): number {
+  if (typeof ref === 'number') return order.body.ops[ref]?.op === 'lock' ? ref : -1;
+  return order.body.ops.findIndex(op => op.op === 'lock' && refKey(op) === refKey(ref));
+}
+
+/**
+ * The certified lock of an execution, or of an operation's index.
+ * @throws CodedError `LOCK_NOT_FOUND` and those of `checkDecided`.
+ */
+export function readLock(decided: Decided, ref: TaskRef | number, committee: Committee): Escrow {
+  const { slot, statement } = checkDecided(decided, committee);
+  const index = statement.type === 'order' ? lockAt(statement.order, ref) : -1;
+  const op = statement.type === 'order' ? statement.order.body.ops[index] : undefined;
+  if (statement.type !== 'order' || op?.op !== 'lock')
+    throw new CodedError<CertificateErrorType>(
+      { code: 'LOCK_NOT_FOUND', slot },
+      `${slot} holds no such lock`,
+    );
+  const { order } = statement;
+  return { escrowId: escrowIdOf(order, index), lock: op, requester: order.body.account, decided };
+}
+
+const STATES: readonly EscrowState[] = ['OPEN', 'CLAIMED', 'DISPUTED'];
+
+/** Runs a decided step again. The step's number in its slot names the state that it left: 0 OPEN, 1 CLAIMED, 2 DISPUTED. */
+export function replayStep(
+  { escrowId, requester, lock }: Pick<Escrow, 'escrowId' | 'requester' | 'lock'>,
+  slot: string,
+  evidence: Evidence,
+  rules: EscrowRules,
+): StepResult {
+  const steps = STATES.findIndex((_, number) => slot === escrowSlot(escrowId, number));
+  const state = STATES[steps];
+  if (state === undefined) invalid('is about another escrow');
+  return step({ ...openEscrow(escrowId, requester, lock), state, steps }, evidence, null, rules);
+}
+
+/** The closing that a decided step makes of `escrow`; undefined for a claim or a dispute. Errors as `readClosing`. */
+export function readStep(
+  decided: Decided,
+  escrow: Pick<Escrow, 'escrowId' | 'requester' | 'lock'>,
+  committee: Committee,
+): Closing | undefined {
+  const { slot, statement } = checkDecided(decided, committee);
+  if (statement.type !== 'evidence') invalid('is no step of an escrow');
+  const { escrow: next } = replayStep(escrow, slot, statement.evidence, rulesOf(committee.info));
+  if (holdsMoney(next)) return undefined;
+  const outcome = ({ PAID: 'paid', REFUNDED: 'refunded' } as const)[next.state as string] ?? 'split';
+  return { outcome, pay: next.pay, fee: next.fee, decided };
+}
+
+/**
+ * How a certified step closed the escrow. The evidence is checked against the lock again; the rules of time are what the
+ * notaries vouch for.
+ * @throws CodedError `STEP_NOT_CLOSING` for a claim or a dispute, `CERTIFICATE_INVALID`, those of `step` and `checkDecided`.
+ */
+export function readClosing(
+  decided: Decided,
+  escrow: Pick<Escrow, 'escrowId' | 'requester' | 'lock'>,
+  committee: Committee,
+): Closing {
+  const closing = readStep(decided, escrow, committee);
+  if (closing) return closing;
+  const { slot } = checkDecided(decided, committee);
+  throw new CodedError<CertificateErrorType>(
+    { code: 'STEP_NOT_CLOSING', slot },
+    `${slot} leaves the escrow open: the step that closes it is a later one`,
+  );
+}
+
+/**
+ * A balance as a quorum of notaries signed it. How old it may be is the reader's business (`at`).
+ * @throws CodedError `CERTIFICATE_INVALID`; WireError.
+ */
+export function checkFunds(bytes: Uint8Array, committee: Committee): Funds {
+  const { body, signers } = open(fundsKind, bytes);
+  if (!sameBytes(body.net, committee.info.net)) invalid('belongs to another network');
+  checkQuorum(signers, committee);
+  return body;
+}

@@ -1,0 +1,115 @@
+import { CodedError } from '../util/index.ts';
+import {
+  type Decided,
+  fundsKind,
+  grantKind,
+  type LedgerAnswer,
+  type LedgerRequest,
+  MAX_TRAIL_PAGE,
+  type Outcome,
+  seal,
+} from '../wire/index.ts';
+import { EMPTY_ACCOUNT, OPEN_INVITE } from './accounts.ts';
+import type { Notary, ProposalOutcome } from './notary.ts';
+import { trailKey } from './notary-store.ts';
+import { escrowSlot } from './statement.ts';
+
+/** Of one page of a trail: large orders would otherwise make it 4 MiB. */
+const MAX_PAGE_BYTES = 1024 * 1024;
+
+export type DeskErrorType = { code: 'MEMBERSHIP_INVITED' } | { code: 'MEMBERSHIP_ELSEWHERE'; admin: string };
+
+/** Answers requests to a notary, from the network or from its own node alike. */
+export type LedgerDesk = (request: LedgerRequest, from: string) => Promise<LedgerAnswer>;
+
+/** @throws CodedError `MEMBERSHIP_INVITED`, `MEMBERSHIP_ELSEWHERE`, and what stops the notary. */
+export function createLedgerDesk(notary: Notary): LedgerDesk {
+  return async (request, from) => {
+    switch (request.type) {
+      case 'submit':
+        return { type: 'outcomes', outcomes: (await notary.submit(request.values)).map(toOutcome) };
+      case 'join':
+        return { type: 'decided', decided: await join(notary, from) };
+      case 'funds':
+        return { type: 'funds', funds: await signFunds(notary, request.account) };
+      case 'trail':
+        return { type: 'trail', ...(await readTrail(notary, request.account, request.from)) };
+      case 'escrow':
+        return { type: 'decided', decided: await readEscrow(notary, request.escrowId) };
+      case 'slot':
+        return { type: 'decided', decided: await readSlots(notary, [request.slot]) };
+    }
+  };
+}
+
+function toOutcome(outcome: ProposalOutcome): Outcome {
+  if (outcome.ok) return outcome;
+  const { error } = outcome;
+  // Errors of other kinds may tell about this machine; their text stays here.
+  return error instanceof CodedError
+    ? { ok: false, code: error.code.slice(0, 60), message: error.message.slice(0, 500) }
+    : { ok: false, code: 'INTERNAL', message: 'the notary failed' };
+}
+
+async function readSlots(notary: Notary, slots: readonly string[]): Promise<Decided[]> {
+  const stored = await notary.store.slots.getMany(slots);
+  return stored.flatMap((slot, i) => (slot ? [notary.certify(slots[i]!, slot.digest, slot.value)] : []));
+}
+
+async function readEscrow(notary: Notary, escrowId: string): Promise<Decided[]> {
+  const stored = await notary.store.escrows.get(escrowId);
+  if (!stored) return [];
+  return readSlots(notary, [stored.order, ...stored.digests.map((_, step) => escrowSlot(escrowId, step))]);
+}
+
+async function readTrail(notary: Notary, account: string, from: number) {
+  const total = (await notary.store.accounts.get(account))?.trail ?? 0;
+  const count = Math.max(0, Math.min(MAX_TRAIL_PAGE, total - from));
+  const names = await notary.store.trails.getMany(
+    Array.from({ length: count }, (_, i) => trailKey(account, from + i)),
+  );
+  const slots = names.flatMap(name => (name === undefined ? [] : [name]));
+  const entries = await readSlots(notary, slots);
+  let bytes = 0;
+  const fitting = entries.filter(({ value }, i) => {
+    bytes += value.length;
+    return i === 0 || bytes <= MAX_PAGE_BYTES;
+  });
+  return { entries: fitting, more: from + fitting.length < total };
+}
+
+async function signFunds(notary: Notary, account: string): Promise<Uint8Array> {
+  const { info } = notary.committee;
+  const { admin, membership, openGrant } = info.genesis;
+  const stored = (await notary.store.accounts.get(account)) ?? { ...EMPTY_ACCOUNT, trail: 0 };
+  const isOpenMember = membership === 'open' && (openGrant === 0n || stored.trail > 0);
+  const body = {
+    net: info.net,
+    account,
+    balance: stored.balance,
+    member: account === admin || isOpenMember,
+    at: notary.now(),
+  };
+  return seal(fundsKind, body, notary.signer).bytes;
+}
+
+/** Membership of an open network: the admin's grant, once for each account. Empty where the network grants nothing. */
+async function join(notary: Notary, account: string): Promise<Decided[]> {
+  const { info } = notary.committee;
+  const { admin, membership, openGrant } = info.genesis;
+  if (membership !== 'open')
+    throw new CodedError<DeskErrorType>(
+      { code: 'MEMBERSHIP_INVITED' },
+      'this network is by invitation: ask a member for an invite',
+    );
+  if (notary.signer.peer !== admin)
+    throw new CodedError<DeskErrorType>(
+      { code: 'MEMBERSHIP_ELSEWHERE', admin },
+      'another notary admits members: the one that is the admin',
+    );
+  if (openGrant === 0n || account === admin) return [];
+  const body = { net: info.net, invite: OPEN_INVITE, use: account, account, amount: openGrant };
+  const [outcome] = await notary.submit([seal(grantKind, body, notary.signer).bytes]);
+  if (outcome?.ok) return [outcome.decided];
+  throw outcome?.error;
+}

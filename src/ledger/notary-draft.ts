@@ -1,0 +1,131 @@
+import type { BatchOp } from '../db/index.ts';
+import { CodedError } from '../util/index.ts';
+import type { GenesisInfo } from '../wire/index.ts';
+import { EMPTY_ACCOUNT } from './accounts.ts';
+import { type Book, type Decision, needsOf, partiesOf } from './decide.ts';
+import { holdsMoney } from './escrow-lock.ts';
+import { countKey, META_KEY, type NotaryStore, trailKey } from './notary-store.ts';
+import type { NotaryMeta, StoredAccount, StoredEscrow, StoredSlot } from './records.ts';
+import type { Statement } from './statement.ts';
+
+export type AuditErrorType = { code: 'LEDGER_AUDIT_FAILED'; supply: bigint; found: bigint; slot: string };
+
+function heldBy(stored: StoredEscrow | undefined): bigint {
+  return stored && holdsMoney(stored.escrow) ? stored.escrow.lock.amount : 0n;
+}
+
+function keep<T>(map: Map<string, T>, keys: readonly string[], found: readonly (T | undefined)[]): void {
+  for (const [i, value] of found.entries()) if (value !== undefined) map.set(keys[i]!, value);
+}
+
+/**
+ * One batch of decisions over the stored ledger: later ones see what earlier ones changed, and nothing is on disk until its
+ * operations are written. Holds what 64 statements touch at most: 64 orders of 64 operations.
+ */
+export class NotaryDraft implements Book {
+  readonly #store: NotaryStore;
+  readonly #info: GenesisInfo;
+  readonly #accounts = new Map<string, StoredAccount>();
+  readonly #escrows = new Map<string, StoredEscrow>();
+  readonly #slots = new Map<string, StoredSlot>();
+  readonly #changedAccounts = new Set<string>();
+  readonly #changedEscrows = new Set<string>();
+  readonly #ops: BatchOp[] = [];
+  meta: NotaryMeta;
+
+  constructor(store: NotaryStore, info: GenesisInfo, meta: NotaryMeta) {
+    this.#store = store;
+    this.#info = info;
+    this.meta = meta;
+  }
+
+  account(id: string): StoredAccount {
+    return this.#accounts.get(id) ?? { ...EMPTY_ACCOUNT, trail: 0 };
+  }
+
+  escrow(id: string): StoredEscrow | undefined {
+    return this.#escrows.get(id);
+  }
+
+  slot(name: string): StoredSlot | undefined {
+    return this.#slots.get(name);
+  }
+
+  /** Reads all that `statements` can touch, in two rounds. */
+  async load(statements: readonly Statement[]): Promise<void> {
+    const needs = statements.map(statement => needsOf(statement, this.#info));
+    const escrowIds = [...new Set(needs.flatMap(need => need.escrows))];
+    const slots = [...new Set(needs.flatMap(need => need.slots))];
+    const [escrows, decided] = await Promise.all([
+      this.#store.escrows.getMany(escrowIds),
+      this.#store.slots.getMany(slots),
+    ]);
+    keep(this.#escrows, escrowIds, escrows);
+    keep(this.#slots, slots, decided);
+    const parties = escrows.flatMap(stored => (stored ? partiesOf(stored, this.#info) : []));
+    const ids = [
+      ...new Set([...needs.flatMap(need => need.accounts), ...parties, this.#info.genesis.treasury]),
+    ];
+    keep(this.#accounts, ids, await this.#store.accounts.getMany(ids));
+  }
+
+  /**
+   * Takes a decision in. The audit is here, over each record before and after.
+   * @throws CodedError `LEDGER_AUDIT_FAILED`: the sum of balances and open escrows would no longer be the supply.
+   */
+  apply(decision: Decision, slot: StoredSlot, nowMs: number): void {
+    const { balances, escrows } = this.#audited(decision);
+    for (const [id, account] of decision.accounts) {
+      this.#accounts.set(id, { ...account, trail: this.account(id).trail });
+      this.#changedAccounts.add(id);
+    }
+    for (const stored of decision.escrows) {
+      this.#escrows.set(stored.escrow.escrowId, stored);
+      this.#changedEscrows.add(stored.escrow.escrowId);
+    }
+    this.#slots.set(decision.slot, slot);
+    this.#ops.push(this.#store.slots.putOp(decision.slot, slot));
+    this.#ops.push(this.#store.log.putOp(countKey(this.meta.log), decision.slot));
+    for (const id of decision.concerned) this.#extendTrail(id, decision.slot);
+    this.meta = { ...this.meta, balances, escrows, lastMs: nowMs, log: this.meta.log + 1 };
+  }
+
+  #audited(decision: Decision): { balances: bigint; escrows: bigint } {
+    let { balances, escrows } = this.meta;
+    let lowest = 0n;
+    for (const [id, { balance }] of decision.accounts) {
+      balances += balance - this.account(id).balance;
+      if (balance < lowest) lowest = balance;
+    }
+    for (const stored of decision.escrows)
+      escrows += heldBy(stored) - heldBy(this.#escrows.get(stored.escrow.escrowId));
+    if (lowest < 0n || balances + escrows !== this.#info.supply)
+      throw auditFailed(this.#info.supply, balances + escrows, decision.slot);
+    return { balances, escrows };
+  }
+
+  #extendTrail(id: string, slot: string): void {
+    const account = this.account(id);
+    this.#ops.push(this.#store.trails.putOp(trailKey(id, account.trail), slot));
+    this.#accounts.set(id, { ...account, trail: account.trail + 1 });
+    this.#changedAccounts.add(id);
+  }
+
+  /** All changes, for one atomic write; empty when nothing was decided. */
+  operations(): BatchOp[] {
+    if (this.#ops.length === 0) return [];
+    return [
+      ...this.#ops,
+      ...[...this.#changedAccounts].map(id => this.#store.accounts.putOp(id, this.account(id))),
+      ...[...this.#changedEscrows].map(id => this.#store.escrows.putOp(id, this.#escrows.get(id)!)),
+      this.#store.meta.putOp(META_KEY, this.meta),
+    ];
+  }
+}
+
+export function auditFailed(supply: bigint, found: bigint, slot: string): CodedError<AuditErrorType> {
+  return new CodedError<AuditErrorType>(
+    { code: 'LEDGER_AUDIT_FAILED', supply, found, slot },
+    `the ledger holds ${found} where the supply is ${supply} (${slot}): the notary stops, and signs nothing more`,
+  );
+}

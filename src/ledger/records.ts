@@ -1,0 +1,136 @@
+import { z } from 'zod';
+import {
+  amountSchema,
+  bytesSchema,
+  countSchema,
+  decidedSchema,
+  defineMessage,
+  hashSchema,
+  hexHashSchema,
+  lockSchema,
+  MAX_VALUE_BYTES,
+  peerSchema,
+  slotSchema,
+  taskRef,
+  timeSchema,
+} from '../wire/index.ts';
+
+/** What the notary and the wallet keep on disk. Money is in 1e-8 FLOP. */
+
+export const accountRecord = defineMessage(
+  'ledger-account',
+  256,
+  z.strictObject({
+    balance: amountSchema,
+    seq: countSchema,
+    /** Entries in the account's trail. */
+    trail: countSchema,
+  }),
+);
+export type StoredAccount = ReturnType<typeof accountRecord.decode>;
+
+const escrowFields = {
+  escrowId: hexHashSchema,
+  requester: peerSchema,
+  lock: lockSchema,
+  state: z.enum(['OPEN', 'CLAIMED', 'DISPUTED', 'PAID', 'REFUNDED', 'SPLIT']),
+  steps: countSchema.max(4),
+  pay: amountSchema,
+  fee: amountSchema,
+};
+
+export const escrowRecord = defineMessage(
+  'ledger-escrow',
+  4096,
+  z.strictObject({
+    escrow: z.strictObject(escrowFields),
+    /** The slot of the order that made it. */
+    order: slotSchema,
+    /** Of each statement that was decided about it, in order. */
+    digests: z.array(hashSchema).max(4),
+  }),
+);
+export type StoredEscrow = ReturnType<typeof escrowRecord.decode>;
+
+export const slotRecord = defineMessage(
+  'ledger-slot',
+  MAX_VALUE_BYTES + 256,
+  z.strictObject({ digest: hashSchema, value: bytesSchema(MAX_VALUE_BYTES) }),
+);
+export type StoredSlot = ReturnType<typeof slotRecord.decode>;
+
+/** One name of a slot: an entry of the log and of a trail. */
+export const slotNameRecord = defineMessage('ledger-slot-name', 256, slotSchema);
+
+export const notaryMetaRecord = defineMessage(
+  'notary-meta',
+  256,
+  z.strictObject({
+    net: hashSchema,
+    /** The time T of the last decision. */
+    lastMs: timeSchema,
+    /** Entries in the log. */
+    log: countSchema,
+    balances: amountSchema,
+    escrows: amountSchema,
+  }),
+);
+export type NotaryMeta = ReturnType<typeof notaryMetaRecord.decode>;
+
+/** An order of the wallet under way: written before it is sent, and gone once it is in the trail. */
+export const walletOrderRecord = defineMessage(
+  'wallet-order',
+  MAX_VALUE_BYTES + 256,
+  z.strictObject({ value: bytesSchema(MAX_VALUE_BYTES) }),
+);
+export type WalletOrder = ReturnType<typeof walletOrderRecord.decode>;
+
+/** Where the lock of an execution is: which operation of which of our orders. */
+export const walletLockRecord = defineMessage(
+  'wallet-lock',
+  256,
+  z.strictObject({ seq: countSchema, index: countSchema }),
+);
+export type WalletLock = ReturnType<typeof walletLockRecord.decode>;
+
+/** An escrow that the wallet follows until it closes. */
+export const walletEscrowRecord = defineMessage('wallet-escrow', 4096, z.strictObject(escrowFields));
+
+const signedAmount = z.union([z.bigint(), z.int()]).transform(BigInt);
+
+export const historyRecord = defineMessage(
+  'wallet-history',
+  1024,
+  z.strictObject({
+    index: countSchema,
+    kind: z.enum(['genesis', 'grant', 'transfer', 'lock', 'paid', 'refunded', 'split', 'fee', 'step']),
+    change: signedAmount,
+    counterpart: peerSchema.nullable(),
+    taskId: taskRef.taskId.nullable(),
+    escrowId: hexHashSchema.nullable(),
+    slot: z.string().max(160),
+  }),
+);
+
+/** A decided statement of the wallet's trail. */
+export const trailRecord = defineMessage('wallet-trail', MAX_VALUE_BYTES + 4096, decidedSchema);
+
+export const walletMetaRecord = defineMessage(
+  'wallet-meta',
+  512,
+  z.strictObject({
+    net: hashSchema,
+    account: peerSchema,
+    /** The next entry to ask the notaries for. */
+    cursor: countSchema,
+    /** Lines of the history. */
+    lines: countSchema,
+    /** The number of our next order. */
+    seq: countSchema,
+    /** Below 0 only while an entry that came first is not known yet. */
+    confirmed: signedAmount,
+    locked: amountSchema,
+    incoming: amountSchema,
+  }),
+);
+export type WalletMeta = ReturnType<typeof walletMetaRecord.decode>;

@@ -1,0 +1,344 @@
+import {
+  type Abortable,
+  type Clock,
+  CodedError,
+  codeOf,
+  type Deferred,
+  deferred,
+  hasCode,
+  type Logger,
+  messageOf,
+  raceSignal,
+  sleep,
+} from '../util/index.ts';
+import {
+  type Decided,
+  encodeCbor,
+  escrowIdOf,
+  type LedgerOp,
+  type LedgerOrder,
+  type Lock,
+  ledgerOrderKind,
+  MAX_OPS,
+  type Opened,
+  open,
+  refKey,
+  type Signer,
+  sameBytes,
+  seal,
+  type TaskRef,
+} from '../wire/index.ts';
+import { spend } from './accounts.ts';
+import { type Committee, readLock } from './certificates.ts';
+import { isPassing, type LedgerClient, refused } from './client.ts';
+import type { Escrow } from './interface.ts';
+import { countKey } from './notary-store.ts';
+import { orderSlot } from './statement.ts';
+import type { WalletBook } from './wallet-book.ts';
+import { lockKey, type WalletStore } from './wallet-store.ts';
+
+/** Operations that wait for an order: 64 full orders. More is a caller that does not wait for its answers. */
+const MAX_GATHERED = 64 * MAX_OPS;
+/** Of an order's operations: leaves room for the envelope in the 64 KiB of a statement. */
+const MAX_ORDER_BYTES = 60 * 1024;
+/** An order that the notary refuses stays the next of its account: asked again this often, in case the reason passes. */
+const REFUSED_RETRY_MS = 15_000;
+
+export type OrdersErrorType = { code: 'QUEUE_FULL'; limit: number } | { code: 'LEDGER_STOPPED' };
+
+/** One operation on its way: gathered first, then in the order under way. */
+interface Pending {
+  readonly op: LedgerOp;
+  /** Callers that still wait; an operation that nobody waits for is dropped while it is in no order. */
+  waiting: number;
+  readonly done: Deferred<Ordered>;
+}
+
+/** A certified operation; `escrow` where it was a lock. */
+export interface Ordered {
+  readonly decided: Decided;
+  readonly escrow: Escrow | undefined;
+}
+
+interface UnderWay {
+  readonly order: Opened<LedgerOrder>;
+  readonly pending: readonly Pending[];
+}
+
+export interface OrderComponents {
+  readonly store: WalletStore;
+  readonly book: WalletBook;
+  readonly client: LedgerClient;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly signer: Signer;
+  readonly committee: Committee;
+  /** Brings the book up to date with the notaries. */
+  readonly sync: (options: Abortable) => Promise<void>;
+  readonly changed: () => void;
+}
+
+/**
+ * Gathers operations into orders, one order under way at a time. An order is on disk before it is sent, is sent again byte for byte
+ * until its slot is decided, and its number is never given to another.
+ */
+export class WalletOrders {
+  readonly #parts: OrderComponents;
+  #gathered: Pending[] = [];
+  /** Taken out of those, and not on disk yet. */
+  #forming: readonly Pending[] = [];
+  #underWay: UnderWay | undefined;
+  #running: Promise<void> | undefined;
+  #refusal: string | null = null;
+  #signal: AbortSignal | undefined;
+
+  constructor(parts: OrderComponents) {
+    this.#parts = parts;
+  }
+
+  /** Why the notaries refuse the order under way; null while they do not. */
+  get refusal(): string | null {
+    return this.#refusal;
+  }
+
+  /** Takes up the order that was under way when the process ended. Works until `signal`. */
+  async start(signal: AbortSignal): Promise<void> {
+    this.#signal = signal;
+    for await (const [, { value }] of this.#parts.store.orders.iterate({ limit: 1 })) {
+      const order = open(ledgerOrderKind, value);
+      const pending = order.body.ops.map(pend);
+      this.#underWay = { order, pending };
+    }
+    this.#wake();
+  }
+
+  async stop(): Promise<void> {
+    await this.#running;
+  }
+
+  /** Operations on their way that no certificate has taken from the account yet. */
+  #onTheWay(): Pending[] {
+    const { seq } = this.#parts.book.meta;
+    const sent = this.#underWay && this.#underWay.order.body.seq >= seq ? this.#underWay.pending : [];
+    return [...sent, ...this.#forming, ...this.#gathered];
+  }
+
+  /** Units in operations on their way: all, and those of locks. */
+  reserved(): { all: bigint; locks: bigint } {
+    let all = 0n;
+    let locks = 0n;
+    for (const { op } of this.#onTheWay()) {
+      all += op.amount;
+      if (op.op === 'lock') locks += op.amount;
+    }
+    return { all, locks };
+  }
+
+  free(): bigint {
+    const free = this.#parts.book.meta.confirmed - this.reserved().all;
+    return free > 0n ? free : 0n;
+  }
+
+  /** The lock of `ref` on its way, waited for; undefined where there is none. */
+  pendingLock(ref: TaskRef, { signal }: Abortable): Promise<Escrow> | undefined {
+    const key = refKey(ref);
+    const all = [...(this.#underWay?.pending ?? []), ...this.#forming, ...this.#gathered];
+    const pending = all.find(({ op }) => op.op === 'lock' && refKey(op) === key);
+    return pending && this.#wait(pending, signal).then(({ escrow }) => escrow!);
+  }
+
+  /** The certified lock of `ref`; undefined where there is none. */
+  async decidedLock(ref: TaskRef): Promise<Escrow | undefined> {
+    const { store, book, signer, committee } = this.#parts;
+    const lock = await store.locks.get(lockKey(ref));
+    const decided = lock && (await book.decided(orderSlot(signer.peer, lock.seq)));
+    if (!decided) return undefined;
+    const { body } = open(ledgerOrderKind, decided.value);
+    // Where another order took the number of the one that held the lock, there is no lock.
+    const isThere = body.ops.some(op => op.op === 'lock' && refKey(op) === refKey(ref));
+    return isThere ? readLock(decided, ref, committee) : undefined;
+  }
+
+  /**
+   * Has an operation ordered, and waits for its certificate. Before it is in an order, the signal takes it back.
+   * @throws CodedError `FUNDS_INSUFFICIENT`, `QUEUE_FULL`, `LEDGER_STOPPED`, `LEDGER_REFUSED`.
+   */
+  add(op: LedgerOp, { signal }: Abortable): Promise<Ordered> {
+    if (!this.#signal || this.#signal.aborted) throw stopped();
+    if (this.#gathered.length >= MAX_GATHERED)
+      throw new CodedError<OrdersErrorType>(
+        { code: 'QUEUE_FULL', limit: MAX_GATHERED },
+        'too many payments wait for a notary: try again later',
+      );
+    spend(this.free(), op.amount);
+    const pending = pend(op);
+    this.#gathered.push(pending);
+    this.#parts.changed();
+    this.#wake();
+    return this.#wait(pending, signal);
+  }
+
+  async #wait(pending: Pending, signal: AbortSignal | undefined): Promise<Ordered> {
+    pending.waiting++;
+    try {
+      return await raceSignal(pending.done.promise, signal);
+    } finally {
+      pending.waiting--;
+      if (pending.waiting === 0) this.#takeBack(pending);
+    }
+  }
+
+  #takeBack(pending: Pending): void {
+    const index = this.#gathered.indexOf(pending);
+    if (index >= 0) this.#gathered.splice(index, 1);
+  }
+
+  #wake(): void {
+    this.#running ??= this.#run(this.#signal!);
+  }
+
+  /** Never rejects: what goes wrong reaches those who wait. */
+  async #run(signal: AbortSignal): Promise<void> {
+    try {
+      // Lets callers of the same moment join the first order.
+      await Promise.resolve();
+      while (this.#underWay || this.#gathered.length > 0) {
+        this.#underWay ??= await this.#form();
+        if (this.#underWay) await this.#carry(this.#underWay, signal);
+      }
+    } catch (error) {
+      if (!signal.aborted) this.#parts.logger.error({ reason: messageOf(error) }, 'payments stopped');
+      const left = [...(this.#underWay?.pending ?? []), ...this.#forming, ...this.#gathered.splice(0)];
+      this.#forming = [];
+      rejectAll(left, signal.aborted ? stopped() : error);
+    }
+    this.#running = undefined;
+  }
+
+  /** Writes the next order with its locks' keys, synced, and only then gives it out. */
+  async #form(): Promise<UnderWay | undefined> {
+    const { store, book, signer, committee } = this.#parts;
+    this.#forming = this.#takeGathered();
+    const fresh = await this.#withoutDecided(this.#forming);
+    const { seq } = book.meta;
+    const ops = fresh.map(({ op }) => op);
+    if (ops.length > 0) {
+      const order = seal(
+        ledgerOrderKind,
+        { net: committee.info.net, account: signer.peer, seq, ops },
+        signer,
+      );
+      const locks = ops.flatMap((op, index) =>
+        op.op === 'lock' ? [store.locks.putOp(lockKey(op), { seq, index })] : [],
+      );
+      const put = store.orders.putOp(countKey(seq), { value: order.bytes });
+      await store.db.write([put, ...locks], { sync: true });
+      this.#underWay = { order, pending: fresh };
+    }
+    this.#forming = [];
+    return this.#underWay;
+  }
+
+  #takeGathered(): Pending[] {
+    let bytes = 0;
+    let count = 0;
+    for (const { op } of this.#gathered.slice(0, MAX_OPS)) {
+      bytes += encodeCbor(op).length;
+      if (count > 0 && bytes > MAX_ORDER_BYTES) break;
+      count++;
+    }
+    return this.#gathered.splice(0, count);
+  }
+
+  /** Leaves out locks that another order of ours made meanwhile, and answers them with it. */
+  async #withoutDecided(pending: readonly Pending[]): Promise<Pending[]> {
+    const fresh: Pending[] = [];
+    for (const item of pending) {
+      const escrow = item.op.op === 'lock' ? await this.decidedLock(item.op) : undefined;
+      if (escrow) item.done.resolve({ decided: escrow.decided, escrow });
+      else fresh.push(item);
+    }
+    return fresh;
+  }
+
+  /** Sends the order until its slot is decided. */
+  async #carry(underWay: UnderWay, signal: AbortSignal): Promise<void> {
+    const { book, signer, changed, client, clock } = this.#parts;
+    const slot = orderSlot(signer.peer, underWay.order.body.seq);
+    for (let attempt = 0; ; attempt++) {
+      signal.throwIfAborted();
+      const decided = await book.decided(slot);
+      if (decided) {
+        this.#settle(decided, underWay);
+        return changed();
+      }
+      const progress = await this.#attempt(underWay, signal);
+      if (progress === 'passing') await client.pause(attempt, signal);
+      if (progress === 'refused') await sleep(REFUSED_RETRY_MS, { signal, clock });
+    }
+  }
+
+  /** One sending. `done`: the slot's decision was taken in. */
+  async #attempt({ order, pending }: UnderWay, signal: AbortSignal): Promise<'done' | 'passing' | 'refused'> {
+    const { book, client, sync, logger } = this.#parts;
+    try {
+      const { outcomes } = await client.request({ type: 'submit', values: [order.bytes] }, 'outcomes', {
+        signal,
+      });
+      const [outcome] = outcomes;
+      if (outcome?.ok) {
+        await book.absorb([outcome.decided]);
+        return 'done';
+      }
+      if (!outcome || isPassing(outcome.code)) return 'passing';
+      if (outcome.code === 'SLOT_DECIDED') {
+        await sync({ signal });
+        return (await book.decided(orderSlot(order.body.account, order.body.seq))) ? 'done' : 'refused';
+      }
+      this.#refuse(outcome.code, outcome.message, order, pending);
+      return 'refused';
+    } catch (error) {
+      signal.throwIfAborted();
+      if (codeOf(error).startsWith('DB_')) throw error;
+      if (hasCode(error, 'LEDGER_UNREACHABLE')) return 'passing';
+      logger.warn({ code: codeOf(error), reason: messageOf(error) }, 'an order could not be sent');
+      return 'refused';
+    }
+  }
+
+  /** The slot is decided: for this order, or (another machine with our key) for another, and then its operations wait for the next. */
+  #settle(decided: Decided, { order, pending }: UnderWay): void {
+    this.#refusal = null;
+    this.#underWay = undefined;
+    if (!sameBytes(open(ledgerOrderKind, decided.value).digest, order.digest)) {
+      this.#gathered.unshift(...pending);
+      return;
+    }
+    for (const [index, { op, done }] of pending.entries())
+      done.resolve({ decided, escrow: op.op === 'lock' ? certified(order, index, op, decided) : undefined });
+  }
+
+  #refuse(code: string, message: string, order: Opened<LedgerOrder>, pending: readonly Pending[]): void {
+    this.#refusal = `the notary refuses order ${order.body.seq}: ${message}`;
+    this.#parts.logger.warn({ code, message }, 'the notary refuses an order');
+    // Short of funds passes when money comes; for the rest, those who wait should know.
+    if (code !== 'FUNDS_INSUFFICIENT') rejectAll(pending, refused(code, message));
+  }
+}
+
+function pend(op: LedgerOp): Pending {
+  return { op, waiting: 0, done: deferred() };
+}
+
+/** Where nobody waits, nobody is told. */
+function rejectAll(pending: readonly Pending[], error: unknown): void {
+  for (const { waiting, done } of pending) if (waiting > 0) done.reject(error);
+}
+
+function certified(order: Opened<LedgerOrder>, index: number, lock: Lock, decided: Decided): Escrow {
+  return { escrowId: escrowIdOf(order, index), lock, requester: order.body.account, decided };
+}
+
+function stopped(): CodedError<OrdersErrorType> {
+  return new CodedError<OrdersErrorType>({ code: 'LEDGER_STOPPED' }, 'the wallet is not running');
+}

@@ -1,0 +1,111 @@
+import { type Clock, codeOf, every, hasCode, type Logger, messageOf } from '../util/index.ts';
+import { OPEN_INVITE } from './accounts.ts';
+import { type Committee, checkFunds } from './certificates.ts';
+import type { LedgerClient } from './client.ts';
+import { grantSlot } from './statement.ts';
+import type { WalletBook } from './wallet-book.ts';
+
+/** A worker takes a statement at most this old. */
+const FUNDS_MAX_AGE_MS = 60_000;
+const FUNDS_REFRESH_MS = 30_000;
+/** Somebody who asked within this time will ask again. */
+const FUNDS_IN_USE_MS = 300_000;
+const CHECK_MS = 5_000;
+/** The admin's account may be empty: asked again, but seldom. */
+const JOIN_RETRY_MS = 60_000;
+
+export interface StandingComponents {
+  readonly book: WalletBook;
+  readonly client: LedgerClient;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly committee: Committee;
+  readonly changed: () => void;
+}
+
+/** What the notaries say of this account: its signed funds, and whether it is a member. */
+export class WalletStanding {
+  readonly #parts: StandingComponents;
+  readonly #account: string;
+  #funds: { bytes: Uint8Array; at: number; member: boolean } | undefined;
+  #usedAt = Number.NEGATIVE_INFINITY;
+  #refreshing: Promise<void> | undefined;
+  #stopTimers: () => void = () => {};
+
+  constructor(parts: StandingComponents, account: string) {
+    this.#parts = parts;
+    this.#account = account;
+  }
+
+  start(signal: AbortSignal): void {
+    const { clock } = this.#parts;
+    const stopFunds = every(clock, CHECK_MS, () => this.#keepFresh(signal));
+    const stopJoin = every(clock, JOIN_RETRY_MS, () => this.join(signal));
+    this.#stopTimers = () => {
+      stopFunds();
+      stopJoin();
+    };
+  }
+
+  async stop(): Promise<void> {
+    this.#stopTimers();
+    await this.#refreshing;
+  }
+
+  get member(): boolean {
+    const { admin, membership, openGrant } = this.#parts.committee.info.genesis;
+    if (this.#account === admin || this.#funds?.member) return true;
+    return membership === 'open' && (openGrant === 0n || this.#parts.book.meta.lines > 0);
+  }
+
+  /** A statement young enough to show, or null. */
+  current(): Uint8Array | null {
+    const { clock } = this.#parts;
+    this.#usedAt = clock.monotonic();
+    return this.#funds && clock.now() - this.#funds.at <= FUNDS_MAX_AGE_MS ? this.#funds.bytes : null;
+  }
+
+  async #keepFresh(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#parts;
+    const isInUse = clock.monotonic() - this.#usedAt <= FUNDS_IN_USE_MS;
+    const isOld = !this.#funds || clock.now() - this.#funds.at > FUNDS_REFRESH_MS;
+    if (isInUse && isOld) await this.refresh(signal);
+  }
+
+  /** Asks for a new statement; without an answer the one before stays. Never rejects. */
+  refresh(signal: AbortSignal): Promise<void> {
+    this.#refreshing ??= this.#ask(signal).finally(() => {
+      this.#refreshing = undefined;
+    });
+    return this.#refreshing;
+  }
+
+  async #ask(signal: AbortSignal): Promise<void> {
+    const { client, committee, changed } = this.#parts;
+    try {
+      const { funds } = await client.request({ type: 'funds', account: this.#account }, 'funds', { signal });
+      const { account, at, member } = checkFunds(funds, committee);
+      if (account !== this.#account) return;
+      this.#funds = { bytes: funds, at, member };
+      changed();
+    } catch (error) {
+      this.#parts.logger.debug({ code: codeOf(error), reason: messageOf(error) }, 'no funds statement');
+    }
+  }
+
+  /** Membership of an open network and its grant, once; with no notary there it is tried again later. Never rejects. */
+  async join(signal: AbortSignal): Promise<void> {
+    const { book, client, logger, committee, changed } = this.#parts;
+    const { admin, membership, openGrant } = committee.info.genesis;
+    if (membership !== 'open' || openGrant === 0n || this.#account === admin) return;
+    try {
+      if (await book.decided(grantSlot({ invite: OPEN_INVITE, use: this.#account }))) return;
+      const { decided } = await client.persist({ type: 'join' }, 'decided', signal);
+      if (await book.absorb(decided)) changed();
+    } catch (error) {
+      if (signal.aborted) return;
+      const level = hasCode(error, 'LEDGER_REFUSED') ? 'warn' : 'error';
+      logger[level]({ code: codeOf(error), reason: messageOf(error) }, 'not admitted to the network');
+    }
+  }
+}

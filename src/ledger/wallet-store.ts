@@ -1,0 +1,51 @@
+import type { Database, Repository } from '../db/index.ts';
+import { type Decided, refKey, type TaskRef } from '../wire/index.ts';
+import type { LedgerEscrow } from './escrow-lock.ts';
+import type { HistoryEntry } from './interface.ts';
+import { countKey } from './notary-store.ts';
+import {
+  historyRecord,
+  trailRecord,
+  type WalletLock,
+  type WalletMeta,
+  type WalletOrder,
+  walletEscrowRecord,
+  walletLockRecord,
+  walletMetaRecord,
+  walletOrderRecord,
+} from './records.ts';
+
+/** The wallet's records. Everything but `orders` can be had again from the notaries. */
+export interface WalletStore {
+  readonly db: Pick<Database, 'write'>;
+  /** Orders under way, by number. */
+  readonly orders: Repository<WalletOrder>;
+  /** Where the lock of an execution is; key of `lockKey`. */
+  readonly locks: Repository<WalletLock>;
+  /** Open escrows that concern us; key of `escrowKey`. */
+  readonly escrows: Repository<LedgerEscrow>;
+  /** Decided statements that were taken in; key of `slotKey`. */
+  readonly trail: Repository<Decided>;
+  /** Lines of the history; key of `lineKey`. */
+  readonly history: Repository<HistoryEntry>;
+  /** One record, `state`. */
+  readonly meta: Repository<WalletMeta>;
+}
+
+export const LINE_PREFIX = 'h/';
+export const lockKey = (ref: TaskRef): string => `r/${refKey(ref)}`;
+export const escrowKey = (escrowId: string): string => `e/${escrowId}`;
+export const slotKey = (slot: string): string => `s/${slot}`;
+export const lineKey = (index: number): string => `${LINE_PREFIX}${countKey(index)}`;
+
+export function openWalletStore(db: Pick<Database, 'write' | 'repository'>): WalletStore {
+  return {
+    db,
+    orders: db.repository<WalletOrder>('wallet-orders', walletOrderRecord),
+    locks: db.repository<WalletLock>('wallet-locks', walletLockRecord),
+    escrows: db.repository<LedgerEscrow>('wallet-locks', walletEscrowRecord),
+    trail: db.repository<Decided>('wallet-trail', trailRecord),
+    history: db.repository<HistoryEntry>('wallet-trail', historyRecord),
+    meta: db.repository<WalletMeta>('wallet-meta', walletMetaRecord),
+  };
+}

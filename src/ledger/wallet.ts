@@ -1,0 +1,282 @@
+import type { z } from 'zod';
+import type { Database } from '../db/index.ts';
+import type { Network } from '../network/index.ts';
+import {
+  type Abortable,
+  type Clock,
+  codeOf,
+  every,
+  hasCode,
+  type Logger,
+  messageOf,
+  withDeadline,
+} from '../util/index.ts';
+import {
+  type Decided,
+  type GenesisInfo,
+  type LedgerOp,
+  type Lock,
+  lockSchema,
+  type Outcome,
+  type Signer,
+  schemaError,
+  type TaskRef,
+  transferSchema,
+} from '../wire/index.ts';
+import { type Committee, committeeOf, readStep } from './certificates.ts';
+import { LedgerClient, refused } from './client.ts';
+import { checkLock } from './escrow-lock.ts';
+import { readEvidence } from './evidence.ts';
+import type { Balance, Closing, Escrow, HistoryEntry, LedgerStatus, Settlement } from './interface.ts';
+import type { Notary } from './notary.ts';
+import { createLedgerDesk } from './notary-desk.ts';
+import { WalletBook } from './wallet-book.ts';
+import { WalletOrders } from './wallet-orders.ts';
+import { WalletStanding } from './wallet-standing.ts';
+import { WalletSteps } from './wallet-steps.ts';
+import { openWalletStore } from './wallet-store.ts';
+import { WalletSync } from './wallet-sync.ts';
+
+const SYNC_MS = 30_000;
+/** Before a payment is refused for want of funds, the notaries are asked this long for money that came meanwhile. */
+const FUNDS_SYNC_MS = 2_000;
+/** Lines of the history in one answer. */
+const MAX_HISTORY = 1_000;
+
+export interface SettlementComponents {
+  readonly network: Pick<Network, 'call'>;
+  readonly db: Pick<Database, 'write' | 'repository'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly signer: Signer;
+  /** The notary of this node, started before; asked without the network. */
+  readonly notary?: Notary | undefined;
+}
+
+export interface SettlementInit {
+  readonly genesis: GenesisInfo;
+}
+
+/** The wallet of one node's account over the embedded ledger. */
+export function createSettlement(components: SettlementComponents, init: SettlementInit): Settlement {
+  return new Wallet(components, init);
+}
+
+class Wallet implements Settlement {
+  readonly account: string;
+  readonly #parts: SettlementComponents;
+  readonly #committee: Committee;
+  readonly #client: LedgerClient;
+  readonly #book: WalletBook;
+  readonly #orders: WalletOrders;
+  readonly #steps: WalletSteps;
+  readonly #sync: WalletSync;
+  readonly #standing: WalletStanding;
+  /** Other parts of this node: a handful. */
+  readonly #listeners = new Set<() => void>();
+  #controller = new AbortController();
+  #stopSync: () => void = () => {};
+  #introduction: Promise<void> | undefined;
+
+  constructor(components: SettlementComponents, { genesis }: SettlementInit) {
+    const { network, db, clock, logger, signer, notary } = components;
+    this.account = signer.peer;
+    this.#parts = components;
+    const committee = committeeOf(genesis);
+    this.#committee = committee;
+    const desk = notary && createLedgerDesk(notary);
+    const client = new LedgerClient(
+      { network, clock },
+      { account: signer.peer, notaries: committee.keys, desk },
+    );
+    const store = openWalletStore(db);
+    const book = new WalletBook(store, committee, signer.peer);
+    const changed = () => this.#changed();
+    const sync = (options: Abortable) => this.sync(options);
+    this.#client = client;
+    this.#book = book;
+    this.#orders = new WalletOrders({ store, book, client, clock, logger, signer, committee, sync, changed });
+    this.#steps = new WalletSteps(client);
+    this.#sync = new WalletSync(book, client, signer.peer, changed);
+    this.#standing = new WalletStanding({ book, client, clock, logger, committee, changed }, signer.peer);
+  }
+
+  async start(): Promise<void> {
+    this.#controller = new AbortController();
+    const { signal } = this.#controller;
+    await this.#book.start();
+    this.#sync.start(signal);
+    this.#steps.start(signal);
+    await this.#orders.start(signal);
+    this.#standing.start(signal);
+    this.#introduction = this.#introduce(signal);
+    this.#stopSync = every(this.#parts.clock, SYNC_MS, () => this.#syncQuietly());
+  }
+
+  /** What is told and asked at once, without anybody waiting for it. */
+  async #introduce(signal: AbortSignal): Promise<void> {
+    await this.#syncQuietly();
+    await this.#standing.join(signal);
+    await this.#standing.refresh(signal);
+  }
+
+  async stop(): Promise<void> {
+    this.#controller.abort();
+    this.#stopSync();
+    await Promise.all([
+      this.#introduction,
+      this.#orders.stop(),
+      this.#steps.stop(),
+      this.#standing.stop(),
+      this.#sync.stop(),
+    ]);
+  }
+
+  status(): LedgerStatus {
+    const { keys } = this.#committee;
+    return {
+      isNotary: keys.includes(this.account),
+      notaries: keys,
+      reachable: this.#client.reachable,
+      member: this.#standing.member,
+      note: this.#note(),
+    };
+  }
+
+  #note(): string | null {
+    if (!this.#client.reachable) return 'no notary answers: payments wait until one does';
+    if (this.#orders.refusal) return this.#orders.refusal;
+    if (this.#committee.faults > 0) return null;
+    return `safety rests on trusting the notar${this.#committee.keys.length === 1 ? 'y' : 'ies'}: four or more survive a lie`;
+  }
+
+  balance(): Balance {
+    const { locked, incoming } = this.#book.meta;
+    return { free: this.#orders.free(), locked: locked + this.#orders.reserved().locks, incoming };
+  }
+
+  funds(): Uint8Array | null {
+    return this.#standing.current();
+  }
+
+  async lock(
+    ref: TaskRef,
+    terms: Omit<Lock, 'op' | keyof TaskRef>,
+    options: Abortable = {},
+  ): Promise<Escrow> {
+    const { taskId, replica, attempt } = ref;
+    const op = parse(lockSchema, { op: 'lock', ...terms, taskId, replica, attempt });
+    checkLock(this.account, op);
+    const known = await this.findLock(ref, options);
+    if (known) return known;
+    if (await this.#lookForFunds(op, options)) {
+      const made = await this.findLock(ref, options);
+      if (made) return made;
+    }
+    // From here to `add` nothing is awaited: of two calls for one execution the second finds the first.
+    const pending = this.#orders.pendingLock(ref, options);
+    if (pending) return pending;
+    const { escrow } = await this.#orders.add(op, options);
+    return escrow!;
+  }
+
+  async findLock(ref: TaskRef, options: Abortable = {}): Promise<Escrow | undefined> {
+    return this.#orders.pendingLock(ref, options) ?? (await this.#orders.decidedLock(ref));
+  }
+
+  async transfer(to: string, amount: bigint, options: Abortable = {}): Promise<Decided> {
+    const op = parse(transferSchema, { op: 'transfer', to, amount });
+    await this.#lookForFunds(op, options);
+    const { decided } = await this.#orders.add(op, options);
+    return decided;
+  }
+
+  /** Asks for money that came meanwhile, where it is short; whether there is enough is then for `add` to say. */
+  async #lookForFunds({ amount }: LedgerOp, { signal }: Abortable): Promise<boolean> {
+    if (this.#orders.free() >= amount) return false;
+    const { clock } = this.#parts;
+    try {
+      await withDeadline(FUNDS_SYNC_MS, 'looking for funds', soon => this.sync({ signal: soon }), {
+        signal,
+        clock,
+      });
+    } catch (error) {
+      signal?.throwIfAborted();
+      this.#parts.logger.debug({ code: codeOf(error) }, 'the balance may be out of date');
+    }
+    return true;
+  }
+
+  async settle(escrow: Escrow, evidence: Uint8Array, options: Abortable = {}): Promise<Closing | 'pending'> {
+    readEvidence(evidence);
+    const outcome = await this.#steps.submit(evidence, options);
+    if (!outcome.ok) return this.#settledOtherwise(escrow, outcome, options);
+    const closing = readStep(outcome.decided, escrow, this.#committee);
+    await this.observe([escrow.decided, outcome.decided]);
+    if (closing) return closing;
+    if (await this.#book.isFollowed(escrow.escrowId)) return 'pending';
+    const standing = await this.inspect(escrow, options);
+    return standing === 'open' ? 'pending' : standing;
+  }
+
+  async #settledOtherwise(
+    escrow: Escrow,
+    { code, message }: Extract<Outcome, { ok: false }>,
+    options: Abortable,
+  ): Promise<Closing> {
+    const standing = await this.inspect(escrow, options);
+    if (standing === 'open') throw refused(code, message);
+    return standing;
+  }
+
+  async inspect(escrow: Escrow, options: Abortable = {}): Promise<Closing | 'open'> {
+    const request = { type: 'escrow' as const, escrowId: escrow.escrowId };
+    const { decided } = await this.#client.request(request, 'decided', options);
+    const steps = decided.slice(1);
+    const closing = steps.map(step => readStep(step, escrow, this.#committee)).find(Boolean);
+    await this.observe(decided);
+    return closing ?? 'open';
+  }
+
+  async observe(decided: readonly Decided[]): Promise<void> {
+    if (await this.#book.absorb(decided)) this.#changed();
+  }
+
+  history(limit: number, before?: number): Promise<HistoryEntry[]> {
+    return this.#book.history(Math.min(Math.max(0, limit), MAX_HISTORY), before);
+  }
+
+  sync(options: Abortable = {}): Promise<void> {
+    return this.#sync.run(options);
+  }
+
+  /** For those whom no answer helps: a notary that is away is told by `status`. */
+  async #syncQuietly(): Promise<void> {
+    const { signal } = this.#controller;
+    try {
+      await this.sync({ signal });
+    } catch (error) {
+      if (signal.aborted || hasCode(error, 'LEDGER_UNREACHABLE')) return;
+      this.#parts.logger.warn(
+        { code: codeOf(error), reason: messageOf(error) },
+        'the trail could not be read',
+      );
+    }
+  }
+
+  on(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+/** @throws WireError `WIRE_SCHEMA` with the field. */
+function parse<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) throw schemaError('payment', parsed.error);
+  return parsed.data;
+}
