@@ -1,3 +1,4 @@
+import { type Abortable, reasonOf } from './abort.ts';
 import type { Clock } from './clock.ts';
 import { CodedError } from './errors.ts';
 
@@ -35,12 +36,21 @@ export class BoundedQueue<T> {
     this.#items.push(item);
   }
 
-  next(): Promise<T | undefined> {
+  next({ signal }: Abortable = {}): Promise<T | undefined> {
     const item = this.#items.shift();
     if (item !== undefined) return Promise.resolve(item);
     if (this.#closed) return Promise.resolve(undefined);
-    return new Promise(resolve => {
-      this.#waiting = resolve;
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(reasonOf(signal));
+      const onAbort = () => {
+        this.#waiting = undefined;
+        reject(reasonOf(signal as AbortSignal));
+      };
+      signal?.addEventListener('abort', onAbort, { once: true });
+      this.#waiting = value => {
+        signal?.removeEventListener('abort', onAbort);
+        resolve(value);
+      };
     });
   }
 

@@ -1,0 +1,106 @@
+import type { Offer, Refusal } from '../wire/index.ts';
+import type { Capacity } from './capacity.ts';
+import { QUEUE_PER_SLOT } from './options.ts';
+import { termsAreFair } from './terms.ts';
+
+/** What a worker knows when it decides on an offer. */
+export interface BidderView {
+  readonly now: number;
+  readonly self: string;
+  readonly draining: boolean;
+  readonly workerEnabled: boolean;
+  readonly sandbox: { readonly available: boolean; readonly reason: string | null; readonly runtime: string };
+  readonly architecture: string;
+  readonly capacity: Capacity;
+  readonly slots: number;
+  readonly price: bigint | null;
+  readonly allowedImages: readonly string[] | null;
+  /** The payer's proven free balance, or null where the offer proves none. */
+  readonly payerFunds: bigint | null;
+  readonly payerIsMember: boolean;
+}
+
+export type Decision =
+  | { readonly bid: true; readonly ask: bigint }
+  | { readonly bid: false; readonly refusal: Refusal };
+
+type Rule = (offer: Offer, view: BidderView) => Refusal | undefined;
+
+const no = (code: string, reason: string, permanent: boolean): Refusal => ({ code, reason, permanent });
+
+/** Each looks at one thing; the first that refuses names the reason. Cheap and final ones come first. */
+export const rules: readonly Rule[] = [
+  function takesWork(_offer, view) {
+    if (!view.workerEnabled) return no('NO_WORKER', 'this node takes no tasks', true);
+    if (view.draining) return no('DRAINING', 'this node is ending its work', false);
+    if (!view.sandbox.available) return no('NO_SANDBOX', view.sandbox.reason ?? 'no sandbox here', false);
+    return undefined;
+  },
+  function deadline(offer, view) {
+    if (offer.deadline <= view.now) return no('DEADLINE', 'the deadline has passed', true);
+    return undefined;
+  },
+  function runtime(offer, view) {
+    const { runtime } = offer.needs;
+    if (runtime && runtime !== view.sandbox.runtime)
+      return no('RUNTIME', `runs ${view.sandbox.runtime} only`, true);
+    return undefined;
+  },
+  function architecture(offer, view) {
+    const { architecture } = offer.needs;
+    if (architecture && architecture !== view.architecture)
+      return no('ARCHITECTURE', `is ${view.architecture}`, true);
+    return undefined;
+  },
+  function gpus(offer) {
+    return offer.needs.gpus > 0 ? no('NO_GPU', 'lends no GPU', true) : undefined;
+  },
+  function imagePolicy(offer, view) {
+    if (view.allowedImages && !view.allowedImages.includes(offer.needs.image))
+      return no('IMAGE_POLICY', `does not run ${offer.needs.image}`, true);
+    return undefined;
+  },
+  function size(offer, view) {
+    const { milliCpus, memoryBytes, diskBytes } = view.capacity.total;
+    if (!view.capacity.canHold(offer.needs)) {
+      const mib = Math.floor(memoryBytes / 2 ** 20);
+      const disk = Math.floor(diskBytes / 2 ** 20);
+      return no(
+        'TOO_LARGE',
+        `lends ${milliCpus / 1000} CPUs, ${mib} MiB of memory, ${disk} MiB of disk`,
+        true,
+      );
+    }
+    return undefined;
+  },
+  function price(offer, view) {
+    if (offer.requester !== view.self && view.price !== null && offer.maxPrice < view.price)
+      return no('PRICE', 'asks for more than is offered', true);
+    return undefined;
+  },
+  function payer(offer, view) {
+    if (offer.requester === view.self) return undefined;
+    if (offer.maxPrice === 0n)
+      return view.payerIsMember ? undefined : no('NOT_A_MEMBER', 'does unpaid work for members only', false);
+    if (view.payerFunds === null) return no('NO_FUNDS_PROOF', 'the offer proves no funds', false);
+    if (view.payerFunds < offer.maxPrice) return no('FUNDS', 'the payer has less than it offers', false);
+    return undefined;
+  },
+  function terms(offer) {
+    return termsAreFair(offer) ? undefined : no('TERMS', 'the terms leave too little time to claim', true);
+  },
+  function queue(_offer, view) {
+    return view.capacity.queued >= QUEUE_PER_SLOT * view.slots
+      ? no('BUSY', 'the queue is full', false)
+      : undefined;
+  },
+];
+
+/** Bid or refusal with its reason; pure. On its own node's tasks a worker asks for nothing. */
+export function decide(offer: Offer, view: BidderView): Decision {
+  for (const rule of rules) {
+    const refusal = rule(offer, view);
+    if (refusal) return { bid: false, refusal };
+  }
+  return { bid: true, ask: offer.requester === view.self ? 0n : (view.price ?? offer.maxPrice) };
+}

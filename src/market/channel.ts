@@ -1,0 +1,81 @@
+import type { MessageStream } from '../network/index.ts';
+import { type Abortable, BoundedQueue, CodedError } from '../util/index.ts';
+import { type RequesterMessage, requesterMessage, type WorkerMessage, workerMessage } from '../wire/index.ts';
+
+/** One side of a task stream: what it says and hears, decoded and checked. */
+export interface Channel<Out, In> {
+  readonly peer: string;
+  send(message: Out, options?: Abortable): Promise<void>;
+  /** Undefined once the other side closed; rejects when the stream broke or spoke nonsense. */
+  receive(options?: Abortable): Promise<In | undefined>;
+  close(): Promise<void>;
+  abort(error: Error): void;
+}
+
+export type RequesterChannel = Channel<RequesterMessage, WorkerMessage>;
+export type WorkerChannel = Channel<WorkerMessage, RequesterMessage>;
+
+interface Codec<T> {
+  encode(value: T): Uint8Array;
+  decode(bytes: Uint8Array): T;
+}
+
+function overStream<Out, In>(stream: MessageStream, out: Codec<Out>, into: Codec<In>): Channel<Out, In> {
+  return {
+    peer: stream.peer,
+    send: (message, options) => stream.send(out.encode(message), options),
+    async receive(options) {
+      const bytes = await stream.receive(options);
+      return bytes === undefined ? undefined : into.decode(bytes);
+    },
+    close: () => stream.close(),
+    abort: error => stream.abort(error),
+  };
+}
+
+export function requesterChannel(stream: MessageStream): RequesterChannel {
+  return overStream(
+    stream,
+    requesterMessage as Codec<RequesterMessage>,
+    workerMessage as Codec<WorkerMessage>,
+  );
+}
+
+export function workerChannel(stream: MessageStream): WorkerChannel {
+  return overStream(
+    stream,
+    workerMessage as Codec<WorkerMessage>,
+    requesterMessage as Codec<RequesterMessage>,
+  );
+}
+
+/** Messages that wait on a local channel: the worker's chunks of one large result. */
+const LOCAL_QUEUE = 4_096;
+
+/** Two ends in one process: the own node as worker, without a network between. */
+export function localChannels(peer: string): { requester: RequesterChannel; worker: WorkerChannel } {
+  const toWorker = new BoundedQueue<RequesterMessage>(LOCAL_QUEUE);
+  const toRequester = new BoundedQueue<WorkerMessage>(LOCAL_QUEUE);
+  let broken: Error | undefined;
+  const end = <Out, In>(outbox: BoundedQueue<Out>, inbox: BoundedQueue<In>): Channel<Out, In> => ({
+    peer,
+    async send(message) {
+      if (broken) throw broken;
+      outbox.push(message);
+    },
+    async receive({ signal }: Abortable = {}) {
+      const message = await inbox.next({ signal });
+      if (message === undefined && broken) throw broken;
+      return message;
+    },
+    async close() {
+      outbox.close();
+    },
+    abort(error) {
+      broken ??= new CodedError({ code: 'STREAM_BROKEN' }, 'the other side gave up', { cause: error });
+      outbox.close();
+      inbox.close();
+    },
+  });
+  return { requester: end(toWorker, toRequester), worker: end(toRequester, toWorker) };
+}

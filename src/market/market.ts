@@ -1,0 +1,94 @@
+import { bytesCodec } from '../db/index.ts';
+import { codeOf, messageOf } from '../util/index.ts';
+import {
+  idempotencyMessage,
+  type LeaseRecord,
+  leaseChainMessage,
+  leaseRecordMessage,
+  statusAnswerMessage,
+  statusRequestMessage,
+  type TaskRecord,
+  taskOrderMessage,
+  taskRecordMessage,
+} from '../wire/index.ts';
+import { workerChannel } from './channel.ts';
+import type { TaskMarket } from './interface.ts';
+import { BID_EXPIRES_MS } from './options.ts';
+import type { RequesterComponents } from './requester/interface.ts';
+import { Requester } from './requester/requester.ts';
+import type { WorkerComponents } from './worker/interface.ts';
+import { createWorker, type Worker } from './worker/worker.ts';
+
+export type MarketComponents = Omit<WorkerComponents, 'leases' | 'chain'> &
+  Omit<RequesterComponents, 'tasks' | 'orders' | 'receipts' | 'idempotency' | 'worker'>;
+
+/** Both sides of the market on one node. */
+export interface Market {
+  /** The owner's tasks. */
+  readonly tasks: TaskMarket;
+  /** Takes up what an earlier run left, then serves peers. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Offers a second from one peer: a requester with 16 auctions at a time makes far fewer. */
+const MAX_OFFER_BYTES = 2048;
+const OFFER_LIMITS = { maxBytes: 4096, rate: 500, burst: 1_000, deadlineMs: 5_000 };
+const STATUS_LIMITS = { maxBytes: 1024, rate: 100, burst: 500, deadlineMs: 5_000 };
+/** Messages a second on one task stream: chunks of 64 KiB make 64 MiB/s. */
+const TASK_LIMITS = { maxBytes: 4 * 2 ** 20, rate: 1_000, burst: 5_000, deadlineMs: 30_000 };
+
+export function createMarket(components: MarketComponents): Market {
+  const { db } = components;
+  const worker = createWorker({
+    ...components,
+    leases: db.repository<LeaseRecord>('leases', leaseRecordMessage),
+    chain: db.repository('lease-chain', leaseChainMessage),
+  });
+  const requester = new Requester({
+    ...components,
+    worker,
+    tasks: db.repository<TaskRecord>('tasks', taskRecordMessage),
+    orders: db.repository('task-orders', taskOrderMessage),
+    receipts: db.repository('receipts', bytesCodec),
+    idempotency: db.repository('idempotency', idempotencyMessage),
+  });
+  return {
+    tasks: requester,
+    async start() {
+      await worker.start();
+      serve(components, worker, requester);
+      await requester.start();
+    },
+    async stop() {
+      await requester.stop();
+      await worker.stop();
+    },
+  };
+}
+
+/** What peers may ask of this node. */
+function serve({ network, logger }: MarketComponents, worker: Worker, requester: Requester): void {
+  network.serve('offer', OFFER_LIMITS, async (bytes, from) => worker.offer(bytes, from).encoded);
+  network.serve('bid', OFFER_LIMITS, async (bytes, from) => {
+    requester.bidArrived(bytes, from);
+    return new Uint8Array();
+  });
+  network.serve('status', STATUS_LIMITS, async (bytes, from) => {
+    const ref = statusRequestMessage.decode(bytes);
+    const asWorker = worker.statusOf(ref, from);
+    const state = asWorker === 'unknown' ? await requester.statusOf(ref, from) : asWorker;
+    return statusAnswerMessage.encode({ state });
+  });
+  network.handle('task', TASK_LIMITS, stream => worker.serve(workerChannel(stream)));
+  network.subscribe('offer/all', MAX_OFFER_BYTES, async bytes => {
+    const { verdict, answer } = worker.gossiped(bytes);
+    if (answer)
+      network
+        .call(answer.to, 'bid', answer.encoded, { signal: AbortSignal.timeout(BID_EXPIRES_MS) })
+        .catch(error =>
+          logger.debug({ code: codeOf(error), error: messageOf(error) }, 'a bid did not arrive'),
+        );
+    return verdict;
+  });
+}

@@ -1,0 +1,90 @@
+/** The market's settings; `node/options.ts` fills them from the configuration. */
+export interface MarketOptions {
+  /** Tasks that run at once here (`engine.max_concurrent_tasks`). */
+  readonly slots: number;
+  /** What this machine lends. */
+  readonly milliCpus: number;
+  readonly memoryBytes: number;
+  readonly diskBytes: number;
+  /** False: this node only submits. */
+  readonly workerEnabled: boolean;
+  /** Asked for one task; null: what is offered. */
+  readonly price: bigint | null;
+  /** Image references that may run here; null: any. */
+  readonly allowedImages: readonly string[] | null;
+  /** Between sweeps for what no event wakes, milliseconds (`engine.scheduling_interval`). */
+  readonly sweepMs: number;
+  readonly heartbeatMs: number;
+  /** Silence after which a worker is suspect, and dead. */
+  readonly suspectMs: number;
+  readonly deadMs: number;
+  /** How long results are kept. */
+  readonly retentionMs: number;
+}
+
+export const defaultMarketOptions = {
+  slots: 10,
+  workerEnabled: true,
+  price: null,
+  allowedImages: null,
+  sweepMs: 5_000,
+  heartbeatMs: 5_000,
+  suspectMs: 15_000,
+  deadMs: 30_000,
+  retentionMs: 7 * 86_400_000,
+} as const;
+
+/** A worker's queue, in multiples of its slots: beyond it waiting elsewhere is shorter. */
+export const QUEUE_PER_SLOT = 4;
+
+/** Auctions of one requester at a time: beyond it workers only refuse each other's leftovers. */
+export const MAX_AUCTIONS = 16;
+
+/** Tasks that have not ended, on one requester: about 4 KiB of memory each. */
+export const MAX_LIVE_TASKS = 20_000;
+
+/** The bid window, milliseconds: twice the slow round trip, within these. */
+export const BID_WINDOW_MIN_MS = 50;
+export const BID_WINDOW_MAX_MS = 1_000;
+/** Bids of free workers that close the window early. */
+export const ENOUGH_FREE_BIDS = 3;
+
+/** A bid is good for this long; then its worker may have forgotten it. */
+export const BID_EXPIRES_MS = 3_000;
+/** Bids that a worker remembers, for the awards that may follow. */
+export const MAX_OPEN_BIDS = 10_000;
+
+/** Between no bid and the next offer: U(0, min(60 s, 0.5 s x 2^n)), full jitter. */
+export const BACKOFF_BASE_MS = 500;
+export const BACKOFF_MAX_MS = 60_000;
+
+/** Rounds in which everyone refuses for good before the task fails: a peer may just be joining. */
+export const HOPELESS_ROUNDS = 3;
+
+/** Limits of the phases beside the task's own time, milliseconds: an image of some GiB on a slow line. */
+export const QUEUE_LIMIT_MS = 30 * 60_000;
+export const PULL_LIMIT_MS = 15 * 60_000;
+export const STAGE_LIMIT_MS = 60_000;
+export const COLLECT_LIMIT_MS = 60_000;
+/** Beyond all phases, for the last messages to arrive. */
+export const CLAIM_MARGIN_MS = 60_000;
+/** A requester that was away comes back within a day; a verdict takes an hour more. */
+export const DISPUTE_MS = 24 * 3_600_000;
+export const VERDICT_MS = 3_600_000;
+
+/** After staging, how long a worker holds the slot for the certified lock. */
+export const LOCK_WAIT_MS = 5_000;
+/** A handshake on the task stream: award to acceptance. */
+export const AWARD_TIMEOUT_MS = 10_000;
+/** A cancel waits this long for the worker's word before it is reported done. */
+export const CANCEL_WAIT_MS = 3_000;
+/** A worker with a result redials its requester: from, up to. */
+export const REDIAL_MIN_MS = 1_000;
+export const REDIAL_MAX_MS = 600_000;
+/** Twice the worst clock skew that notaries allow for, plus a second. */
+export const NOTARY_GRACE_MS = 5_000;
+
+/** The requester's value of a second of waiting, in FLOP. */
+export const VALUE_OF_SECOND_FLOP = 0.001;
+/** Assumed until measured: an office line of 100 Mbit/s. */
+export const ASSUMED_BYTES_PER_MS = 12_500;

@@ -1,0 +1,89 @@
+import { CodedError } from '../../util/index.ts';
+import type { AttemptRecord, TaskFailure, TaskRecord } from '../../wire/index.ts';
+import { HOPELESS_ROUNDS } from '../options.ts';
+import type { AuctionResult } from './auction.ts';
+import { moneyMoves } from './task-store.ts';
+
+/** Awards of one task, answered or not: beyond it something is wrong that trying does not mend. */
+const MAX_ATTEMPTS = 100;
+
+/** The number of the next award: an entry without an award is an auction that found nobody, and keeps its number. */
+export function nextAttempt({ attempts }: TaskRecord): number {
+  const last = attempts.at(-1);
+  const next = last ? (last.award ? last.attempt + 1 : last.attempt) : 1;
+  if (next > MAX_ATTEMPTS)
+    throw new CodedError({ code: 'TOO_MANY_ATTEMPTS' }, `${MAX_ATTEMPTS} awards led to nothing`);
+  return next;
+}
+
+/** How often a worker accepted and then failed. */
+export function executions({ attempts }: TaskRecord): number {
+  return attempts.filter(entry => entry.acceptance && entry.failure).length;
+}
+
+/** Whether another execution can be paid: out of the free balance, and within the task's own bound. */
+export function hasFunds({ policy, attempts }: TaskRecord, free: bigint): boolean {
+  if (policy.payment === 0n) return true;
+  const bound = attempts.reduce(
+    (sum, entry) => sum + (moneyMoves(entry) ? (entry.price ?? 0n) : entry.pay),
+    0n,
+  );
+  return bound + policy.payment <= policy.maxTotal && free >= policy.payment;
+}
+
+/** Every one that answered will never take it, for some rounds in a row. */
+export function isHopeless({ attempts }: TaskRecord, round: number): boolean {
+  const bids = attempts.at(-1)?.bids ?? [];
+  return round + 1 >= HOPELESS_ROUNDS && bids.length > 0 && bids.every(bid => bid.refusal?.permanent);
+}
+
+export function emptyAttempt({ offer, views }: AuctionResult): AttemptRecord {
+  return {
+    attempt: offer.body.attempt,
+    offer: offer.bytes,
+    worker: null,
+    price: null,
+    award: null,
+    acceptance: null,
+    awardedAt: null,
+    startedAt: null,
+    endedAt: null,
+    bids: views
+      .slice(0, 64)
+      .map(view => ({ ...view, score: view.score === null ? null : view.score.toFixed(9) })),
+    failure: null,
+    money: 'none',
+    escrowId: null,
+    lock: null,
+    evidence: null,
+    close: null,
+    pay: 0n,
+    fee: 0n,
+  };
+}
+
+export function overdue(waiting: string | null): TaskFailure {
+  const funds = waiting === 'funds_locked';
+  return funds
+    ? {
+        class: 'funds',
+        code: 'FUNDS_INSUFFICIENT',
+        message: 'there was too little free money until the deadline',
+      }
+    : { class: 'network', code: 'DEADLINE', message: 'no worker took the task before its deadline' };
+}
+
+export function lastFailure({ attempts }: TaskRecord): TaskFailure {
+  const last = attempts.findLast(entry => entry.failure)?.failure;
+  return last ?? { class: 'worker', code: 'RETRIES_SPENT', message: 'all attempts failed' };
+}
+
+export function noWorkerFits({ attempts }: TaskRecord): TaskFailure {
+  const bids = attempts.at(-1)?.bids ?? [];
+  const reasons = [...new Set(bids.map(bid => `${bid.refusal?.code}: ${bid.refusal?.reason}`))].slice(0, 5);
+  return {
+    class: 'user',
+    code: 'NO_WORKER_FITS',
+    message: `no node can run this task (${reasons.join('; ')})`,
+  };
+}

@@ -1,0 +1,239 @@
+import { expectedMs, successBound } from '../../reputation/index.ts';
+import { CodedError, type Deferred, deferred, messageOf } from '../../util/index.ts';
+import {
+  type Bid,
+  bidKind,
+  type Offer,
+  type Opened,
+  offerAnswerMessage,
+  offerKind,
+  open,
+  type Refusal,
+  refKey,
+  sameBytes,
+  seal,
+  type TaskSpec,
+  taskSpecMessage,
+} from '../../wire/index.ts';
+import type { BidView } from '../interface.ts';
+import { BID_WINDOW_MAX_MS, BID_WINDOW_MIN_MS, ENOUGH_FREE_BIDS } from '../options.ts';
+import { costOf, rank } from '../score.ts';
+import { termsFor } from '../terms.ts';
+import type { RequesterComponents } from './interface.ts';
+import type { LiveTask } from './task-store.ts';
+
+export interface ScoredBid {
+  readonly bid: Opened<Bid>;
+  readonly score: number;
+}
+
+export interface AuctionResult {
+  readonly offer: Opened<Offer>;
+  /** In the order in which to try them. */
+  readonly bids: readonly ScoredBid[];
+  readonly views: readonly BidView[];
+  readonly refusals: ReadonlyMap<string, Refusal>;
+}
+
+/** Auctions under way, so that bids on gossiped offers find theirs. */
+export class AuctionHouse {
+  readonly #components: RequesterComponents;
+  readonly #open = new Map<string, Auction>();
+
+  constructor(components: RequesterComponents) {
+    this.#components = components;
+  }
+
+  /** Offers the task's next attempt to everyone who may take it, and collects answers for one bid window. */
+  async run(
+    task: LiveTask,
+    spec: TaskSpec,
+    init: { attempt: number; selfOnly: boolean },
+  ): Promise<AuctionResult> {
+    const { network, worker, signer, clock, metrics } = this.#components;
+    const started = clock.monotonic();
+    const { policy } = task.record;
+    const mayAsk = (peer: string) =>
+      !policy.avoidPeers.includes(peer) &&
+      !task.record.failedWorkers.includes(peer) &&
+      (policy.requirePeers.length === 0 || policy.requirePeers.includes(peer));
+    const peers = init.selfOnly
+      ? []
+      : network
+          .peers()
+          .map(({ peer }) => peer)
+          .filter(mayAsk);
+    const withSelf = !policy.avoidSelf && mayAsk(signer.peer);
+    const offer = this.#offer(task, spec, init.attempt, this.#windowMs(peers));
+    const auction = new Auction(this.#components, offer, mayAsk, peers.length + (withSelf ? 1 : 0));
+    const key = refKey(offer.body);
+    this.#open.set(key, auction);
+    try {
+      if (withSelf) auction.take(signer.peer, worker.offer(offer.bytes, signer.peer).encoded);
+      for (const peer of peers) auction.ask(peer);
+      if (!init.selfOnly) await this.#publish(offer);
+      await auction.close(peers.length === 0 && init.selfOnly ? 0 : offer.body.bidWindowMs);
+    } finally {
+      this.#open.delete(key);
+    }
+    metrics.observe('auction_seconds', (clock.monotonic() - started) / 1000);
+    return auction.result();
+  }
+
+  /** A bid on a gossiped offer. Unknown and late ones are dropped. */
+  answer(bytes: Uint8Array, from: string): void {
+    const message = offerAnswerMessage.decode(bytes);
+    if (message.type !== 'bid') return;
+    this.#open.get(refKey(open(bidKind, message.bid).body))?.take(from, bytes);
+  }
+
+  async #publish(offer: Opened<Offer>): Promise<void> {
+    try {
+      await this.#components.network.publish('offer/all', offer.bytes);
+    } catch (error) {
+      // those connected have it over their streams
+      this.#components.logger.debug({ error: messageOf(error) }, 'offer was not gossiped');
+    }
+  }
+
+  #windowMs(peers: readonly string[]): number {
+    const rtts = peers.map(peer => this.#components.network.rtt(peer) ?? 0).sort((a, b) => a - b);
+    const slow = rtts[Math.min(rtts.length - 1, Math.floor(rtts.length * 0.95))] ?? 0;
+    return Math.round(Math.min(BID_WINDOW_MAX_MS, Math.max(BID_WINDOW_MIN_MS, 2 * slow)));
+  }
+
+  #offer(task: LiveTask, spec: TaskSpec, attempt: number, bidWindowMs: number): Opened<Offer> {
+    const { genesis, signer, clock, settlement } = this.#components;
+    const { taskId, policy } = task.record;
+    return seal(
+      offerKind,
+      {
+        net: genesis.net,
+        taskId,
+        replica: 0,
+        attempt,
+        requester: signer.peer,
+        needs: {
+          milliCpus: spec.milliCpus,
+          memoryBytes: spec.memoryBytes,
+          diskBytes: spec.diskBytes,
+          gpus: 0,
+          runtime: null,
+          architecture: null,
+          image: spec.image,
+          inputBytes: taskSpecMessage.encode(spec).length,
+        },
+        terms: termsFor(spec),
+        maxPrice: policy.payment,
+        priority: policy.priority,
+        bidWindowMs,
+        issuedAt: clock.now(),
+        deadline: policy.deadline,
+        verification: policy.verification,
+        funds: policy.payment > 0n ? settlement.funds() : null,
+      },
+      signer,
+    );
+  }
+}
+
+/** The answers to one offer, until the window closes. */
+class Auction {
+  readonly #components: RequesterComponents;
+  readonly #offer: Opened<Offer>;
+  readonly #mayAsk: (peer: string) => boolean;
+  readonly #asked: number;
+  readonly #bids = new Map<string, ScoredBid>();
+  readonly #refusals = new Map<string, Refusal>();
+  readonly #enough: Deferred<void> = deferred();
+  readonly #stop = new AbortController();
+  #silent = 0;
+
+  constructor(
+    components: RequesterComponents,
+    offer: Opened<Offer>,
+    mayAsk: (peer: string) => boolean,
+    asked: number,
+  ) {
+    this.#components = components;
+    this.#offer = offer;
+    this.#mayAsk = mayAsk;
+    this.#asked = asked;
+  }
+
+  ask(peer: string): void {
+    const { network, logger } = this.#components;
+    network.call(peer, 'offer', this.#offer.bytes, { signal: this.#stop.signal }).then(
+      bytes => this.take(peer, bytes),
+      error => {
+        if (!this.#stop.signal.aborted)
+          logger.debug({ peer, error: messageOf(error) }, 'no answer to an offer');
+        this.#silent++;
+        this.#check();
+      },
+    );
+  }
+
+  /** Notes an answer; a wrong one costs its sender. */
+  take(from: string, bytes: Uint8Array): void {
+    if (!this.#mayAsk(from) || this.#bids.has(from)) return;
+    try {
+      const message = offerAnswerMessage.decode(bytes);
+      if (message.type === 'refusal') this.#refusals.set(from, message.refusal);
+      else this.#bids.set(from, this.#scored(from, open(bidKind, message.bid)));
+    } catch (error) {
+      this.#components.network.report(from, 'bad_bid', 10);
+      this.#components.logger.debug({ peer: from, error: messageOf(error) }, 'a bid was refused');
+      this.#silent++;
+    }
+    this.#check();
+  }
+
+  #scored(from: string, bid: Opened<Bid>): ScoredBid {
+    const { genesis, experience, signer } = this.#components;
+    const { body } = bid;
+    const offered = this.#offer.body;
+    const own = bid.signers.includes(from) && body.worker === from && sameBytes(body.net, genesis.net);
+    const fits = refKey(body) === refKey(offered) && sameBytes(body.offerHash, this.#offer.digest);
+    if (!own || !fits || body.ask > offered.maxPrice)
+      throw new CodedError({ code: 'BID_INVALID' }, 'the bid is not its worker’s own, or not on this offer');
+    const known = experience.of(from);
+    const score = costOf({
+      ask: body.ask,
+      queueMs: body.queueMs,
+      bytesMissing: from === signer.peer ? 0 : body.bytesMissing,
+      expectedMs: expectedMs(known, body.etaMs),
+      success: successBound(known),
+    });
+    return { bid, score };
+  }
+
+  #check(): void {
+    const free = [...this.#bids.values()].filter(({ bid }) => bid.body.queuePosition === 0).length;
+    const answered = this.#bids.size + this.#refusals.size + this.#silent;
+    if (free >= ENOUGH_FREE_BIDS || answered >= this.#asked) this.#enough.resolve();
+  }
+
+  async close(windowMs: number): Promise<void> {
+    this.#check();
+    const { clock } = this.#components;
+    const cancel = clock.after(windowMs, () => this.#enough.resolve());
+    await this.#enough.promise;
+    cancel();
+    this.#stop.abort(new CodedError({ code: 'WINDOW_CLOSED' }, 'the bid window has closed'));
+  }
+
+  result(): AuctionResult {
+    const bids = rank([...this.#bids.values()], this.#components.random);
+    const views: BidView[] = bids.map(({ bid, score }) => ({
+      worker: bid.body.worker,
+      ask: bid.body.ask,
+      etaMs: bid.body.etaMs + bid.body.queueMs,
+      score,
+      refusal: null,
+    }));
+    for (const [worker, refusal] of this.#refusals)
+      views.push({ worker, ask: null, etaMs: null, score: null, refusal });
+    return { offer: this.#offer, bids, views, refusals: this.#refusals };
+  }
+}

@@ -1,0 +1,239 @@
+import { CodedError, codeOf, messageOf, sleep, withDeadline } from '../../util/index.ts';
+import {
+  type Award,
+  awardKind,
+  type Decided,
+  MAX_OUTPUT_BYTES,
+  MAX_OUTPUT_FILES,
+  open,
+  type WorkerMessage,
+} from '../../wire/index.ts';
+import type { RequesterChannel } from '../channel.ts';
+import { heartbeat } from '../heartbeat.ts';
+import { openTaskStream } from './award.ts';
+import type { RequesterComponents } from './interface.ts';
+import { attemptOf, type LiveTask, type TaskStore } from './task-store.ts';
+
+/** What a worker delivered, before anybody has checked it. */
+export interface Delivery {
+  readonly message: Extract<WorkerMessage, { type: 'result' }>;
+  readonly outputs: { path: string; bytes: Uint8Array }[];
+  readonly receivedAt: number;
+}
+
+export type FollowEnd =
+  | { readonly kind: 'delivered'; readonly delivery: Delivery }
+  | { readonly kind: 'failed'; readonly message: Extract<WorkerMessage, { type: 'failed' }> };
+
+/** Between tries to reach a worker whose stream broke. */
+const REATTACH_MS = 500;
+
+/** One accepted attempt, followed over as many streams as it takes until its result, its failure, or its silence. */
+export class Follower {
+  readonly award: Award;
+  readonly #components: RequesterComponents;
+  readonly #store: TaskStore;
+  readonly #task: LiveTask;
+  readonly #attempt: number;
+  #channel: RequesterChannel | null;
+  #lock: Decided | null;
+  #files = new Map<string, Uint8Array[]>();
+  #fileBytes = 0;
+  #heard: number;
+
+  constructor(
+    components: RequesterComponents,
+    store: TaskStore,
+    task: LiveTask,
+    attempt: number,
+    channel: RequesterChannel | null,
+  ) {
+    this.#components = components;
+    this.#store = store;
+    this.#task = task;
+    this.#attempt = attempt;
+    this.#channel = channel;
+    const record = attemptOf(task.record, attempt);
+    this.award = open(awardKind, record.award as Uint8Array).body;
+    this.#lock = record.lock;
+    this.#heard = components.clock.monotonic();
+  }
+
+  /** Passes the certified lock on, now and on every later stream. */
+  async sendLock(lock: Decided): Promise<void> {
+    this.#lock = lock;
+    await this.#say({ type: 'locked', lock });
+  }
+
+  async cancel(reason: string): Promise<void> {
+    await this.#say({ type: 'cancel', reason });
+  }
+
+  /** The last word to the worker; the stream ends with it. */
+  async finish(message: Parameters<RequesterChannel['send']>[0]): Promise<void> {
+    await this.#say(message);
+    await this.#channel?.close();
+  }
+
+  abandon(error: Error): void {
+    this.#channel?.abort(error);
+    this.#channel = null;
+  }
+
+  /**
+   * @throws CodedError `WORKER_DEAD` after `deadMs` of silence, `LEASE_LOST` when the worker knows nothing of it; or the signal's
+   * reason.
+   */
+  async run({ signal }: { signal: AbortSignal }): Promise<FollowEnd> {
+    const { options, clock, logger, network } = this.#components;
+    for (;;) {
+      try {
+        this.#channel ??= await this.#attach(signal);
+        return await this.#listen(this.#channel, signal);
+      } catch (error) {
+        if (signal.aborted || codeOf(error) === 'LEASE_LOST') throw error;
+        logger.debug({ task: this.#task.record.taskId, error: messageOf(error) }, 'worker’s stream broke');
+        if (codeOf(error).startsWith('WIRE_')) network.report(this.award.worker, codeOf(error), 10);
+        this.abandon(error instanceof Error ? error : new Error(messageOf(error)));
+        if (clock.monotonic() - this.#heard >= options.deadMs) throw this.#dead();
+        await sleep(REATTACH_MS, { signal, clock });
+      }
+    }
+  }
+
+  #dead(): CodedError {
+    const { deadMs } = this.#components.options;
+    return new CodedError({ code: 'WORKER_DEAD' }, `nothing was heard of the worker for ${deadMs / 1000} s`);
+  }
+
+  async #attach(signal: AbortSignal): Promise<RequesterChannel> {
+    const { clock, options } = this.#components;
+    const { taskId, replica, worker } = this.award;
+    const { log } = this.#task;
+    const channel = await withDeadline(
+      options.deadMs,
+      'reaching the worker',
+      signal => openTaskStream(this.#components, worker, { signal }),
+      { signal, clock },
+    );
+    const from = { stdoutFrom: log.size('stdout'), stderrFrom: log.size('stderr') };
+    await channel.send({ type: 'attach', taskId, replica, attempt: this.#attempt, ...from }, { signal });
+    if (this.#lock) await channel.send({ type: 'locked', lock: this.#lock }, { signal });
+    return channel;
+  }
+
+  async #listen(channel: RequesterChannel, signal: AbortSignal): Promise<FollowEnd> {
+    const { clock, options } = this.#components;
+    const stopBeating = heartbeat(clock, options.heartbeatMs, () => channel.send({ type: 'heartbeat' }));
+    this.#files.clear();
+    this.#fileBytes = 0;
+    try {
+      for (;;) {
+        const message = await this.#next(channel, signal);
+        this.#heard = clock.monotonic();
+        const end = await this.#react(message);
+        if (end) return end;
+      }
+    } finally {
+      stopBeating();
+    }
+  }
+
+  /** The next message; a worker that is silent is suspect first, and says so to the user. */
+  async #next(channel: RequesterChannel, signal: AbortSignal): Promise<WorkerMessage> {
+    const { clock, options } = this.#components;
+    const cancel = clock.after(options.suspectMs, () => this.#suspect());
+    try {
+      const message = await withDeadline(
+        options.deadMs,
+        'a heartbeat',
+        signal => channel.receive({ signal }),
+        { signal, clock },
+      );
+      if (message === undefined)
+        throw new CodedError({ code: 'STREAM_BROKEN' }, 'the worker closed the stream');
+      return message;
+    } finally {
+      cancel();
+    }
+  }
+
+  #suspect(): void {
+    const { logger } = this.#components;
+    const { worker } = this.award;
+    logger.warn({ task: this.#task.record.taskId, worker }, 'the worker is silent');
+  }
+
+  async #react(message: WorkerMessage): Promise<FollowEnd | undefined> {
+    switch (message.type) {
+      case 'heartbeat':
+        return undefined;
+      case 'unknown':
+        throw new CodedError({ code: 'LEASE_LOST' }, 'the worker knows nothing of this task any more');
+      case 'phase':
+        await this.#phase(message);
+        return undefined;
+      case 'log':
+        this.#task.log.append(message.stream, message.offset, message.bytes);
+        return undefined;
+      case 'file':
+        this.#file(message);
+        return undefined;
+      case 'failed':
+        return { kind: 'failed', message };
+      case 'result':
+        return { kind: 'delivered', delivery: this.#delivery(message) };
+      default:
+        throw new CodedError({ code: 'PROTOCOL', type: message.type }, `${message.type} has no place here`);
+    }
+  }
+
+  async #phase({ phase, progress }: Extract<WorkerMessage, { type: 'phase' }>): Promise<void> {
+    const { clock } = this.#components;
+    const { record } = this.#task;
+    const startedAt = phase === 'executing' ? clock.now() : attemptOf(record, this.#attempt).startedAt;
+    const state = phase === 'queued' ? 'scheduled' : 'running';
+    if (record.phase !== phase || record.state !== state)
+      await this.#store.update(this.#task, current => ({
+        state,
+        phase,
+        waiting: phase === 'queued' ? 'worker_busy' : null,
+        attempts: current.attempts.map(entry =>
+          entry.attempt === this.#attempt ? { ...entry, startedAt } : entry,
+        ),
+      }));
+    if (progress !== null) this.#store.progress(this.#task, progress);
+  }
+
+  #file({ path, offset, bytes }: Extract<WorkerMessage, { type: 'file' }>): void {
+    const parts = this.#files.get(path) ?? [];
+    const size = parts.reduce((sum, part) => sum + part.length, 0);
+    this.#fileBytes += bytes.length;
+    if (offset !== size || this.#fileBytes > MAX_OUTPUT_BYTES || this.#files.size > MAX_OUTPUT_FILES)
+      throw new CodedError(
+        { code: 'PROTOCOL' },
+        'the worker sends more or other files than a result may hold',
+      );
+    parts.push(bytes);
+    this.#files.set(path, parts);
+  }
+
+  #delivery(message: Extract<WorkerMessage, { type: 'result' }>): Delivery {
+    const outputs = [...this.#files].map(([path, parts]) => ({
+      path,
+      bytes: new Uint8Array(Buffer.concat(parts)),
+    }));
+    return { message, outputs, receivedAt: this.#components.clock.now() };
+  }
+
+  async #say(message: Parameters<RequesterChannel['send']>[0]): Promise<void> {
+    try {
+      await this.#channel?.send(message);
+    } catch (error) {
+      this.#components.logger.debug(
+        { error: messageOf(error), type: message.type },
+        'the worker did not hear',
+      );
+    }
+  }
+}

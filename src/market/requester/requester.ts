@@ -1,0 +1,277 @@
+import { CodedError, every } from '../../util/index.ts';
+import { disputeKind, refKey, type StatusState, seal, type TaskRef } from '../../wire/index.ts';
+import type {
+  EngineStats,
+  LogChunk,
+  ResultView,
+  TaskEvent,
+  TaskMarket,
+  TaskRequest,
+  TaskView,
+} from '../interface.ts';
+import { MAX_AUCTIONS } from '../options.ts';
+import { AuctionHouse } from './auction.ts';
+import type { RequesterComponents } from './interface.ts';
+import { Treasurer } from './money.ts';
+import { pruneResults } from './retention.ts';
+import { Settler } from './settler.ts';
+import { submit } from './submit.ts';
+import { TaskRunner } from './task-runner.ts';
+import { hasEnded, type LiveTask, TaskStore } from './task-store.ts';
+import { attested, taskView } from './views.ts';
+import { WaitingRoom } from './waiting-room.ts';
+
+/** Old results are looked for this often. */
+const PRUNE_MS = 3_600_000;
+
+/** The requester: the owner's tasks, from submission to receipt. */
+export class Requester implements TaskMarket {
+  readonly #components: RequesterComponents;
+  readonly #store: TaskStore;
+  readonly #house: AuctionHouse;
+  readonly #settler: Settler;
+  readonly #room: WaitingRoom;
+  readonly #runner: TaskRunner;
+  readonly #running = new Set<Promise<void>>();
+  #stops: (() => void)[] = [];
+
+  constructor(components: RequesterComponents) {
+    this.#components = components;
+    this.#store = new TaskStore(components);
+    this.#house = new AuctionHouse(components);
+    const treasurer = new Treasurer(components, this.#store);
+    this.#settler = new Settler(components, this.#store, treasurer);
+    this.#room = new WaitingRoom(components.clock, MAX_AUCTIONS);
+    this.#runner = new TaskRunner(components, {
+      store: this.#store,
+      house: this.#house,
+      treasurer,
+      settler: this.#settler,
+      room: this.#room,
+    });
+  }
+
+  async start(): Promise<void> {
+    const { clock, network, settlement } = this.#components;
+    for (const task of await this.#store.start()) this.#run(task);
+    this.#stops = [
+      every(clock, PRUNE_MS, () => pruneResults(this.#components, this.#store)),
+      network.on('peer:up', () => this.#room.wakeAll()),
+      settlement.on(() => this.#room.wakeOne()),
+    ];
+  }
+
+  async stop(): Promise<void> {
+    for (const stop of this.#stops) stop();
+    const stopping = new CodedError({ code: 'STOPPING' }, 'the node is shutting down');
+    for (const task of this.#store.live.values()) task.stop.abort(stopping);
+    this.#settler.stop.abort(stopping);
+    await Promise.allSettled(this.#running);
+    await this.#settler.settled();
+  }
+
+  async submit(
+    request: TaskRequest,
+    { idempotencyKey }: { idempotencyKey?: string | undefined } = {},
+  ): Promise<TaskView> {
+    const { task, taskId } = await submit(this.#components, this.#store, request, idempotencyKey);
+    if (task) this.#run(task);
+    return this.get(taskId);
+  }
+
+  async get(taskId: string): Promise<TaskView> {
+    const record = await this.#store.get(taskId);
+    const spec = await this.#store.spec(taskId);
+    return taskView(record, spec, this.#store.live.get(taskId)?.progress ?? null);
+  }
+
+  async list({ state, label, limit, cursor }: Parameters<TaskMarket['list']>[0]): Promise<{
+    tasks: TaskView[];
+    cursor: string | null;
+  }> {
+    const tasks: TaskView[] = [];
+    for await (const { taskId, state: is, policy } of this.#store.newestFirst(cursor)) {
+      if ((state && is !== state) || (label && policy.labels[label[0]] !== label[1])) continue;
+      if (tasks.length === limit) return { tasks, cursor: tasks.at(-1)?.taskId ?? null };
+      tasks.push(await this.get(taskId));
+    }
+    return { tasks, cursor: null };
+  }
+
+  async result(taskId: string): Promise<ResultView> {
+    const { result, policy } = await this.#store.get(taskId);
+    if (!result) throw new CodedError({ code: 'RESULT_NOT_READY', taskId }, 'the task has no result yet');
+    if (result.expired)
+      throw new CodedError(
+        { code: 'RESULT_EXPIRED', taskId },
+        'the result was removed after its retention time',
+      );
+    const { stdoutCid, stderrCid, exitCode, outcome, usage, imageDigest, runtime } = attested(result);
+    return {
+      stdout: await this.#blob(stdoutCid),
+      stderr: await this.#blob(stderrCid),
+      exitCode,
+      outcome,
+      usage,
+      imageDigest,
+      runtime,
+      oomKilled: result.oomKilled,
+      truncated: result.truncated,
+      outputs: result.outputs,
+      worker: result.worker,
+      attestation: result.attestation,
+      verification: { mode: policy.verification, passed: true, checks: result.checks },
+    };
+  }
+
+  async output(taskId: string, path: string): Promise<Uint8Array> {
+    const entry = (await this.result(taskId)).outputs.find(output => output.path === path);
+    if (!entry) throw new CodedError({ code: 'OUTPUT_NOT_FOUND', path }, `the task wrote no outputs/${path}`);
+    return this.#blob(entry.cid);
+  }
+
+  async cancel(taskId: string): Promise<TaskView> {
+    const record = await this.#store.get(taskId);
+    const task = this.#store.live.get(taskId);
+    if (!task || hasEnded(record) || record.state === 'verifying' || record.state === 'paying')
+      throw new CodedError(
+        { code: 'TASK_OVER', taskId, state: record.state },
+        `the task is ${record.state} already`,
+      );
+    task.stop.abort(new CodedError({ code: 'CANCELLED' }, 'cancelled by its owner'));
+    while (!hasEnded(task.record) && task.record.state !== 'paying') await task.changed.promise;
+    return this.get(taskId);
+  }
+
+  async accept(taskId: string): Promise<TaskView> {
+    const task = await this.#waiting(taskId);
+    const { attempt } = task.record.result as { attempt: number };
+    await this.#store.update(task, record => ({
+      waiting: null,
+      attempts: record.attempts.map(entry =>
+        entry.attempt === attempt ? { ...entry, evidence: record.accept } : entry,
+      ),
+    }));
+    return this.get(taskId);
+  }
+
+  async dispute(taskId: string, reason: string): Promise<TaskView> {
+    const task = await this.#waiting(taskId);
+    const { attempt } = task.record.result as { attempt: number };
+    const { genesis, signer } = this.#components;
+    const escrowId = task.record.attempts.find(entry => entry.attempt === attempt)?.escrowId;
+    if (!escrowId)
+      throw new CodedError({ code: 'TASK_NOT_WAITING', taskId }, 'nothing is locked for this task');
+    const evidence = seal(disputeKind, { net: genesis.net, escrowId, reason }, signer).bytes;
+    await this.#store.update(task, record => ({
+      waiting: 'disputed',
+      accept: null,
+      attempts: record.attempts.map(entry => (entry.attempt === attempt ? { ...entry, evidence } : entry)),
+    }));
+    return this.get(taskId);
+  }
+
+  async receipt(taskId: string): Promise<Uint8Array> {
+    await this.#store.get(taskId);
+    const receipt = await this.#components.receipts.get(taskId);
+    if (!receipt) throw new CodedError({ code: 'RECEIPT_NOT_READY', taskId }, 'the task has no receipt yet');
+    return receipt;
+  }
+
+  async *logs(
+    taskId: string,
+    { follow, stdoutFrom = 0, stderrFrom = 0, signal }: Parameters<TaskMarket['logs']>[1],
+  ): AsyncIterable<LogChunk> {
+    await this.#store.get(taskId);
+    const live = this.#store.live.get(taskId);
+    if (live && !hasEnded(live.record)) {
+      if (follow) yield* live.log.follow(stdoutFrom, stderrFrom, signal);
+      else yield* live.log.read(stdoutFrom, stderrFrom);
+      return;
+    }
+    const record = await this.#store.get(taskId);
+    if (!record.result || record.result.expired) return;
+    const { stdout, stderr } = await this.result(taskId);
+    if (stdout.length > stdoutFrom)
+      yield { stream: 'stdout', offset: stdoutFrom, bytes: stdout.subarray(stdoutFrom) };
+    if (stderr.length > stderrFrom)
+      yield { stream: 'stderr', offset: stderrFrom, bytes: stderr.subarray(stderrFrom) };
+  }
+
+  stats(): EngineStats {
+    const { worker, options } = this.#components;
+    const { completed, failed, cancelled } = this.#store.counts;
+    const live = [...this.#store.live.values()].filter(task => !hasEnded(task.record));
+    const pending = live.filter(task => task.record.state === 'pending').length;
+    const ended = completed + failed;
+    const { free } = worker.capacity;
+    return {
+      active: live.length - pending,
+      pending,
+      completed,
+      failed,
+      cancelled,
+      successRate: ended === 0 ? 1 : completed / ended,
+      worker: {
+        draining: worker.draining,
+        running: worker.capacity.running,
+        queued: worker.capacity.queued,
+        executed: worker.executed,
+        slots: options.slots,
+        freeMilliCpus: free.milliCpus,
+        freeMemoryBytes: free.memoryBytes,
+      },
+    };
+  }
+
+  resume(): void {
+    this.#components.worker.resume();
+    this.#room.wakeAll();
+  }
+
+  drain(): void {
+    this.#components.worker.drain();
+  }
+
+  onEvent(listener: (event: TaskEvent) => void): () => void {
+    return this.#store.bus.on('task', listener);
+  }
+
+  /** A bid on a gossiped offer. */
+  bidArrived(bytes: Uint8Array, from: string): void {
+    this.#house.answer(bytes, from);
+  }
+
+  /** What this requester thinks of an attempt that its worker asks about. */
+  async statusOf(ref: TaskRef, asker: string): Promise<StatusState> {
+    const task = this.#store.live.get(ref.taskId);
+    const record = task?.record ?? (await this.#components.tasks.get(ref.taskId));
+    const entry = record?.attempts.find(other => refKey({ ...ref, attempt: other.attempt }) === refKey(ref));
+    if (!record || entry?.worker !== asker) return 'unknown';
+    if (entry.close || (record.result?.attempt === ref.attempt && hasEnded(record))) return 'settled';
+    return entry.failure || hasEnded(record) ? 'superseded' : 'wanted';
+  }
+
+  async #blob(cid: string): Promise<Uint8Array> {
+    const bytes = await this.#components.blobs.get(cid);
+    if (!bytes)
+      throw new CodedError({ code: 'RESULT_EXPIRED', cid }, 'the bytes of this result are not here any more');
+    return bytes;
+  }
+
+  async #waiting(taskId: string): Promise<LiveTask> {
+    const record = await this.#store.get(taskId);
+    const task = this.#store.live.get(taskId);
+    if (!task || record.waiting !== 'awaiting_accept')
+      throw new CodedError(
+        { code: 'TASK_NOT_WAITING', taskId },
+        'the task does not wait for accept or dispute',
+      );
+    return task;
+  }
+
+  #run(task: LiveTask): void {
+    const running = this.#runner.run(task).finally(() => this.#running.delete(running));
+    this.#running.add(running);
+  }
+}

@@ -1,0 +1,101 @@
+import { codeOf, messageOf, raceSignal } from '../../util/index.ts';
+import { buildReceipt } from '../../verification/index.ts';
+import type { AttemptRecord, TaskRecord } from '../../wire/index.ts';
+import type { Follower } from './follow.ts';
+import type { RequesterComponents } from './interface.ts';
+import type { Treasurer } from './money.ts';
+import { attemptOf, type LiveTask, moneyMoves, type TaskStore } from './task-store.ts';
+
+/** From a checked result to the end: the money, the receipt, the rating, in one batch; and money that outlives its task. */
+export class Settler {
+  readonly #components: RequesterComponents;
+  readonly #store: TaskStore;
+  readonly #treasurer: Treasurer;
+  readonly #background = new Map<string, Promise<void>>();
+  /** Stops what waits for notaries and for time. */
+  readonly stop = new AbortController();
+
+  constructor(components: RequesterComponents, store: TaskStore, treasurer: Treasurer) {
+    this.#components = components;
+    this.#store = store;
+    this.#treasurer = treasurer;
+  }
+
+  /** Ends a task in *paying*. Rejects with the stop signal's reason alone. */
+  async finish(task: LiveTask, follower: Follower | null): Promise<void> {
+    const { signal } = this.stop;
+    while (task.record.waiting === 'awaiting_accept') await raceSignal(task.changed.promise, signal);
+    const { attempt } = task.record.result as NonNullable<TaskRecord['result']>;
+    const entry = attemptOf(task.record, attempt);
+    if (moneyMoves(entry) && entry.evidence) await this.#treasurer.close(task, attempt, { signal });
+    const closed = attemptOf(task.record, attempt);
+    const { accept, failure } = task.record;
+    const receipt = await this.#receipt(task, closed);
+    const { receipts } = this.#components;
+    await this.#store.update(
+      task,
+      { state: failure ? 'failed' : 'completed', phase: 'done', waiting: null, hasReceipt: receipt !== null },
+      [...(receipt ? [receipts.putOp(task.record.taskId, receipt)] : []), ...this.rating(closed, true)],
+    );
+    if (moneyMoves(closed)) this.closeLater(task, attempt);
+    await follower?.finish({ type: 'settled', accept, close: closed.close });
+  }
+
+  /** What this execution teaches about its worker; nothing about ourselves. */
+  rating(entry: AttemptRecord, success: boolean) {
+    const { experience, signer } = this.#components;
+    if (!entry.worker || entry.worker === signer.peer) return [];
+    const claimedMs = entry.bids.find(bid => bid.worker === entry.worker)?.etaMs;
+    const { awardedAt, endedAt } = entry;
+    const known = success && claimedMs && awardedAt !== null && endedAt !== null;
+    const time = known ? { claimedMs, actualMs: endedAt - awardedAt } : null;
+    return experience.record(entry.worker, { success, time });
+  }
+
+  /** Closes what an attempt has locked, while the task goes on or is over. */
+  closeLater(task: LiveTask, attempt: number): void {
+    const key = `${task.record.taskId}/${attempt}`;
+    if (this.#background.has(key) || !moneyMoves(attemptOf(task.record, attempt))) return;
+    const closing = this.#treasurer
+      .close(task, attempt, { signal: this.stop.signal })
+      .then(
+        () => undefined,
+        error =>
+          this.#components.logger.debug(
+            { key, code: codeOf(error), error: messageOf(error) },
+            'closing stopped',
+          ),
+      )
+      .finally(() => this.#background.delete(key));
+    this.#background.set(key, closing);
+  }
+
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#background.values());
+  }
+
+  /** The bundle that proves the deal; null while its escrow is open, and where no lock was ever closed by us. */
+  async #receipt(task: LiveTask, entry: AttemptRecord): Promise<Uint8Array | null> {
+    const { genesis, logger } = this.#components;
+    const { result, accept, taskId } = task.record;
+    if (!result || !entry.acceptance || moneyMoves(entry) || (!accept && !entry.close)) return null;
+    const { order } = await this.#store.order(taskId);
+    try {
+      return buildReceipt({
+        genesis: genesis.bytes,
+        order,
+        acceptance: entry.acceptance,
+        attestation: result.attestation,
+        accept,
+        lock: entry.lock,
+        close: entry.close,
+      });
+    } catch (error) {
+      logger.error(
+        { task: taskId, code: codeOf(error), error: messageOf(error) },
+        'no receipt could be made',
+      );
+      return null;
+    }
+  }
+}

@@ -1,0 +1,100 @@
+import { randomBytes } from 'node:crypto';
+import { CodedError } from '../../util/index.ts';
+import {
+  encodeCbor,
+  orderKind,
+  saltedSpecHash,
+  seal,
+  sha256,
+  type TaskOrder,
+  type TaskRecord,
+  taskIdOf,
+  taskSpecMessage,
+} from '../../wire/index.ts';
+import type { TaskRequest } from '../interface.ts';
+import type { RequesterComponents } from './interface.ts';
+import type { LiveTask, TaskStore } from './task-store.ts';
+
+export interface Submission {
+  readonly task: LiveTask | null;
+  readonly taskId: string;
+}
+
+/**
+ * Makes the order and writes the task before anything is sent. With an idempotency key the same request gives the same task.
+ * @throws CodedError `IDEMPOTENCY_CONFLICT`, `FUNDS_INSUFFICIENT`, `QUEUE_FULL`.
+ */
+export async function submit(
+  components: RequesterComponents,
+  store: TaskStore,
+  request: TaskRequest,
+  idempotencyKey: string | undefined,
+): Promise<Submission> {
+  const { idempotency } = components;
+  const fingerprint = requestHash(request);
+  const known = idempotencyKey === undefined ? undefined : await idempotency.get(idempotencyKey);
+  if (known) {
+    if (Buffer.compare(known.request, fingerprint) === 0) return { task: null, taskId: known.taskId };
+    const facts = { code: 'IDEMPOTENCY_CONFLICT', taskId: known.taskId };
+    throw new CodedError(facts, 'this Idempotency-Key was used for another task; choose a new key');
+  }
+  requireFunds(components, request);
+  const { order, taskId } = makeOrder(components, request, idempotencyKey);
+  const ops =
+    idempotencyKey === undefined ? [] : [idempotency.putOp(idempotencyKey, { taskId, request: fingerprint })];
+  return { task: await store.create(newRecord(components, taskId, request), order, ops), taskId };
+}
+
+/** A task that nobody but strangers may run, for more than there is: better said now than waited for. */
+function requireFunds({ settlement }: RequesterComponents, { policy }: TaskRequest): void {
+  const { free, locked } = settlement.balance();
+  if (policy.payment === 0n || !policy.avoidSelf || free + locked >= policy.payment) return;
+  throw new CodedError(
+    { code: 'FUNDS_INSUFFICIENT', needed: policy.payment, free },
+    'the wallet holds less than payment_amount: lower it, or get money from another member',
+  );
+}
+
+/** The deadline moves with the clock: not part of what makes two requests the same. */
+function requestHash({ spec, policy }: TaskRequest): Uint8Array {
+  return sha256(encodeCbor([spec, { ...policy, deadline: 0 }]));
+}
+
+function makeOrder(
+  { genesis, signer }: RequesterComponents,
+  { spec }: TaskRequest,
+  key: string | undefined,
+): { order: TaskOrder; taskId: string } {
+  const salt = new Uint8Array(randomBytes(32));
+  const nonce =
+    key === undefined
+      ? new Uint8Array(randomBytes(32))
+      : sha256(Buffer.from(`dux-key ${signer.peer} ${key}`));
+  const order = seal(
+    orderKind,
+    { net: genesis.net, requester: signer.peer, nonce, saltedSpecHash: saltedSpecHash(salt, spec) },
+    signer,
+  );
+  return { order: { order: order.bytes, salt, spec: taskSpecMessage.encode(spec) }, taskId: taskIdOf(order) };
+}
+
+function newRecord({ clock }: RequesterComponents, taskId: string, { policy }: TaskRequest): TaskRecord {
+  const now = clock.now();
+  return {
+    taskId,
+    state: 'pending',
+    phase: 'queued',
+    waiting: null,
+    policy,
+    submittedAt: now,
+    updatedAt: now,
+    endedAt: null,
+    phases: { queued: now },
+    attempts: [],
+    failedWorkers: [],
+    failure: null,
+    result: null,
+    accept: null,
+    hasReceipt: false,
+  };
+}

@@ -1,0 +1,72 @@
+import {
+  type AttemptRecord,
+  attestationKind,
+  open,
+  type TaskRecord,
+  type TaskSpec,
+} from '../../wire/index.ts';
+import type { AttemptView, PaymentView, TaskView } from '../interface.ts';
+
+/** A task as its owner sees it. */
+export function taskView(record: TaskRecord, spec: TaskSpec, progress: number | null): TaskView {
+  const {
+    taskId,
+    state,
+    phase,
+    waiting,
+    policy,
+    submittedAt,
+    updatedAt,
+    endedAt,
+    phases,
+    failure,
+    hasReceipt,
+  } = record;
+  const current = record.result
+    ? record.attempts.find(entry => entry.attempt === record.result?.attempt)
+    : record.attempts.at(-1);
+  return {
+    taskId,
+    state,
+    phase,
+    progress,
+    waiting,
+    policy,
+    spec,
+    submittedAt,
+    updatedAt,
+    endedAt,
+    worker: record.result?.worker ?? current?.worker ?? null,
+    phases,
+    attempts: record.attempts.map(attemptView),
+    failure,
+    payment: current ? paymentView(current) : null,
+    hasReceipt,
+  };
+}
+
+function attemptView(entry: AttemptRecord): AttemptView {
+  const { attempt, worker, price, awardedAt, startedAt, endedAt, bids, failure } = entry;
+  return {
+    attempt,
+    worker,
+    price,
+    awardedAt,
+    startedAt,
+    endedAt,
+    bids: bids.map(bid => ({ ...bid, score: bid.score === null ? null : Number(bid.score) })),
+    failure,
+    payment: paymentView(entry),
+  };
+}
+
+function paymentView({ money, price, pay, fee, escrowId }: AttemptRecord): PaymentView {
+  const state = money === 'locking' ? 'locked' : money;
+  const amount = state === 'released' || state === 'split' ? pay : state === 'locked' ? (price ?? 0n) : 0n;
+  return { amount, fee, escrowId, state };
+}
+
+/** What an attestation says of a result, beside what was checked. */
+export function attested(record: NonNullable<TaskRecord['result']>) {
+  return open(attestationKind, record.attestation).body;
+}

@@ -1,0 +1,85 @@
+import { type Award, type Lock, type Offer, type TaskSpec, type Terms, termsHash } from '../wire/index.ts';
+import {
+  CLAIM_MARGIN_MS,
+  COLLECT_LIMIT_MS,
+  DISPUTE_MS,
+  PULL_LIMIT_MS,
+  QUEUE_LIMIT_MS,
+  STAGE_LIMIT_MS,
+  VERDICT_MS,
+} from './options.ts';
+
+/** The terms that a requester offers for a task. Without arbiters a dispute ends in halves. */
+export function termsFor(spec: TaskSpec): Terms {
+  const limits = {
+    queueMs: QUEUE_LIMIT_MS,
+    pullMs: PULL_LIMIT_MS,
+    stageMs: STAGE_LIMIT_MS,
+    runMs: spec.timeoutMs,
+    collectMs: COLLECT_LIMIT_MS,
+  };
+  const phases = limits.queueMs + limits.pullMs + limits.stageMs + limits.runMs + limits.collectMs;
+  return {
+    limits,
+    claimMs: phases + CLAIM_MARGIN_MS,
+    disputeMs: DISPUTE_MS,
+    verdictMs: VERDICT_MS,
+    verifiers: [],
+    verifierQuorum: 0,
+    arbiters: [],
+    arbiterQuorum: 0,
+    defaultPermille: 500,
+    failureFloorPermille: 100,
+  };
+}
+
+/** The lock that an award under these terms needs: the same on both sides, whoever computes it. */
+export function lockFor(award: Award, terms: Terms): Omit<Lock, 'op' | 'taskId' | 'replica' | 'attempt'> {
+  const claimBy = award.awardedAt + terms.claimMs;
+  const disputeBy = claimBy + terms.disputeMs;
+  return {
+    amount: award.price,
+    worker: award.worker,
+    termsHash: termsHash(terms),
+    claimBy,
+    disputeBy,
+    verdictBy: disputeBy + terms.verdictMs,
+    verifiers: terms.verifiers,
+    verifierQuorum: terms.verifierQuorum,
+    arbiters: terms.arbiters,
+    arbiterQuorum: terms.arbiterQuorum,
+    defaultPermille: terms.defaultPermille,
+  };
+}
+
+/** Whether a certified lock is the one that the award and its terms call for. */
+export function lockFits(lock: Lock, award: Award, terms: Terms): boolean {
+  const wanted = lockFor(award, terms);
+  return (
+    lock.taskId === award.taskId &&
+    lock.replica === award.replica &&
+    lock.attempt === award.attempt &&
+    lock.amount === wanted.amount &&
+    lock.worker === wanted.worker &&
+    Buffer.compare(lock.termsHash, wanted.termsHash) === 0 &&
+    lock.claimBy === wanted.claimBy &&
+    lock.disputeBy === wanted.disputeBy &&
+    lock.verdictBy === wanted.verdictBy &&
+    sameList(lock.verifiers, wanted.verifiers) &&
+    lock.verifierQuorum === wanted.verifierQuorum &&
+    sameList(lock.arbiters, wanted.arbiters) &&
+    lock.arbiterQuorum === wanted.arbiterQuorum &&
+    lock.defaultPermille === wanted.defaultPermille
+  );
+}
+
+function sameList(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((item, i) => item === b[i]);
+}
+
+/** Whether the terms leave room for what the offer asks: a claim cannot end before the phases may. */
+export function termsAreFair(offer: Offer): boolean {
+  const { limits, claimMs, disputeMs } = offer.terms;
+  const phases = limits.queueMs + limits.pullMs + limits.stageMs + limits.runMs + limits.collectMs;
+  return claimMs >= phases && disputeMs > 0;
+}

@@ -1,0 +1,24 @@
+/** Until something was measured: a short script in a fresh container. */
+const FIRST_GUESS_MS = 1_000;
+/** Weight of the newest execution: about the last ten count. */
+const NEWEST = 0.2;
+
+/** What a worker expects of its next execution, from those before: an exponentially weighted mean. */
+export class Estimates {
+  #meanMs = FIRST_GUESS_MS;
+
+  /** Notes how long an execution took, staging and collecting included. */
+  learn(ms: number): void {
+    this.#meanMs += NEWEST * (ms - this.#meanMs);
+  }
+
+  /** From the start of staging to the result; never beyond the task's own limit and its overhead. */
+  executionMs(limitMs: number): number {
+    return Math.round(Math.min(this.#meanMs, limitMs + FIRST_GUESS_MS));
+  }
+
+  /** Until the task at this position would start, with this many running side by side. */
+  queueMs(position: number, running: number): number {
+    return Math.round((position * this.#meanMs) / Math.max(1, running));
+  }
+}

@@ -1,0 +1,166 @@
+import type { PreparedSandbox, SandboxImage, SandboxResult, SandboxTask } from '../../sandbox/index.ts';
+import { codeOf, messageOf, withDeadline } from '../../util/index.ts';
+import { attest } from '../../verification/index.ts';
+import {
+  type ErrorClass,
+  MAX_OUTPUT_BYTES,
+  MAX_OUTPUT_FILES,
+  MAX_STREAM_BYTES,
+  outputManifest,
+  type TaskSpec,
+} from '../../wire/index.ts';
+import type { Capacity } from '../capacity.ts';
+import type { Estimates } from './estimates.ts';
+import type { WorkerComponents } from './interface.ts';
+import type { Lease, LeaseFailure } from './lease.ts';
+
+/** Codes of errors that are somebody else's fault than this worker's. */
+const CLASSES: Readonly<Record<string, ErrorClass>> = {
+  IMAGE_UNKNOWN: 'user',
+  SANDBOX_REFUSED: 'user',
+  CANCELLED: 'user',
+  LOCK_MISSING: 'network',
+  LOCK_DIFFERS: 'network',
+  SUPERSEDED: 'network',
+};
+
+export function failureOf(error: unknown): LeaseFailure {
+  const known = /^[A-Z_]{2,40}$/.test(codeOf(error));
+  const code = known ? codeOf(error) : 'WORKER_FAILED';
+  return { class: CLASSES[code] ?? 'worker', code, message: messageOf(error) };
+}
+
+/** Takes a lease from the queue to its attestation, or to its end without one. Never throws. */
+export async function execute(
+  components: WorkerComponents,
+  capacity: Capacity,
+  estimates: Estimates,
+  lease: Lease,
+): Promise<void> {
+  const { logger, metrics, clock } = components;
+  try {
+    const started = clock.monotonic();
+    const result = await runStaged(components, capacity, lease);
+    if (result.outcome === 'exited') estimates.learn(clock.monotonic() - started);
+    metrics.count('executions_total', { outcome: result.outcome });
+  } catch (error) {
+    const failure = failureOf(lease.stop.signal.aborted ? lease.stop.signal.reason : error);
+    metrics.count('executions_total', { outcome: failure.code });
+    logger.info(
+      { task: lease.key, code: failure.code, error: failure.message },
+      'lease ended without a result',
+    );
+    await lease.giveUp(failure);
+    return;
+  }
+  await lease.deliver();
+}
+
+async function runStaged(
+  components: WorkerComponents,
+  capacity: Capacity,
+  lease: Lease,
+): Promise<SandboxResult> {
+  const { clock } = components;
+  const spec = lease.spec as TaskSpec;
+  const { signal } = lease.stop;
+  const { limits } = lease.offer.terms;
+  const within = <T>(ms: number, what: string, fn: (signal: AbortSignal) => Promise<T>) =>
+    withDeadline(ms, what, fn, { signal, clock });
+  const release = await within(limits.queueMs, 'waiting in the queue', signal =>
+    capacity.acquire(spec, lease.offer.priority, { signal }),
+  );
+  let prepared: PreparedSandbox | undefined;
+  try {
+    const image = await within(limits.pullMs, 'the image', signal => pull(components, lease, spec, signal));
+    await lease.enter('staging');
+    prepared = await within(limits.stageMs, 'staging', signal =>
+      components.executor.prepare(sandboxTask(lease, spec), image, { signal }),
+    );
+    await lease.awaitLock();
+    const result = await run(components, lease, prepared);
+    prepared = undefined;
+    await within(limits.collectMs, 'collecting', () => collect(components, lease, image, result));
+    return result;
+  } finally {
+    release();
+    await prepared?.discard();
+  }
+}
+
+async function pull(
+  { executor }: WorkerComponents,
+  lease: Lease,
+  { image }: TaskSpec,
+  signal: AbortSignal,
+): Promise<SandboxImage> {
+  if (!executor.hasImage(image)) await lease.enter('pulling');
+  let shown = -1;
+  return executor.ensureImage(image, {
+    signal,
+    onProgress({ fraction }) {
+      const percent = fraction === null ? null : Math.floor(fraction * 100);
+      if (percent === null || percent === shown) return;
+      shown = percent;
+      void lease.enter('pulling', Math.min(100, percent));
+    },
+  });
+}
+
+async function run(
+  { clock }: WorkerComponents,
+  lease: Lease,
+  prepared: PreparedSandbox,
+): Promise<SandboxResult> {
+  await lease.enter('executing');
+  lease.executingSince = clock.monotonic();
+  return prepared.run(
+    { stdout: bytes => lease.output('stdout', bytes), stderr: bytes => lease.output('stderr', bytes) },
+    { signal: lease.stop.signal },
+  );
+}
+
+async function collect(
+  { blobs, signer, genesis, executor }: WorkerComponents,
+  lease: Lease,
+  image: SandboxImage,
+  result: SandboxResult,
+): Promise<void> {
+  await lease.enter('collecting');
+  for (const bytes of [result.stdout, result.stderr, ...result.outputs.map(file => file.bytes)])
+    await blobs.put(bytes);
+  const outputs = outputManifest(result.outputs);
+  const { record, award } = lease;
+  const attestation = attest(signer, {
+    net: genesis.net,
+    ref: record,
+    escrowId: record.escrowId,
+    specHash: award.specHash,
+    runtime: executor.runtime,
+    imageDigest: image.digest,
+    result,
+  });
+  const { truncated, oomKilled } = result;
+  await lease.attested({ attestation: attestation.bytes, outputs, truncated, oomKilled }, result);
+}
+
+function sandboxTask(lease: Lease, spec: TaskSpec): SandboxTask {
+  return {
+    key: lease.key,
+    image: spec.image,
+    program: spec.program,
+    env: spec.env,
+    workingDir: spec.workingDir ?? undefined,
+    inputs: spec.inputs,
+    limits: {
+      milliCpus: spec.milliCpus,
+      memoryBytes: spec.memoryBytes,
+      diskBytes: spec.diskBytes,
+      timeoutMs: spec.timeoutMs,
+      stdoutBytes: MAX_STREAM_BYTES,
+      stderrBytes: MAX_STREAM_BYTES,
+      outputBytes: Math.min(MAX_OUTPUT_BYTES, spec.diskBytes),
+      outputFiles: MAX_OUTPUT_FILES,
+    },
+  };
+}

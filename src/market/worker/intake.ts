@@ -1,0 +1,149 @@
+import { CodedError } from '../../util/index.ts';
+import {
+  type Award,
+  acceptanceKind,
+  awardKind,
+  type LeaseRecord,
+  type Offer,
+  type Opened,
+  offerKind,
+  open,
+  orderKind,
+  type Refusal,
+  type RequesterMessage,
+  refKey,
+  saltedSpecHash,
+  sameBytes,
+  seal,
+  type TaskSpec,
+  taskIdOf,
+  taskSpecMessage,
+  termsHash,
+} from '../../wire/index.ts';
+import type { WorkerComponents } from './interface.ts';
+
+export type AwardMessage = Extract<RequesterMessage, { type: 'award' }>;
+
+/** An award whose every part fits the others. */
+export interface CheckedAward {
+  readonly award: Opened<Award>;
+  readonly offer: Opened<Offer>;
+  readonly spec: TaskSpec;
+}
+
+const bad = (code: string, message: string) => new CodedError({ code }, message);
+
+/**
+ * Opens an award with all that came along and checks that it hangs together: who signed, one task, one offer, the spec that the
+ * order's hash names, nothing beyond what the offer said.
+ * @throws WireError, or CodedError `AWARD_INVALID` and `AWARD_SPEC`.
+ */
+export function checkAward(message: AwardMessage, from: string, self: string, net: Uint8Array): CheckedAward {
+  const award = open(awardKind, message.award);
+  const offer = open(offerKind, message.offer);
+  const order = open(orderKind, message.order);
+  const { body } = award;
+  const requester = body.requester;
+  const signed = [award, offer, order].every(envelope => envelope.signers.includes(requester));
+  if (
+    !signed ||
+    requester !== from ||
+    offer.body.requester !== requester ||
+    order.body.requester !== requester
+  )
+    throw bad('AWARD_INVALID', 'the award, its offer and its order are not all the requester’s own');
+  if (
+    ![body.net, offer.body.net, order.body.net].every(other => sameBytes(other, net)) ||
+    body.worker !== self
+  )
+    throw bad('AWARD_INVALID', 'the award is of another network, or for another worker');
+  if (refKey(body) !== refKey(offer.body) || taskIdOf(order) !== body.taskId)
+    throw bad('AWARD_INVALID', 'the award, its offer and its order name different tasks');
+  if (!sameBytes(body.offerHash, offer.digest) || !sameBytes(body.termsHash, termsHash(offer.body.terms)))
+    throw bad('AWARD_INVALID', 'the award names another offer or other terms');
+  const spec = taskSpecMessage.decode(message.spec);
+  const hash = saltedSpecHash(message.salt, spec);
+  if (!sameBytes(hash, order.body.saltedSpecHash) || !sameBytes(hash, body.specHash))
+    throw bad('AWARD_SPEC', 'the task is not the one that the order names');
+  const { needs, terms } = offer.body;
+  const within =
+    spec.milliCpus <= needs.milliCpus &&
+    spec.memoryBytes <= needs.memoryBytes &&
+    spec.diskBytes <= needs.diskBytes &&
+    spec.image === needs.image &&
+    spec.timeoutMs <= terms.limits.runMs;
+  if (!within) throw bad('AWARD_SPEC', 'the task asks for more than its offer said');
+  return { award, offer, spec };
+}
+
+/** Why this worker will not take a sound award now; undefined when it takes it. */
+export function refuseAward(
+  { award, offer }: CheckedAward,
+  view: { bid: { ask: bigint; offerHash: Uint8Array } | null; wouldRefuse: Refusal | undefined; now: number },
+): Refusal | undefined {
+  if (!view.bid) return { code: 'BID_EXPIRED', reason: 'there is no such bid any more', permanent: false };
+  if (view.bid.ask !== award.body.price || !sameBytes(view.bid.offerHash, offer.digest))
+    return { code: 'BID_DIFFERS', reason: 'the award is not what was bid', permanent: false };
+  if (Math.abs(award.body.awardedAt - view.now) > 60_000)
+    return {
+      code: 'CLOCK',
+      reason: 'the award’s time is more than a minute off this clock',
+      permanent: false,
+    };
+  return view.wouldRefuse;
+}
+
+/** Signs the acceptance, in the award chain where money is at stake, and makes the lease's first record. */
+export function acceptAward(
+  components: Pick<WorkerComponents, 'signer' | 'genesis' | 'clock'>,
+  message: AwardMessage,
+  { award }: CheckedAward,
+  chain: { nextSeq: number; previous: Uint8Array | null },
+): { record: LeaseRecord; acceptanceDigest: Uint8Array } {
+  const { signer, genesis, clock } = components;
+  const { taskId, replica, attempt, requester, price } = award.body;
+  const paid = price > 0n;
+  const acceptance = seal(
+    acceptanceKind,
+    {
+      net: genesis.net,
+      taskId,
+      replica,
+      attempt,
+      requester,
+      worker: signer.peer,
+      price,
+      awardHash: award.digest,
+      termsHash: award.body.termsHash,
+      awardSeq: paid ? chain.nextSeq : null,
+      previous: paid ? chain.previous : null,
+      acceptedAt: clock.now(),
+    },
+    signer,
+  );
+  const record: LeaseRecord = {
+    taskId,
+    replica,
+    attempt,
+    requester,
+    price,
+    state: 'accepted',
+    order: message.order,
+    award: message.award,
+    offer: message.offer,
+    acceptance: acceptance.bytes,
+    escrowId: null,
+    lock: null,
+    attestation: null,
+    outputs: [],
+    truncated: { stdout: false, stderr: false, outputs: false },
+    oomKilled: false,
+    evidence: null,
+    accept: null,
+    close: null,
+    pay: 0n,
+    acceptedAt: clock.now(),
+    updatedAt: clock.now(),
+  };
+  return { record, acceptanceDigest: acceptance.digest };
+}

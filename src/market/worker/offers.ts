@@ -1,0 +1,172 @@
+import { LRUCache } from 'lru-cache';
+import { CodedError } from '../../util/index.ts';
+import {
+  type Bid,
+  bidKind,
+  type Funds,
+  fundsKind,
+  type Offer,
+  type Opened,
+  offerAnswerMessage,
+  offerKind,
+  open,
+  type Refusal,
+  refKey,
+  sameBytes,
+  seal,
+} from '../../wire/index.ts';
+import { type BidderView, decide } from '../bidder.ts';
+import type { Capacity } from '../capacity.ts';
+import { BID_EXPIRES_MS, MAX_OPEN_BIDS } from '../options.ts';
+import type { Estimates } from './estimates.ts';
+import type { WorkerComponents } from './interface.ts';
+
+/** A funds statement older than this proves nothing; the skew of clocks is allowed for. */
+const FUNDS_MAX_AGE_MS = 65_000;
+/** An offer from the future or long past is a replay or a broken clock. */
+const OFFER_MAX_AGE_MS = 120_000;
+
+export type Answer = { readonly bid: Opened<Bid> } | { readonly refusal: Refusal };
+
+/** A worker's side of auctions: checks offers, decides, remembers its bids. */
+export class OfferDesk {
+  readonly #components: Pick<
+    WorkerComponents,
+    'network' | 'executor' | 'signer' | 'genesis' | 'committee' | 'clock' | 'metrics' | 'options'
+  >;
+  readonly #capacity: Capacity;
+  readonly #estimates: Estimates;
+  readonly #isDraining: () => boolean;
+  readonly #nextSeq: () => number;
+  readonly #bids = new LRUCache<string, Opened<Bid>>({ max: MAX_OPEN_BIDS });
+  /** Offers answered before, by digest: gossip brings each a second time. */
+  readonly #answered = new LRUCache<string, true>({ max: MAX_OPEN_BIDS });
+
+  constructor(
+    components: WorkerComponents,
+    init: { capacity: Capacity; estimates: Estimates; isDraining: () => boolean; nextSeq: () => number },
+  ) {
+    this.#components = components;
+    this.#capacity = init.capacity;
+    this.#estimates = init.estimates;
+    this.#isDraining = init.isDraining;
+    this.#nextSeq = init.nextSeq;
+  }
+
+  /**
+   * Opens an offer and checks what does not depend on this worker.
+   * @throws WireError, or CodedError `OFFER_INVALID` [REJECT], `OFFER_STALE` [IGNORE].
+   */
+  check(bytes: Uint8Array): Opened<Offer> {
+    const { genesis, clock } = this.#components;
+    const offer = open(offerKind, bytes);
+    const { body } = offer;
+    // [REJECT] signed by anyone but its requester, or of another network
+    if (!offer.signers.includes(body.requester) || !sameBytes(body.net, genesis.net))
+      throw new CodedError(
+        { code: 'OFFER_INVALID' },
+        'the offer is not its requester’s, or of another network',
+      );
+    // [IGNORE] too old or from the future
+    if (Math.abs(clock.now() - body.issuedAt) > OFFER_MAX_AGE_MS)
+      throw new CodedError(
+        { code: 'OFFER_STALE', issuedAt: body.issuedAt },
+        'the offer is stale, or a clock is wrong',
+      );
+    return offer;
+  }
+
+  /** True the first time; a gossiped offer that came by stream before needs no second answer. */
+  firstSight(offer: Opened<Offer>): boolean {
+    const key = Buffer.from(offer.digest).toString('base64');
+    if (this.#answered.has(key)) return false;
+    this.#answered.set(key, true);
+    return true;
+  }
+
+  answer(offer: Opened<Offer>): Answer {
+    const { signer, genesis, clock, executor, metrics } = this.#components;
+    const { body } = offer;
+    const decision = decide(body, this.#view(body));
+    metrics.count('offers_total', { answer: decision.bid ? 'bid' : decision.refusal.code });
+    if (!decision.bid) return { refusal: decision.refusal };
+    const free = this.#capacity.fitsNow(body.needs);
+    const etaMs = this.#estimates.executionMs(body.terms.limits.runMs);
+    const bid = seal(
+      bidKind,
+      {
+        net: genesis.net,
+        taskId: body.taskId,
+        replica: body.replica,
+        attempt: body.attempt,
+        worker: signer.peer,
+        offerHash: offer.digest,
+        ask: decision.ask,
+        queuePosition: free ? 0 : this.#capacity.queued + 1,
+        queueMs: free ? 0 : this.#estimates.queueMs(this.#capacity.queued + 1, this.#capacity.running),
+        etaMs,
+        imageCached: executor.hasImage(body.needs.image),
+        bytesMissing: body.needs.inputBytes,
+        reputationHash: null,
+        awardSeq: this.#nextSeq(),
+        expires: clock.now() + BID_EXPIRES_MS,
+      },
+      signer,
+    );
+    this.#bids.set(refKey(body), bid);
+    return { bid };
+  }
+
+  /** The bid that an award names, while it is good; null where there is none. */
+  bidFor(key: string, bidHash: Uint8Array): Bid | null {
+    const bid = this.#bids.get(key);
+    if (!bid || !sameBytes(bid.digest, bidHash)) return null;
+    return bid.body.expires + BID_EXPIRES_MS < this.#components.clock.now() ? null : bid.body;
+  }
+
+  /** Whether the rules would still take this offer now: an award may come when things have changed. */
+  wouldRefuse(offer: Offer): Refusal | undefined {
+    const decision = decide(offer, this.#view(offer));
+    return decision.bid ? undefined : decision.refusal;
+  }
+
+  encode(offer: Offer, answer: Answer): Uint8Array {
+    if ('bid' in answer) return offerAnswerMessage.encode({ type: 'bid', bid: answer.bid.bytes });
+    const { taskId, replica, attempt } = offer;
+    return offerAnswerMessage.encode({ type: 'refusal', taskId, replica, attempt, refusal: answer.refusal });
+  }
+
+  #view(offer: Offer): BidderView {
+    const { clock, signer, executor, options, genesis } = this.#components;
+    const status = executor.status();
+    const funds = this.#fundsOf(offer);
+    return {
+      now: clock.now(),
+      self: signer.peer,
+      draining: this.#isDraining(),
+      workerEnabled: options.workerEnabled,
+      sandbox: { available: status.available, reason: status.reason, runtime: executor.runtime },
+      architecture: process.arch,
+      capacity: this.#capacity,
+      slots: options.slots,
+      price: options.price,
+      allowedImages: options.allowedImages,
+      payerFunds: funds?.balance ?? null,
+      payerIsMember:
+        genesis.genesis.membership === 'open' ||
+        offer.requester === genesis.genesis.admin ||
+        funds?.member === true,
+    };
+  }
+
+  /** The statement in an offer, if notaries of this network signed it about this requester, lately. */
+  #fundsOf(offer: Offer): Funds | undefined {
+    const { genesis, committee, clock } = this.#components;
+    if (!offer.funds) return undefined;
+    const funds = open(fundsKind, offer.funds);
+    const signed = funds.signers.filter(peer => committee.keys.includes(peer)).length;
+    const fresh = Math.abs(clock.now() - funds.body.at) <= FUNDS_MAX_AGE_MS;
+    const fits = funds.body.account === offer.requester && sameBytes(funds.body.net, genesis.net);
+    return signed >= committee.quorum && fresh && fits ? funds.body : undefined;
+  }
+}

@@ -1,0 +1,91 @@
+import { readClosing, readLock } from '../../ledger/index.ts';
+import { CodedError, messageOf, withDeadline } from '../../util/index.ts';
+import { acceptKind, open, type RequesterMessage, sameBytes } from '../../wire/index.ts';
+import type { WorkerChannel } from '../channel.ts';
+import { heartbeat } from '../heartbeat.ts';
+import type { WorkerComponents } from './interface.ts';
+import type { Lease } from './lease.ts';
+
+type Settled = Extract<RequesterMessage, { type: 'settled' }>;
+
+/**
+ * Serves one requester's stream of one lease until it closes, breaks, or stays silent for as long as a dead peer would.
+ * The lease goes on without it.
+ */
+export async function serveSession(
+  components: WorkerComponents,
+  lease: Lease,
+  channel: WorkerChannel,
+): Promise<void> {
+  const { clock, options, logger } = components;
+  const stopBeating = heartbeat(clock, options.heartbeatMs, () => channel.send({ type: 'heartbeat' }));
+  try {
+    for (;;) {
+      const message = await withDeadline(
+        options.deadMs,
+        'a heartbeat',
+        signal => channel.receive({ signal }),
+        { clock },
+      );
+      if (message === undefined) break;
+      if (await react(components, lease, message)) break;
+    }
+  } catch (error) {
+    logger.debug({ task: lease.key, error: messageOf(error) }, 'requester’s stream ended');
+    channel.abort(error instanceof Error ? error : new Error(messageOf(error)));
+  } finally {
+    stopBeating();
+    lease.detach(channel);
+  }
+}
+
+/** True when nothing more is to be said. */
+async function react(
+  components: WorkerComponents,
+  lease: Lease,
+  message: RequesterMessage,
+): Promise<boolean> {
+  switch (message.type) {
+    case 'heartbeat':
+      return false;
+    case 'locked':
+      await lease.lockArrived(message.lock);
+      return false;
+    case 'cancel':
+      lease.stop.abort(new CodedError({ code: 'CANCELLED' }, message.reason || 'cancelled by its requester'));
+      return false;
+    case 'rejected':
+      components.logger.warn(
+        { task: lease.key, code: message.code, reason: message.reason },
+        'result was rejected',
+      );
+      return false;
+    case 'settled':
+      await settle(components, lease, message);
+      return true;
+    default:
+      throw new CodedError(
+        { code: 'PROTOCOL', type: message.type },
+        'an award on a stream that has one already',
+      );
+  }
+}
+
+/** The deal is closed: by a certificate where there is a lock, by the requester's word alone where nothing is owed. */
+async function settle(
+  { settlement, genesis, committee }: WorkerComponents,
+  lease: Lease,
+  message: Settled,
+): Promise<void> {
+  const { record } = lease;
+  if (record.state === 'settled') return;
+  if (record.lock) {
+    if (!message.close)
+      throw new CodedError({ code: 'PROTOCOL' }, 'a paid task was called settled without a certificate');
+    readClosing(message.close, readLock(record.lock, record, committee), committee);
+    await settlement.observe([message.close]);
+  }
+  const accept = message.accept ? open(acceptKind, message.accept) : undefined;
+  const valid = accept?.signers.includes(record.requester) && sameBytes(accept.body.net, genesis.net);
+  await lease.save({ state: 'settled', accept: valid ? message.accept : null, close: message.close });
+}
