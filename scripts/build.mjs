@@ -1,0 +1,86 @@
+// Bundles src into dist/: the command `duxnode.js`, the typed client `client.js`, chunks they share, and the files of
+// the API's documentation page. Usage: node scripts/build.mjs [--entry FILE --out DIR]
+import { chmod, copyFile, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { build } from 'esbuild';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const { values } = parseArgs({ options: { entry: { type: 'string' }, out: { type: 'string' } } });
+const out = resolve(values.out ?? join(root, 'dist'));
+const entry = resolve(values.entry ?? join(root, 'src/cli/main.ts'));
+const client = join(root, 'src/api/client.ts');
+
+/** Packages that stay outside the bundle and are resolved from node_modules: they load compiled code from beside themselves. */
+const external = ['classic-level', 'cpu-features', '*.node'];
+
+/** CommonJS packages in the bundle use these three, which ES modules lack. Names of their own, to meet no other import. */
+const banner = [
+  "import { createRequire as __createRequire } from 'node:module';",
+  "import { dirname as __dirnameOf } from 'node:path';",
+  "import { fileURLToPath as __pathOf } from 'node:url';",
+  'const require = __createRequire(import.meta.url);',
+  'const __filename = __pathOf(import.meta.url);',
+  'const __dirname = __dirnameOf(__filename);',
+].join('\n');
+
+async function exists(path) {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function bundle() {
+  await build({
+    absWorkingDir: root,
+    entryPoints: {
+      duxnode: entry,
+      ...(!values.entry && (await exists(client)) ? { client } : {}),
+    },
+    outdir: out,
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    chunkNames: 'chunks/[name]-[hash]',
+    external,
+    banner: { js: banner },
+    keepNames: true,
+    logLevel: 'warning',
+  });
+  await makeCommand(join(out, 'duxnode.js'));
+}
+
+async function makeCommand(path) {
+  const text = await readFile(path, 'utf8');
+  if (!text.startsWith('#!')) await writeFile(path, `#!/usr/bin/env node\n${text}`);
+  await chmod(path, 0o755);
+}
+
+/** The documentation page loads nothing from elsewhere, so its files are ours to serve. */
+async function copyDocs() {
+  const from = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
+  const to = join(out, 'docs');
+  await mkdir(to, { recursive: true });
+  const names = [
+    'swagger-ui.css',
+    'swagger-ui-bundle.js',
+    'swagger-ui-standalone-preset.js',
+    'favicon-16x16.png',
+    'favicon-32x32.png',
+    'LICENSE',
+    'NOTICE',
+  ];
+  await Promise.all(names.map(name => copyFile(join(from, name), join(to, name))));
+}
+
+if (!(await exists(entry))) {
+  console.error(`build: ${entry} is missing`);
+  process.exit(1);
+}
+await rm(out, { recursive: true, force: true });
+await Promise.all([bundle(), copyDocs()]);
