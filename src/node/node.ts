@@ -1,0 +1,185 @@
+import { join } from 'node:path';
+import { type Database, openDatabase } from '../db/index.ts';
+import {
+  committeeOf,
+  createLedgerDesk,
+  createNotary,
+  createSettlement,
+  type Notary,
+  type Settlement,
+  serveLedger,
+} from '../ledger/index.ts';
+import { createMarket, type Market, type MarketOptions } from '../market/index.ts';
+import {
+  createNetwork,
+  type Identity,
+  loadOrCreateIdentity,
+  type Network,
+  type TransportKind,
+} from '../network/index.ts';
+import { createExperience } from '../reputation/index.ts';
+import type { Executor } from '../sandbox/index.ts';
+import { createBlobStore } from '../storage/index.ts';
+import {
+  type Abortable,
+  type Clock,
+  CodedError,
+  type Logger,
+  type Metrics,
+  messageOf,
+} from '../util/index.ts';
+import { type GenesisInfo, signerFromSeed } from '../wire/index.ts';
+import { type NewNetwork, settleGenesis, splitAddress } from './genesis.ts';
+
+export interface NodeComponents {
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  /** Makes the sandbox once the node knows who it is: containers carry their owner's name. */
+  readonly createExecutor: (owner: string) => Executor;
+  /** [0, 1). */
+  readonly random: () => number;
+}
+
+export interface NodeInit {
+  readonly dataDir: string;
+  readonly listen: readonly string[];
+  /** `--join` and the bootstrap list: multiaddrs with a peer id, `#network-id` after them where it must be that one. */
+  readonly joinAddresses: readonly string[];
+  readonly transport: TransportKind;
+  readonly network: NewNetwork;
+  readonly market: MarketOptions;
+  readonly maxBlobBytes: number;
+  readonly agent: string;
+}
+
+/** One started node: every part, wired. */
+export interface DuxNode {
+  readonly identity: Identity;
+  readonly genesis: GenesisInfo;
+  readonly network: Network;
+  readonly settlement: Settlement;
+  readonly executor: Executor;
+  readonly market: Market;
+  readonly db: Database;
+  readonly notary: Notary | null;
+  /** Ends the parts in reverse order. Safe to call twice. */
+  stop(): Promise<void>;
+}
+
+type Stop = () => Promise<void>;
+
+/**
+ * Builds and starts all parts in order: identity, database, genesis, sandbox, ledger, network, wallet, market. What was started is stopped
+ * again when a later part fails.
+ */
+export async function startNode(
+  components: NodeComponents,
+  init: NodeInit,
+  options: Abortable = {},
+): Promise<DuxNode> {
+  const stops: Stop[] = [];
+  try {
+    return await assemble(components, init, options, stops);
+  } catch (error) {
+    await stopAll(stops, components.logger);
+    throw error;
+  }
+}
+
+async function assemble(
+  components: NodeComponents,
+  init: NodeInit,
+  { signal }: Abortable,
+  stops: Stop[],
+): Promise<DuxNode> {
+  const { logger, clock, metrics, random } = components;
+  const db = await openDatabase({ logger: logger.child({ room: 'db' }), clock }, { dir: init.dataDir });
+  stops.push(() => db.close());
+  const identity = await loadOrCreateIdentity(join(init.dataDir, 'identity.key'));
+  const signer = signerFromSeed(identity.seed);
+  const genesis = await settleGenesis({ signer, clock, logger }, init, { signal });
+
+  const blobs = createBlobStore(
+    { logger: logger.child({ room: 'storage' }) },
+    { dir: join(init.dataDir, 'blobs'), maxBytes: init.maxBlobBytes },
+  );
+  await blobs.start();
+  const executor = components.createExecutor(identity.peer);
+  await executor.start();
+  stops.push(() => executor.stop());
+
+  const network = createNetwork(
+    { logger: logger.child({ room: 'network' }), clock, metrics },
+    {
+      privateKey: identity.privateKey,
+      networkId: genesis.networkId,
+      datastoreDir: join(init.dataDir, 'libp2p'),
+      listen: init.listen,
+      bootstrap: init.joinAddresses.map(address => splitAddress(address).address),
+      transport: init.transport,
+      genesis: genesis.bytes,
+      agent: init.agent,
+    },
+  );
+  const ledgerLogger = logger.child({ room: 'ledger' });
+  const notary = committeeOf(genesis).keys.includes(identity.peer)
+    ? createNotary({ db, clock, logger: ledgerLogger, signer }, { genesis })
+    : null;
+  if (notary) {
+    await notary.start();
+    stops.push(() => notary.stop());
+    serveLedger(network, createLedgerDesk(notary));
+  }
+  const settlement = createSettlement(
+    { network, db, clock, logger: ledgerLogger, signer, notary: notary ?? undefined },
+    { genesis },
+  );
+  const experience = createExperience({ db, clock });
+  await experience.start();
+  const market = createMarket({
+    network,
+    db,
+    blobs,
+    executor,
+    settlement,
+    experience,
+    signer,
+    genesis,
+    committee: committeeOf(genesis),
+    clock,
+    logger: logger.child({ room: 'market' }),
+    metrics,
+    options: init.market,
+    random,
+  });
+  await network.start();
+  stops.push(() => network.stop());
+  await settlement.start();
+  stops.push(() => settlement.stop());
+  await market.start();
+  stops.push(() => market.stop());
+  return {
+    identity,
+    genesis,
+    network,
+    settlement,
+    executor,
+    market,
+    db,
+    notary,
+    stop: () => stopAll(stops, logger),
+  };
+}
+
+/** In reverse order; one part that fails to stop does not keep the others running. */
+async function stopAll(stops: Stop[], logger: Logger): Promise<void> {
+  for (const stop of stops.splice(0).reverse()) {
+    try {
+      await stop();
+    } catch (error) {
+      const facts = error instanceof CodedError ? error.type : {};
+      logger.error({ ...facts, error: messageOf(error) }, 'a part did not stop cleanly');
+    }
+  }
+}
