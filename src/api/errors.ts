@@ -1,0 +1,125 @@
+import { CodedError, codeOf } from '../util/index.ts';
+
+export interface FieldError {
+  /** Where in the request: `inputs[0].target`; empty for the request as a whole. */
+  readonly field: string;
+  readonly message: string;
+}
+
+/** RFC 9457 problem details, with our stable `code`. */
+export interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly code: string;
+  readonly detail: string;
+  readonly errors?: readonly FieldError[] | undefined;
+}
+
+export type ApiErrorType =
+  | { code: 'INVALID_REQUEST'; errors: readonly FieldError[] }
+  | { code: 'MALFORMED_JSON' }
+  | { code: 'TOKEN_REQUIRED'; reason: string }
+  | { code: 'TOKEN_WRONG' }
+  | { code: 'SPENDING_LIMIT'; limit: bigint; spent: bigint }
+  | { code: 'TOO_MANY_FOLLOWERS'; limit: number }
+  | { code: 'OUTPUT_NOT_FOUND'; path: string }
+  | { code: 'RECEIPT_NOT_READY'; taskId: string }
+  | { code: 'NOT_FOUND' }
+  | { code: 'METHOD_NOT_ALLOWED'; allow: readonly string[] }
+  | { code: 'RATE_LIMITED' }
+  | { code: 'UNSUPPORTED_MEDIA_TYPE' }
+  | { code: 'STOPPING' };
+
+export class ApiError extends CodedError<ApiErrorType> {}
+
+interface Entry {
+  readonly status: number;
+  readonly title: string;
+}
+
+const entry = (status: number, title: string): Entry => ({ status, title });
+
+/** Every code that a client may meet: its status, and its title on the page /docs/errors. */
+export const ERRORS: Readonly<Record<string, Entry>> = {
+  INVALID_REQUEST: entry(400, 'A field of the request is wrong'),
+  MALFORMED_JSON: entry(400, 'The body is not JSON'),
+  BAD_REQUEST: entry(400, 'The request cannot be read'),
+  TOKEN_REQUIRED: entry(401, 'This request needs the API token'),
+  TOKEN_WRONG: entry(401, 'The API token is wrong'),
+  FUNDS_INSUFFICIENT: entry(402, 'The balance is too small'),
+  SPENDING_LIMIT: entry(403, 'More was spent without a token today than is allowed'),
+  NOT_FOUND: entry(404, 'There is nothing at this path'),
+  TASK_NOT_FOUND: entry(404, 'This node knows no such task'),
+  OUTPUT_NOT_FOUND: entry(404, 'The task made no such file'),
+  METHOD_NOT_ALLOWED: entry(405, 'This path does not know this method'),
+  TASK_OVER: entry(409, 'The task has ended or is being paid'),
+  TASK_NOT_WAITING: entry(409, 'Nothing waits for this decision'),
+  RESULT_NOT_READY: entry(409, 'The result is not there yet'),
+  RECEIPT_NOT_READY: entry(409, 'The receipt is not there yet'),
+  IDEMPOTENCY_CONFLICT: entry(409, 'This idempotency key belongs to another task'),
+  RESULT_EXPIRED: entry(410, 'The result was kept for its time, and is gone'),
+  BODY_TOO_LARGE: entry(413, 'The body is too large'),
+  UNSUPPORTED_MEDIA_TYPE: entry(415, 'The body has a type that this path does not take'),
+  RATE_LIMITED: entry(429, 'Too many requests'),
+  QUEUE_FULL: entry(429, 'Too many tasks wait already'),
+  TOO_MANY_FOLLOWERS: entry(429, 'Too many event streams are open'),
+  INTERNAL: entry(500, 'Something went wrong in this node'),
+  LEDGER_REFUSED: entry(502, 'The ledger refused'),
+  LEDGER_UNREACHABLE: entry(503, 'No notary answers'),
+  STOPPING: entry(503, 'This node is stopping'),
+  TIMEOUT: entry(504, 'It took too long'),
+};
+
+/** What Fastify's own errors are called here. */
+const BY_STATUS: Readonly<Record<number, string>> = {
+  400: 'BAD_REQUEST',
+  404: 'NOT_FOUND',
+  405: 'METHOD_NOT_ALLOWED',
+  413: 'BODY_TOO_LARGE',
+  415: 'UNSUPPORTED_MEDIA_TYPE',
+  429: 'RATE_LIMITED',
+  503: 'STOPPING',
+};
+
+/** Where a code is explained. */
+export function problemType(code: string): string {
+  return `/docs/errors#${code.toLowerCase().replaceAll('_', '-')}`;
+}
+
+function codeFor(error: unknown): string {
+  if (error instanceof CodedError) return ERRORS[error.code] ? error.code : 'INTERNAL';
+  const status = statusOf(error);
+  if (status !== undefined) return BY_STATUS[status] ?? (status < 500 ? 'BAD_REQUEST' : 'INTERNAL');
+  return 'INTERNAL';
+}
+
+function statusOf(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !('statusCode' in error)) return undefined;
+  return typeof error.statusCode === 'number' ? error.statusCode : undefined;
+}
+
+/** The answer to any thrown value. What we did not foresee is a bare 500: no message, no stack. */
+export function toProblem(error: unknown): Problem {
+  const code = codeFor(error);
+  const { status, title } = ERRORS[code] ?? (ERRORS.INTERNAL as Entry);
+  const known = code !== 'INTERNAL' && error instanceof Error;
+  const problem = { type: problemType(code), title, status, code, detail: known ? error.message : title };
+  return error instanceof ApiError && error.type.code === 'INVALID_REQUEST'
+    ? { ...problem, errors: error.type.errors }
+    : problem;
+}
+
+export function invalidRequest(errors: readonly FieldError[]): ApiError {
+  const first = errors[0];
+  const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : '';
+  return new ApiError(
+    { code: 'INVALID_REQUEST', errors },
+    `${first?.field || 'request'}: ${first?.message ?? 'is wrong'}${more}`,
+  );
+}
+
+/** True where the log should have the whole error: nobody foresaw it. */
+export function isUnforeseen(error: unknown): boolean {
+  return codeFor(error) === 'INTERNAL' || ERRORS[codeOf(error)]?.status === 500;
+}

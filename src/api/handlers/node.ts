@@ -1,0 +1,161 @@
+import type { PartHealth } from '../interface.ts';
+import { formatAmount } from '../money.ts';
+import type { HealthReply, NodeReply, StatsReply } from '../node-replies.ts';
+import { reportReceipt } from '../receipt-report.ts';
+import type { nodeRoutes } from '../routes/node.ts';
+import { iso } from '../task-views.ts';
+import type { HandlerParts, Handlers } from './context.ts';
+
+const DEFAULT_HISTORY = 50;
+const MIB = 2 ** 20;
+const ok = (detail: string | null = null): PartHealth => ({ status: 'ok', detail });
+
+/** Each part's state. Without peers, sandbox or notary a node still serves its user: that is `degraded` at worst. */
+function healthOf({ network, executor, settlement, node }: HandlerParts): HealthReply {
+  const peers = network.peers().length;
+  const sandbox = executor?.status();
+  const ledger = settlement.status();
+  const docker: PartHealth =
+    sandbox === undefined
+      ? ok('this node runs no tasks itself')
+      : sandbox.available
+        ? ok(sandbox.version)
+        : { status: 'degraded', detail: sandbox.reason };
+  const parts = {
+    p2p: ok(peers === 0 ? 'no peers are connected' : `${peers} peers`),
+    docker,
+    db: node.storage(),
+    ledger: ledger.reachable ? ok(ledger.note) : { status: 'degraded' as const, detail: ledger.note },
+  };
+  const states = Object.values(parts).map(part => part.status);
+  const status = states.includes('down') ? 'down' : states.includes('degraded') ? 'degraded' : 'ok';
+  return { status, ...parts };
+}
+
+function nodeOf({ network, executor, settlement, node, market, url }: HandlerParts): NodeReply {
+  const facts = node.facts();
+  const { worker } = market.stats();
+  const sandbox = executor?.status();
+  const ledger = settlement.status();
+  return {
+    peer_id: network.self,
+    addresses: network.addresses(),
+    network: facts.network,
+    network_id: facts.networkId,
+    version: facts.version,
+    started_at: iso(facts.startedAt),
+    pid: process.pid,
+    worker: { enabled: facts.workerEnabled, slots: worker.slots, draining: worker.draining },
+    sandbox: {
+      runtime: executor?.runtime ?? 'none',
+      available: sandbox?.available ?? false,
+      version: sandbox?.version ?? null,
+      reason: sandbox?.reason ?? null,
+    },
+    ledger: {
+      is_notary: ledger.isNotary,
+      reachable: ledger.reachable,
+      member: ledger.member,
+      notaries: [...ledger.notaries],
+      note: ledger.note,
+    },
+    api: { url: url() },
+  };
+}
+
+function statsOf({ market }: HandlerParts): StatsReply {
+  const stats = market.stats();
+  const { worker } = stats;
+  return {
+    active_tasks: stats.active,
+    pending_tasks: stats.pending,
+    completed_tasks: stats.completed,
+    failed_tasks: stats.failed,
+    cancelled_tasks: stats.cancelled,
+    scheduler_stats: { success_rate: stats.successRate },
+    worker_stats: {
+      status: worker.draining ? 'draining' : 'running',
+      running_tasks: worker.running,
+      queued_tasks: worker.queued,
+      executed_tasks: worker.executed,
+      slots: worker.slots,
+      free_cpu_cores: worker.freeMilliCpus / 1000,
+      free_memory_mb: worker.freeMemoryBytes / MIB,
+    },
+  };
+}
+
+function engineOf({ market }: HandlerParts) {
+  const { active, worker } = market.stats();
+  const status = worker.draining ? ('draining' as const) : ('running' as const);
+  return { status, active_tasks: active, running_here: worker.running };
+}
+
+export function nodeHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof nodeRoutes> {
+  const { market, network, node, settlement } = parts;
+  return {
+    getStats: async () => ({ status: 200, body: statsOf(parts) }),
+    async startEngine() {
+      market.resume();
+      return { status: 200, body: engineOf(parts) };
+    },
+    async stopEngine() {
+      market.drain();
+      return { status: 200, body: engineOf(parts) };
+    },
+    async getHealth() {
+      const body = healthOf(parts);
+      return { status: body.status === 'down' ? 503 : 200, body };
+    },
+    getLive: async () => ({ status: 200, body: { status: 'ok' } }),
+    async getReady() {
+      return node.storage().status === 'down'
+        ? { status: 503, body: { status: 'down' } }
+        : { status: 200, body: { status: 'ok' } };
+    },
+    getNode: async () => ({ status: 200, body: nodeOf(parts) }),
+    async stopNode() {
+      node.requestStop();
+      return { status: 202, body: { status: 'stopping' } };
+    },
+    async listPeers() {
+      const peers = network.peers().map(peer => ({
+        peer_id: peer.peer,
+        addresses: [...peer.addresses],
+        direction: peer.direction,
+        rtt_ms: peer.rttMs,
+        agent: peer.agent,
+        connected_at: iso(peer.connectedAt),
+        score: peer.score,
+      }));
+      return { status: 200, body: { peers } };
+    },
+    async getWallet() {
+      const { free, locked, incoming } = settlement.balance();
+      const body = {
+        account: settlement.account,
+        balance: formatAmount(free),
+        locked: formatAmount(locked),
+        incoming: formatAmount(incoming),
+      };
+      return { status: 200, body };
+    },
+    async getWalletHistory({ query: { limit = DEFAULT_HISTORY, before } }) {
+      const found = await settlement.history(limit, before);
+      const entries = found.map(entry => ({
+        index: entry.index,
+        kind: entry.kind,
+        change: formatAmount(entry.change),
+        counterpart: entry.counterpart,
+        task_id: entry.taskId,
+        escrow_id: entry.escrowId,
+        slot: entry.slot,
+      }));
+      const next = found.length === limit ? (found.at(-1)?.index ?? null) : null;
+      return { status: 200, body: { entries, next } };
+    },
+    async verifyReceipt({ body }) {
+      return { status: 200, body: reportReceipt(body) };
+    },
+  };
+}

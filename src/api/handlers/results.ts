@@ -1,0 +1,140 @@
+import type { ResultView, TaskMarket, TaskView } from '../../market/index.ts';
+import { type Clock, deferred, hasCode } from '../../util/index.ts';
+import { ApiError } from '../errors.ts';
+import { reportReceipt } from '../receipt-report.ts';
+import { logLineOf, resultOf } from '../result-view.ts';
+import type { Frame } from '../route.ts';
+import { RECEIPT_TYPE, type resultRoutes } from '../routes/results.ts';
+import type { LogLine } from '../task-replies.ts';
+import { statusOf } from '../task-views.ts';
+import type { HandlerParts, Handlers } from './context.ts';
+
+/** Most tasks are done within it; a client in a hurry uses `wait`. */
+const RETRY_AFTER_SECONDS = '1';
+const ENDED = new Set(['completed', 'failed', 'cancelled']);
+
+/** A result that waits for its user's word is not waited for. */
+function isSettled(task: TaskView): boolean {
+  return ENDED.has(task.state) || (task.state === 'paying' && !task.policy.automaticPayment);
+}
+
+/** The task as soon as it has ended; as it is after `ms` or when the signal aborts. */
+async function waitUntilSettled(
+  { market, clock }: { market: TaskMarket; clock: Clock },
+  taskId: string,
+  ms: number,
+  signal: AbortSignal,
+): Promise<TaskView> {
+  const over = deferred<void>();
+  let changed = deferred<void>();
+  const off = market.onEvent(event => {
+    if (event.taskId !== taskId) return;
+    changed.resolve();
+    changed = deferred<void>();
+  });
+  const cancel = clock.after(ms, () => over.resolve());
+  const onAbort = () => over.resolve();
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    let isOver = signal.aborted || ms <= 0;
+    for (;;) {
+      const change = changed.promise;
+      const task = await market.get(taskId);
+      if (isOver || isSettled(task)) return task;
+      await Promise.race([change, over.promise.then(() => (isOver = true))]);
+    }
+  } finally {
+    off();
+    cancel();
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+/** A task that ended before it had a result has none. */
+async function resultOrNull(market: TaskMarket, task: TaskView): Promise<ResultView | null> {
+  try {
+    return await market.result(task.taskId);
+  } catch (error) {
+    if (task.state !== 'completed' && hasCode(error, 'RESULT_NOT_READY')) return null;
+    throw error;
+  }
+}
+
+const LOG_EVENT_ID = /^(\d{1,15})-(\d{1,15})$/;
+
+/** The ids of log events are the offsets that come next: `<stdout>-<stderr>`. */
+async function* logFrames(
+  { market }: HandlerParts,
+  taskId: string,
+  from: { stdout: number; stderr: number },
+  { only, follow, signal }: { only: string | undefined; follow: boolean; signal: AbortSignal },
+): AsyncGenerator<Frame<LogLine>> {
+  const next = { ...from };
+  const chunks = market.logs(taskId, {
+    follow,
+    stdoutFrom: from.stdout,
+    stderrFrom: from.stderr,
+    signal,
+  });
+  for await (const chunk of chunks) {
+    next[chunk.stream] = chunk.offset + chunk.bytes.length;
+    if (only !== undefined && chunk.stream !== only) continue;
+    yield { id: `${next.stdout}-${next.stderr}`, event: 'log', data: logLineOf(chunk) };
+  }
+}
+
+/** Quoted so that no name ends the header early; the rest of the world gets the UTF-8 form. */
+function attachment(path: string): string {
+  const name = path.split('/').at(-1) ?? 'output';
+  const plain = name.replace(/[^\w.-]/g, '_');
+  return `attachment; filename="${plain}"; filename*=UTF-8''${encodeURIComponent(name).replace(/['()*]/g, '_')}`;
+}
+
+export function resultHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof resultRoutes> {
+  const { market, events } = parts;
+  return {
+    async getTaskResult({ params, query }, { signal }) {
+      const task = await waitUntilSettled(parts, params.task_id, (query.wait ?? 0) * 1000, signal);
+      if (!isSettled(task) && task.state !== 'paying')
+        return { status: 202, headers: { 'retry-after': RETRY_AFTER_SECONDS }, body: statusOf(task) };
+      return { status: 200, body: resultOf(task, await resultOrNull(market, task)) };
+    },
+    async getTaskLogs({ params, query, headers }, { signal }) {
+      await market.get(params.task_id);
+      const resumed = LOG_EVENT_ID.exec(headers['last-event-id'] ?? '');
+      const from = {
+        stdout: resumed ? Number(resumed[1]) : (query.stdout_from ?? 0),
+        stderr: resumed ? Number(resumed[2]) : (query.stderr_from ?? 0),
+      };
+      const options = { only: query.stream, follow: query.follow, signal };
+      return { status: 200, body: logFrames(parts, params.task_id, from, options) };
+    },
+    async getTaskOutput({ params }) {
+      const { outputs } = await market.result(params.task_id);
+      if (!outputs.some(output => output.path === params.path))
+        throw new ApiError(
+          { code: 'OUTPUT_NOT_FOUND', path: params.path },
+          'the task left no such file in /task/outputs; its result lists those that are there',
+        );
+      const file = await market.output(params.task_id, params.path);
+      return { status: 200, headers: { 'content-disposition': attachment(params.path) }, body: file };
+    },
+    async getTaskReceipt({ params, query }) {
+      const task = await market.get(params.task_id);
+      if (!task.hasReceipt)
+        throw new ApiError(
+          { code: 'RECEIPT_NOT_READY', taskId: task.taskId },
+          'the task has no receipt (yet): one is made when a worker’s result was verified and settled',
+        );
+      const receipt = await market.receipt(params.task_id);
+      if (query.format === 'binary')
+        return { status: 200, headers: { 'content-type': RECEIPT_TYPE }, body: receipt };
+      const report = Buffer.from(JSON.stringify(reportReceipt(receipt)));
+      return { status: 200, headers: { 'content-type': 'application/json; charset=utf-8' }, body: report };
+    },
+    async streamEvents({ query, headers }, { signal }) {
+      const follower = events.follow({ after: headers['last-event-id'], taskId: query.task_id }, { signal });
+      return { status: 200, body: follower };
+    },
+  };
+}

@@ -1,0 +1,67 @@
+import { hasCode } from '../../util/index.ts';
+import { compileResultSchema } from '../../verification/index.ts';
+import { invalidRequest } from '../errors.ts';
+import type { taskRoutes } from '../routes/tasks.ts';
+import { toTaskRequest } from '../task-body.ts';
+import { statusOf, summaryOf, taskOf } from '../task-views.ts';
+import type { HandlerParts, Handlers } from './context.ts';
+
+/** A page, unless the caller wants another size. */
+const DEFAULT_LIMIT = 50;
+
+/** A schema that cannot be compiled would fail the task after it ran. */
+function checkResultSchema(schema: string | null): void {
+  if (schema === null) return;
+  try {
+    compileResultSchema(schema);
+  } catch (error) {
+    if (!hasCode(error, 'SCHEMA_INVALID', 'SCHEMA_TOO_LARGE')) throw error;
+    throw invalidRequest([{ field: 'result_schema', message: error.message }]);
+  }
+}
+
+function labelOf(text: string | undefined): readonly [string, string] | undefined {
+  if (text === undefined) return undefined;
+  const at = text.indexOf('=');
+  return [text.slice(0, at), text.slice(at + 1)];
+}
+
+export function taskHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof taskRoutes> {
+  const { market, clock, options, spendingCap } = parts;
+  return {
+    async submitTask({ body, headers }, { tokenless }) {
+      const now = clock.now();
+      const request = toTaskRequest(body, options.taskDefaults, now);
+      checkResultSchema(request.policy.resultSchema);
+      const giveBack = await spendingCap.reserve(tokenless ? request.policy.maxTotal : 0n);
+      try {
+        const task = await market.submit(request, { idempotencyKey: headers['idempotency-key'] });
+        // A repeated idempotency key names a task whose money was counted before.
+        if (task.submittedAt < now) await giveBack();
+        return { status: 202, headers: { location: `/tasks/${task.taskId}` }, body: statusOf(task) };
+      } catch (error) {
+        await giveBack();
+        throw error;
+      }
+    },
+    async listTasks({ query: { status, label, limit = DEFAULT_LIMIT, cursor } }) {
+      const page = await market.list({ state: status, label: labelOf(label), limit, cursor });
+      return { status: 200, body: { tasks: page.tasks.map(summaryOf), cursor: page.cursor } };
+    },
+    async getTask({ params }) {
+      return { status: 200, body: taskOf(await market.get(params.task_id)) };
+    },
+    async getTaskStatus({ params }) {
+      return { status: 200, body: statusOf(await market.get(params.task_id)) };
+    },
+    async cancelTask({ params }) {
+      return { status: 200, body: statusOf(await market.cancel(params.task_id)) };
+    },
+    async acceptTask({ params }) {
+      return { status: 200, body: statusOf(await market.accept(params.task_id)) };
+    },
+    async disputeTask({ params, body }) {
+      return { status: 200, body: statusOf(await market.dispute(params.task_id, body.reason)) };
+    },
+  };
+}

@@ -1,0 +1,10 @@
+export * from './api.ts';
+export * from './client.ts';
+export * from './endpoint.ts';
+export * from './interface.ts';
+export * from './metrics.ts';
+export * from './money.ts';
+export * from './options.ts';
+export { reportReceipt } from './receipt-report.ts';
+export type { SpendingStore, SpentToday } from './spending.ts';
+export type { TaskDefaults } from './task-body.ts';

@@ -1,0 +1,52 @@
+import type { Settlement } from '../ledger/index.ts';
+import type { TaskMarket } from '../market/index.ts';
+import type { Network } from '../network/index.ts';
+import type { Executor } from '../sandbox/index.ts';
+import type { Clock, Logger } from '../util/index.ts';
+import type { PrometheusMetrics } from './metrics.ts';
+import type { HealthReply } from './node-replies.ts';
+import type { SpendingStore } from './spending.ts';
+
+export type PartHealth = HealthReply['db'];
+
+/** What the control port asks of the process that it is part of. */
+export interface NodePort {
+  facts(): {
+    /** The network's name and its id (CID of the genesis). */
+    readonly network: string;
+    readonly networkId: string;
+    readonly version: string;
+    /** Wall-clock milliseconds. */
+    readonly startedAt: number;
+    readonly workerEnabled: boolean;
+  };
+  /** How the database is. */
+  storage(): PartHealth;
+  /** Begins a clean end of the whole daemon, and returns at once. */
+  requestStop(): void;
+}
+
+export interface ApiComponents {
+  readonly market: TaskMarket;
+  readonly settlement: Pick<Settlement, 'account' | 'status' | 'balance' | 'history'>;
+  readonly network: Pick<Network, 'self' | 'addresses' | 'peers'>;
+  /** Null where this node runs nothing itself. */
+  readonly executor: Pick<Executor, 'runtime' | 'status'> | null;
+  readonly node: NodePort;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: PrometheusMetrics;
+  /** Keeps the day's tokenless spending across restarts; without it the sum lives as long as the process. */
+  readonly spending?: SpendingStore | undefined;
+}
+
+/** The HTTP control port. */
+export interface Api {
+  /** Listens. Throws what `listen` throws: EADDRINUSE, EACCES. */
+  start(): Promise<void>;
+  /** Ends streams and waits for answers under way, a short time at most. */
+  stop(): Promise<void>;
+  address(): { readonly host: string; readonly port: number };
+  /** Where a client on this machine reaches it. */
+  url(): string;
+}

@@ -1,0 +1,144 @@
+import { z } from 'zod';
+import { amountText, isoTime, peerText } from './fields.ts';
+
+export const engineReply = z.object({
+  status: z.enum(['running', 'draining']),
+  active_tasks: z.int(),
+  running_here: z.int(),
+});
+
+export const statsReply = z.object({
+  active_tasks: z.int(),
+  pending_tasks: z.int(),
+  completed_tasks: z.int(),
+  failed_tasks: z.int(),
+  cancelled_tasks: z.int(),
+  scheduler_stats: z.object({
+    success_rate: z.number().meta({ description: 'Completed of all ended, 0 to 1; 1 while none ended' }),
+  }),
+  worker_stats: z.object({
+    status: z.enum(['running', 'draining']),
+    running_tasks: z.int(),
+    queued_tasks: z.int(),
+    executed_tasks: z.int(),
+    slots: z.int(),
+    free_cpu_cores: z.number(),
+    free_memory_mb: z.number(),
+  }),
+});
+
+export const partReply = z.object({
+  status: z.enum(['ok', 'degraded', 'down']),
+  detail: z.string().nullable().meta({ description: 'What is missing and how to mend it' }),
+});
+
+export const healthReply = z.object({
+  status: z.enum(['ok', 'degraded', 'down']),
+  p2p: partReply,
+  docker: partReply,
+  db: partReply,
+  ledger: partReply,
+});
+
+export const aliveReply = z.object({ status: z.enum(['ok', 'down']) });
+
+export const nodeReply = z.object({
+  peer_id: peerText,
+  addresses: z.array(z.string()),
+  network: z.string(),
+  network_id: z.string(),
+  version: z.string(),
+  started_at: isoTime,
+  pid: z.int(),
+  worker: z.object({
+    enabled: z.boolean(),
+    slots: z.int(),
+    draining: z.boolean(),
+  }),
+  sandbox: z.object({
+    runtime: z.string(),
+    available: z.boolean(),
+    version: z.string().nullable(),
+    reason: z.string().nullable(),
+  }),
+  ledger: z.object({
+    is_notary: z.boolean(),
+    reachable: z.boolean(),
+    member: z.boolean(),
+    notaries: z.array(z.string()),
+    note: z.string().nullable(),
+  }),
+  api: z.object({ url: z.string() }),
+});
+
+export const peerReply = z.object({
+  peer_id: peerText,
+  addresses: z.array(z.string()),
+  direction: z.enum(['inbound', 'outbound']),
+  rtt_ms: z.number().nullable(),
+  agent: z.string().nullable(),
+  connected_at: isoTime,
+  score: z.number(),
+});
+
+export const walletReply = z.object({
+  account: peerText,
+  balance: amountText.meta({ description: 'What can be spent now, FLOP' }),
+  locked: amountText,
+  incoming: amountText,
+});
+
+export const historyReply = z.object({
+  entries: z.array(
+    z.object({
+      index: z.int(),
+      kind: z.string(),
+      change: amountText,
+      counterpart: z.string().nullable(),
+      task_id: z.string().nullable(),
+      escrow_id: z.string().nullable(),
+      slot: z.string(),
+    }),
+  ),
+  next: z.int().nullable().meta({ description: 'Give it as `before` for the next page' }),
+});
+
+export const receiptReportReply = z.object({
+  valid: z.boolean(),
+  error: z
+    .object({ code: z.string(), message: z.string() })
+    .nullable()
+    .meta({ description: 'The first part that fails' }),
+  receipt: z
+    .object({
+      task_id: z.string(),
+      attempt: z.int(),
+      network: z.string(),
+      network_id: z.string(),
+      requester: peerText,
+      worker: peerText,
+      outcome: z.string(),
+      exit_code: z.int(),
+      runtime: z.string(),
+      image_digest: z.string(),
+      verification: z.string().nullable(),
+      settlement: z.enum(['unpaid', 'paid', 'split']),
+      escrow_id: z.string().nullable(),
+      price: amountText,
+      paid: amountText.meta({ description: 'What the worker got, the fee included' }),
+      fee: amountText,
+      accepted_at: isoTime,
+      started_at: isoTime,
+      ended_at: isoTime,
+    })
+    .nullable()
+    .meta({ description: 'What it proves' }),
+});
+
+export type NodeReply = z.output<typeof nodeReply>;
+export type PeerReply = z.output<typeof peerReply>;
+export type StatsReply = z.output<typeof statsReply>;
+export type HealthReply = z.output<typeof healthReply>;
+export type WalletReply = z.output<typeof walletReply>;
+export type HistoryReply = z.output<typeof historyReply>;
+export type ReceiptReportReply = z.output<typeof receiptReportReply>;

@@ -1,0 +1,87 @@
+import { z } from 'zod';
+import { taskStateSchema } from '../../wire/index.ts';
+import { queryInt, taskParams } from '../fields.ts';
+import { defineRoute, json } from '../route.ts';
+import { taskReply, taskStatusReply, taskSummaryReply } from '../task-replies.ts';
+import { taskBodySchema } from '../task-schema.ts';
+
+const common = { tag: 'tasks', access: 'local' } as const;
+
+export const taskRoutes = {
+  submitTask: defineRoute({
+    ...common,
+    method: 'POST',
+    path: '/tasks/submit',
+    summary: 'Submit a task',
+    headers: z.object({
+      'idempotency-key': z
+        .string()
+        .regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 visible characters')
+        .optional(),
+    }),
+    body: { kind: 'json', schema: taskBodySchema },
+    responses: { 202: json(taskStatusReply, 'Taken; Location names the task') },
+  }),
+  listTasks: defineRoute({
+    ...common,
+    method: 'GET',
+    path: '/tasks',
+    summary: 'List tasks, newest first',
+    query: z.strictObject({
+      status: taskStateSchema.optional(),
+      label: z
+        .string()
+        .regex(/^[^=]{1,63}=.{0,256}$/, 'must be name=value')
+        .optional(),
+      limit: queryInt(1, 200).optional(),
+      cursor: z.string().max(200).optional(),
+    }),
+    responses: {
+      200: json(
+        z.object({ tasks: z.array(taskSummaryReply), cursor: z.string().nullable() }),
+        'A page; cursor names the next one',
+      ),
+    },
+  }),
+  getTask: defineRoute({
+    ...common,
+    method: 'GET',
+    path: '/tasks/{task_id}',
+    summary: 'Everything known of a task, with every attempt and bid',
+    params: taskParams,
+    responses: { 200: json(taskReply, 'The task') },
+  }),
+  getTaskStatus: defineRoute({
+    ...common,
+    method: 'GET',
+    path: '/tasks/{task_id}/status',
+    summary: 'How far a task is',
+    params: taskParams,
+    responses: { 200: json(taskStatusReply, 'Status, phase, worker, timings and price') },
+  }),
+  cancelTask: defineRoute({
+    ...common,
+    method: 'DELETE',
+    path: '/tasks/{task_id}',
+    summary: 'Cancel a task; its escrow is refunded',
+    params: taskParams,
+    responses: { 200: json(taskStatusReply, 'The new state') },
+  }),
+  acceptTask: defineRoute({
+    ...common,
+    method: 'POST',
+    path: '/tasks/{task_id}/accept',
+    summary: 'Release the payment of a verified task that waits for it',
+    params: taskParams,
+    responses: { 200: json(taskStatusReply, 'The new state') },
+  }),
+  disputeTask: defineRoute({
+    ...common,
+    method: 'POST',
+    path: '/tasks/{task_id}/dispute',
+    summary: 'Dispute a result whose payment waits',
+    params: taskParams,
+    body: { kind: 'json', schema: z.strictObject({ reason: z.string().min(1).max(300) }) },
+    responses: { 200: json(taskStatusReply, 'The new state') },
+  }),
+};

@@ -1,0 +1,135 @@
+import type { TaskRequest } from '../market/index.ts';
+import { encodeCbor, MAX_INPUT_BYTES, MAX_SPEC_BYTES } from '../wire/index.ts';
+import { type FieldError, invalidRequest } from './errors.ts';
+import { MAX_UNITS } from './money.ts';
+import type { TaskBody } from './task-schema.ts';
+
+/** What a task gets that does not say otherwise; from the configuration's engine and sandbox blocks. */
+export interface TaskDefaults {
+  readonly image: string;
+  readonly cpuCores: number;
+  readonly memoryMb: number;
+  readonly timeoutSeconds: number;
+  readonly verification: 'none' | 'check';
+  readonly automaticPayment: boolean;
+  /** This node's peer id: what `self` means. */
+  readonly self: string;
+}
+
+const MIB = 2 ** 20;
+/** The writable /task of the sandbox, megabytes, unless the task asks for more. */
+const DEFAULT_DISK_MB = 64;
+/** The middle of 1 to 10. */
+const DEFAULT_PRIORITY = 5;
+/** Executions beyond the first: three machines may fail before the task does. */
+const DEFAULT_RETRIES = 3;
+/** How long a task may look for workers, on top of the time that its executions may take. */
+const DEFAULT_SEARCH_SECONDS = 3600;
+/** Twice the longest execution: a later deadline is a mistake in the year. */
+const MAX_DEADLINE_MS = 60 * 86_400_000;
+
+type Ruled = { readonly value: TaskRequest } | { readonly errors: readonly FieldError[] };
+
+function argvOf(line: string | readonly string[] | undefined): string[] {
+  if (line === undefined) return [];
+  return typeof line === 'string' ? ['sh', '-c', line] : [...line];
+}
+
+function inputsOf(body: TaskBody) {
+  return (body.inputs ?? []).map(({ inline, base64, target }) => ({
+    path: target,
+    bytes: new Uint8Array(
+      base64 !== undefined ? Buffer.from(base64, 'base64') : Buffer.from(inline ?? '', 'utf8'),
+    ),
+  }));
+}
+
+function specOf(body: TaskBody, defaults: TaskDefaults): TaskRequest['spec'] {
+  const outputs = (body.outputs ?? []).map(output => (typeof output === 'string' ? output : output.path));
+  return {
+    program:
+      body.code !== undefined
+        ? { code: body.code }
+        : { argv: [...argvOf(body.entrypoint), ...argvOf(body.command)] },
+    image: body.image ?? defaults.image,
+    env: body.env ?? {},
+    workingDir: body.working_dir ?? null,
+    inputs: inputsOf(body),
+    outputs,
+    milliCpus: Math.round((body.cpu_cores ?? defaults.cpuCores) * 1000),
+    memoryBytes: (body.memory_mb ?? defaults.memoryMb) * MIB,
+    diskBytes: (body.disk_mb ?? DEFAULT_DISK_MB) * MIB,
+    timeoutMs: Math.max(1, Math.round((body.timeout_seconds ?? defaults.timeoutSeconds) * 1000)),
+  };
+}
+
+function deadlineOf(body: TaskBody, timeoutMs: number, retries: number, now: number): number {
+  if (typeof body.deadline === 'string') return Date.parse(body.deadline);
+  if (body.deadline !== undefined) return now + Math.round(body.deadline * 1000);
+  return now + DEFAULT_SEARCH_SECONDS * 1000 + timeoutMs * (retries + 1);
+}
+
+function policyOf(
+  body: TaskBody,
+  defaults: TaskDefaults,
+  timeoutMs: number,
+  now: number,
+): TaskRequest['policy'] {
+  const payment = body.payment_amount ?? 0n;
+  const retries = body.retries ?? DEFAULT_RETRIES;
+  const avoid = (body.avoid ?? []).map(peer => (peer === 'self' ? defaults.self : peer));
+  const require = (body.require ?? []).map(peer => (peer === 'self' ? defaults.self : peer));
+  const twice = payment * 2n;
+  return {
+    name: body.service_name ?? 'task',
+    type: body.task_type ?? 'compute',
+    payment,
+    maxTotal: body.max_total ?? (twice > MAX_UNITS ? MAX_UNITS : twice),
+    priority: body.priority ?? DEFAULT_PRIORITY,
+    verification: body.verification ?? defaults.verification,
+    resultSchema: body.result_schema === undefined ? null : JSON.stringify(body.result_schema),
+    retries,
+    deadline: deadlineOf(body, timeoutMs, retries, now),
+    avoidSelf: avoid.includes(defaults.self),
+    avoidPeers: [...new Set(avoid.filter(peer => peer !== defaults.self))],
+    requirePeers: [...new Set(require)],
+    labels: body.labels ?? {},
+    automaticPayment: defaults.automaticPayment,
+  };
+}
+
+/** What no single field can say. */
+function conflicts({ spec, policy }: TaskRequest, self: string, now: number): FieldError[] {
+  const errors: FieldError[] = [];
+  const inputBytes = spec.inputs.reduce((sum, input) => sum + input.bytes.length, 0);
+  if (inputBytes > MAX_INPUT_BYTES)
+    errors.push({ field: 'inputs', message: `must have at most ${MAX_INPUT_BYTES} bytes together` });
+  else if (encodeCbor(spec).length > MAX_SPEC_BYTES)
+    errors.push({ field: '', message: `the task must have at most ${MAX_SPEC_BYTES} bytes together` });
+  if (new Set(spec.inputs.map(input => input.path)).size < spec.inputs.length)
+    errors.push({ field: 'inputs', message: 'must not name one target twice' });
+  if (policy.maxTotal < policy.payment)
+    errors.push({ field: 'max_total', message: 'must not be below payment_amount' });
+  if (policy.deadline <= now) errors.push({ field: 'deadline', message: 'must be in the future' });
+  if (policy.deadline > now + MAX_DEADLINE_MS)
+    errors.push({ field: 'deadline', message: 'must be within 60 days' });
+  const isAvoided = (peer: string) => (peer === self ? policy.avoidSelf : policy.avoidPeers.includes(peer));
+  const impossible = policy.requirePeers.length > 0 && policy.requirePeers.every(isAvoided);
+  if (impossible) errors.push({ field: 'require', message: 'names only peers that avoid names too' });
+  return errors;
+}
+
+/** A checked body as the market's request; `now` in wall-clock milliseconds. Pure. */
+export function ruleTaskBody(body: TaskBody, defaults: TaskDefaults, now: number): Ruled {
+  const spec = specOf(body, defaults);
+  const value = { spec, policy: policyOf(body, defaults, spec.timeoutMs, now) };
+  const errors = conflicts(value, defaults.self, now);
+  return errors.length > 0 ? { errors } : { value };
+}
+
+/** @throws ApiError `INVALID_REQUEST` with each field that is wrong. */
+export function toTaskRequest(body: TaskBody, defaults: TaskDefaults, now: number): TaskRequest {
+  const ruled = ruleTaskBody(body, defaults, now);
+  if ('errors' in ruled) throw invalidRequest(ruled.errors);
+  return ruled.value;
+}

@@ -1,0 +1,165 @@
+import { z } from 'zod';
+import { taskPhaseSchema, taskStateSchema } from '../wire/index.ts';
+import { amountText, isoTime, peerText } from './fields.ts';
+
+const status = taskStateSchema;
+const phase = taskPhaseSchema;
+
+export const failureReply = z.object({
+  class: z.enum(['user', 'worker', 'network', 'funds']),
+  code: z.string(),
+  message: z.string(),
+});
+
+export const paymentReply = z.object({
+  amount: amountText,
+  fee: amountText,
+  escrow_id: z.string().nullable(),
+  state: z.enum(['none', 'locked', 'released', 'split', 'refunded']),
+});
+
+/** What every answer about a task says first. */
+const head = {
+  task_id: z.string(),
+  service_name: z.string(),
+  status,
+  phase,
+  progress: z.number().nullable().meta({ description: 'Per cent of the phase, where it knows' }),
+  waiting: z.string().nullable().meta({ description: 'Why it waits, where it waits' }),
+  worker: peerText.nullable(),
+  attempts: z.int(),
+  payment_amount: amountText,
+  price: amountText.nullable().meta({ description: 'What the worker asked' }),
+  submitted_at: isoTime,
+  updated_at: isoTime,
+  ended_at: isoTime.nullable(),
+  error: failureReply.nullable(),
+};
+
+export const taskSummaryReply = z.object({ ...head, labels: z.record(z.string(), z.string()) });
+
+export const taskStatusReply = z.object({
+  ...head,
+  phases: z.partialRecord(phase, isoTime).meta({ description: 'When each phase was first entered' }),
+  timings: z.object({
+    total_ms: z.number(),
+    to_award_ms: z.number().nullable(),
+    executing_ms: z.number().nullable(),
+  }),
+  payment: paymentReply.nullable(),
+});
+
+const bidReply = z.object({
+  worker: peerText,
+  ask: amountText.nullable(),
+  eta_ms: z.number().nullable(),
+  score: z.number().nullable(),
+  refusal: z.object({ code: z.string(), reason: z.string() }).nullable(),
+});
+
+const attemptReply = z.object({
+  attempt: z.int(),
+  worker: peerText.nullable(),
+  price: amountText.nullable(),
+  awarded_at: isoTime.nullable(),
+  started_at: isoTime.nullable(),
+  ended_at: isoTime.nullable(),
+  bids: z.array(bidReply),
+  error: failureReply.nullable(),
+  payment: paymentReply.nullable(),
+});
+
+export const taskReply = taskStatusReply.omit({ attempts: true }).extend({
+  attempts: z.array(attemptReply),
+  task_type: z.string(),
+  max_total: amountText,
+  priority: z.int(),
+  retries: z.int(),
+  deadline: isoTime,
+  verification: z.enum(['none', 'check']),
+  labels: z.record(z.string(), z.string()),
+  avoid: z.array(z.string()),
+  require: z.array(z.string()),
+  image: z.string(),
+  code: z.string().nullable(),
+  command: z.array(z.string()).nullable(),
+  env: z.record(z.string(), z.string()),
+  working_dir: z.string().nullable(),
+  inputs: z.array(z.object({ target: z.string(), size: z.int() })),
+  outputs: z.array(z.string()),
+  cpu_cores: z.number(),
+  memory_mb: z.number(),
+  disk_mb: z.number(),
+  timeout_seconds: z.number(),
+  has_receipt: z.boolean(),
+});
+
+export const outputReply = z.object({ path: z.string(), size: z.int(), cid: z.string() });
+
+const attestationReply = z.object({
+  worker: peerText,
+  attempt: z.int(),
+  runtime: z.string(),
+  image_digest: z.string(),
+  outcome: z.string(),
+  exit_code: z.int(),
+  stdout_cid: z.string(),
+  stderr_cid: z.string(),
+  output_cid: z.string(),
+  escrow_id: z.string().nullable(),
+  started_at: isoTime,
+  ended_at: isoTime,
+  envelope: z.base64().meta({ description: 'The signed statement as it travelled' }),
+});
+
+/** The result, or as much of it as a failed or cancelled task has. */
+export const taskResultReply = z.object({
+  task_id: z.string(),
+  status,
+  result: z.unknown().meta({ description: 'stdout parsed as JSON, where it is JSON' }),
+  stdout: z.string().nullable(),
+  stderr: z.string().nullable(),
+  stdout_base64: z.base64().optional().meta({ description: 'Only where stdout is not UTF-8' }),
+  stderr_base64: z.base64().optional().meta({ description: 'Only where stderr is not UTF-8' }),
+  exit_code: z.int().nullable(),
+  outcome: z.string().nullable(),
+  oom_killed: z.boolean(),
+  truncated: z.object({ stdout: z.boolean(), stderr: z.boolean(), outputs: z.boolean() }),
+  outputs: z.array(outputReply),
+  usage: z.object({ cpu_ms: z.number(), peak_memory_bytes: z.number(), wall_ms: z.number() }).nullable(),
+  worker: peerText.nullable(),
+  runtime: z.string().nullable(),
+  image_digest: z.string().nullable(),
+  attestation: attestationReply.nullable(),
+  verification: z
+    .object({ mode: z.enum(['none', 'check']), passed: z.boolean(), checks: z.array(z.string()) })
+    .nullable(),
+  payment: paymentReply.nullable(),
+  error: failureReply.nullable(),
+  waiting: z.string().nullable(),
+  submitted_at: isoTime,
+  ended_at: isoTime.nullable(),
+});
+
+export const logLine = z.object({
+  stream: z.enum(['stdout', 'stderr']),
+  offset: z.int().meta({ description: 'Of the first byte in its stream' }),
+  size: z.int().meta({ description: 'Bytes' }),
+  text: z.string(),
+  base64: z.base64().optional().meta({ description: 'Only where the bytes are not whole UTF-8' }),
+});
+
+export const taskEventReply = z.object({
+  task_id: z.string(),
+  status,
+  phase,
+  worker: peerText.nullable(),
+  at: isoTime,
+});
+
+export type TaskSummaryReply = z.output<typeof taskSummaryReply>;
+export type TaskStatusReply = z.output<typeof taskStatusReply>;
+export type TaskReply = z.output<typeof taskReply>;
+export type TaskResultReply = z.output<typeof taskResultReply>;
+export type LogLine = z.output<typeof logLine>;
+export type TaskEventReply = z.output<typeof taskEventReply>;

@@ -1,0 +1,133 @@
+import { z } from 'zod';
+import { MAX_INPUT_BYTES, peerSchema, relativePathSchema } from '../wire/index.ts';
+import { amountInput } from './fields.ts';
+
+const KIB = 1024;
+const withoutNul = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .refine(value => !value.includes('\0'), 'must not hold NUL');
+
+/** `/task/inputs/a`, `/inputs/a` and `inputs/a` are one place: everything lands below /task. */
+const taskPath = (below: string) =>
+  z
+    .string()
+    .max(300)
+    .transform(path => path.replace(/^\/task\//, '').replace(/^\//, ''))
+    .transform(path => (path.startsWith(below) ? path.slice(below.length) : path))
+    .pipe(relativePathSchema);
+
+const commandLine = z.union(
+  [
+    withoutNul(64 * KIB).min(1),
+    z
+      .array(withoutNul(64 * KIB))
+      .min(1)
+      .max(256),
+  ],
+  { error: 'must be a text (run by sh -c) or a list of texts' },
+);
+
+const inputFile = z
+  .strictObject({
+    inline: z.string().max(MAX_INPUT_BYTES).optional().meta({ description: 'The content as text' }),
+    base64: z
+      .base64()
+      .max(Math.ceil(MAX_INPUT_BYTES / 3) * 4)
+      .optional(),
+    target: taskPath('').meta({ description: 'Where it lands, below /task' }),
+  })
+  .refine(file => (file?.inline === undefined) !== (file?.base64 === undefined), {
+    message: 'must have either inline or base64',
+  });
+
+const outputFile = z.union(
+  [
+    taskPath('outputs/'),
+    z.strictObject({ name: z.string().min(1).max(128).optional(), path: taskPath('outputs/') }),
+  ],
+  { error: 'must be a path below /task/outputs, or {path} with an optional name' },
+);
+
+const peerOrSelf = z.union([z.literal('self'), peerSchema], { error: 'must be a peer id, or self' });
+
+const deadline = z
+  .union(
+    [
+      z
+        .number()
+        .positive()
+        .max(60 * 86_400),
+      z.iso.datetime({ offset: true }),
+    ],
+    {
+      error: 'must be seconds from now (at most 60 days) or an ISO 8601 time',
+    },
+  )
+  .meta({ description: 'When the task is of no use any more: seconds from now, or an ISO 8601 time' });
+
+const name = withoutNul(128).min(1);
+
+/** The body of POST /tasks/submit: the seed's fields, and what else a task may say. */
+export const taskBodySchema = z
+  .strictObject({
+    service_name: name.optional(),
+    task_type: name.optional(),
+    code: withoutNul(512 * KIB)
+      .refine(code => code.trim() !== '', 'must not be empty')
+      .optional()
+      .meta({ description: 'Python, run by the image’s interpreter' }),
+    command: commandLine.optional(),
+    entrypoint: commandLine.optional(),
+    image: z
+      .string()
+      .regex(/^[a-z0-9][a-zA-Z0-9._/:@-]{0,254}$/, 'must be an image name such as python:3.9-slim')
+      .optional(),
+    env: z
+      .record(
+        z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'must be a name of letters, digits and _'),
+        withoutNul(32 * KIB),
+      )
+      .optional(),
+    working_dir: withoutNul(255).min(1).optional(),
+    inputs: z.array(inputFile).max(256).optional(),
+    outputs: z.array(outputFile).max(256).optional(),
+    cpu_cores: z.number().min(0.01).max(1024).optional(),
+    memory_mb: z.int().min(16).max(16_777_216).optional(),
+    disk_mb: z.int().min(1).max(16_777_216).optional(),
+    timeout_seconds: z
+      .number()
+      .min(0.001)
+      .max(30 * 86_400)
+      .optional()
+      .meta({ description: 'Counts the execution alone' }),
+    payment_amount: amountInput.optional(),
+    max_total: amountInput.optional(),
+    priority: z.int().min(1).max(10).optional(),
+    retries: z.int().min(0).max(20).optional(),
+    deadline: deadline.optional(),
+    verification: z.enum(['none', 'check']).optional(),
+    result_schema: z.record(z.string(), z.unknown()).optional(),
+    avoid: z.array(peerOrSelf).max(64).optional(),
+    require: z.array(peerOrSelf).max(64).optional(),
+    idempotent: z.boolean().optional(),
+    labels: z.record(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/), z.string().max(255)).optional(),
+  })
+  .refine(body => !(body?.code !== undefined && body?.command !== undefined), {
+    path: ['code'],
+    message: 'must not stand beside command: a task runs one of them',
+    when: () => true,
+  })
+  .refine(body => !(body?.code !== undefined && body?.entrypoint !== undefined), {
+    path: ['entrypoint'],
+    message: 'goes with command, not with code',
+    when: () => true,
+  })
+  .refine(body => [body?.code, body?.command, body?.entrypoint].some(value => value !== undefined), {
+    path: ['code'],
+    message: 'is missing: give code (Python) or command',
+    when: ({ value }) => typeof value === 'object' && value !== null,
+  });
+
+export type TaskBody = z.output<typeof taskBodySchema>;

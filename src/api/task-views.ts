@@ -1,0 +1,122 @@
+import type { AttemptView, PaymentView, TaskEvent, TaskView } from '../market/index.ts';
+import { formatAmount } from './money.ts';
+import type { TaskEventReply, TaskReply, TaskStatusReply, TaskSummaryReply } from './task-replies.ts';
+
+const MIB = 2 ** 20;
+
+export function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+function isoOrNull(ms: number | null): string | null {
+  return ms === null ? null : iso(ms);
+}
+
+function amountOrNull(amount: bigint | null): string | null {
+  return amount === null ? null : formatAmount(amount);
+}
+
+export function paymentReplyOf(payment: PaymentView | null): TaskStatusReply['payment'] {
+  if (payment === null) return null;
+  const { amount, fee, escrowId, state } = payment;
+  return { amount: formatAmount(amount), fee: formatAmount(fee), escrow_id: escrowId, state };
+}
+
+function headOf(task: TaskView) {
+  return {
+    task_id: task.taskId,
+    service_name: task.policy.name,
+    status: task.state,
+    phase: task.phase,
+    progress: task.progress,
+    waiting: task.waiting,
+    worker: task.worker,
+    attempts: task.attempts.length,
+    payment_amount: formatAmount(task.policy.payment),
+    price: amountOrNull(task.attempts.at(-1)?.price ?? null),
+    submitted_at: iso(task.submittedAt),
+    updated_at: iso(task.updatedAt),
+    ended_at: isoOrNull(task.endedAt),
+    error: task.failure,
+  };
+}
+
+export function summaryOf(task: TaskView): TaskSummaryReply {
+  return { ...headOf(task), labels: { ...task.policy.labels } };
+}
+
+function timingsOf(task: TaskView): TaskStatusReply['timings'] {
+  const last = task.attempts.at(-1);
+  const executing = task.phases.executing;
+  const executed = task.phases.collecting ?? task.phases.verifying ?? task.endedAt ?? task.updatedAt;
+  return {
+    total_ms: (task.endedAt ?? task.updatedAt) - task.submittedAt,
+    to_award_ms: last?.awardedAt == null ? null : last.awardedAt - task.submittedAt,
+    executing_ms: executing === undefined ? null : Math.max(0, executed - executing),
+  };
+}
+
+export function statusOf(task: TaskView): TaskStatusReply {
+  const phases = Object.entries(task.phases).map(([phase, at]) => [phase, iso(at)]);
+  return {
+    ...headOf(task),
+    phases: Object.fromEntries(phases),
+    timings: timingsOf(task),
+    payment: paymentReplyOf(task.payment),
+  };
+}
+
+function attemptOf(view: AttemptView): TaskReply['attempts'][number] {
+  return {
+    attempt: view.attempt,
+    worker: view.worker,
+    price: amountOrNull(view.price),
+    awarded_at: isoOrNull(view.awardedAt),
+    started_at: isoOrNull(view.startedAt),
+    ended_at: isoOrNull(view.endedAt),
+    bids: view.bids.map(({ worker, ask, etaMs, score, refusal }) => ({
+      worker,
+      ask: amountOrNull(ask),
+      eta_ms: etaMs,
+      score,
+      refusal: refusal === null ? null : { code: refusal.code, reason: refusal.reason },
+    })),
+    error: view.failure,
+    payment: paymentReplyOf(view.payment),
+  };
+}
+
+/** All that the owner may see: the whole spec, but inputs by size alone. */
+export function taskOf(task: TaskView): TaskReply {
+  const { spec, policy } = task;
+  return {
+    ...statusOf(task),
+    attempts: task.attempts.map(attemptOf),
+    task_type: policy.type,
+    max_total: formatAmount(policy.maxTotal),
+    priority: policy.priority,
+    retries: policy.retries,
+    deadline: iso(policy.deadline),
+    verification: policy.verification,
+    labels: { ...policy.labels },
+    avoid: [...(policy.avoidSelf ? ['self'] : []), ...policy.avoidPeers],
+    require: [...policy.requirePeers],
+    image: spec.image,
+    code: 'code' in spec.program ? spec.program.code : null,
+    command: 'argv' in spec.program ? [...spec.program.argv] : null,
+    env: { ...spec.env },
+    working_dir: spec.workingDir,
+    inputs: spec.inputs.map(({ path, bytes }) => ({ target: path, size: bytes.length })),
+    outputs: [...spec.outputs],
+    cpu_cores: spec.milliCpus / 1000,
+    memory_mb: spec.memoryBytes / MIB,
+    disk_mb: spec.diskBytes / MIB,
+    timeout_seconds: spec.timeoutMs / 1000,
+    has_receipt: task.hasReceipt,
+  };
+}
+
+export function eventOf(event: TaskEvent): TaskEventReply {
+  const { taskId, state, phase, worker, at } = event;
+  return { task_id: taskId, status: state, phase, worker, at: iso(at) };
+}
