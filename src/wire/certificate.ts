@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type BodyOf, defineKind } from './envelope.ts';
-import { bytesSchema, countSchema, hashSchema, peerSchema, timeSchema } from './primitives.ts';
+import { amountSchema, bytesSchema, countSchema, hashSchema, peerSchema, timeSchema } from './primitives.ts';
 
 /** Names of slots: A/<account>/<seq>, E/<escrowId>/<step>, G/<invite>/<use>. */
 export const slotSchema = z
@@ -43,7 +43,7 @@ export const fundsKind = defineKind(
   z.strictObject({
     net: hashSchema,
     account: peerSchema,
-    balance: z.union([z.bigint(), z.int()]).transform(BigInt),
+    balance: amountSchema,
     member: z.boolean(),
     at: timeSchema,
   }),

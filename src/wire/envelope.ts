@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { decodeCanonical, encodeCbor, WireError } from './cbor.ts';
+import { checkSize, decodeCanonical, encodeCbor, WireError } from './cbor.ts';
 import { sha256 } from './hash.ts';
 import { type Signer, verifySignature } from './identity.ts';
 import { bytesSchema, peerSchema } from './primitives.ts';
@@ -40,9 +40,12 @@ export interface Opened<B> {
 /** More than any quorum that is planned (7 notaries), and a bound on the work of checking. */
 const MAX_SIGNATURES = 16;
 
+/** Of any kind: each kind's own limit is smaller or equal. */
+const MAX_BODY_BYTES = 64 * 1024;
+
 const envelopeSchema = z.strictObject({
   type: z.string().max(100),
-  body: z.instanceof(Uint8Array),
+  body: bytesSchema(MAX_BODY_BYTES),
   signatures: z.array(z.strictObject({ key: peerSchema, sig: bytesSchema(64) })).max(MAX_SIGNATURES),
 });
 
@@ -66,7 +69,7 @@ function opened<B>(
   return { body, signers, bytes, bodyBytes, digest: sha256(preAuthEncoding(type, bodyBytes)) };
 }
 
-/** Makes the envelope of `body`, signed by each of `signers`. */
+/** Makes the envelope of `body`, signed by each of `signers`. @throws WireError `WIRE_SCHEMA`, `WIRE_TOO_LARGE`. */
 export function seal<S extends z.ZodType>(
   kind: Kind<S>,
   body: z.input<S>,
@@ -78,6 +81,7 @@ export function seal<S extends z.ZodType>(
   const signed = preAuthEncoding(type, bodyBytes);
   const signatures = signers.map(signer => ({ key: signer.peer, sig: signer.sign(signed) }));
   const bytes = encodeCbor({ type, body: bodyBytes, signatures });
+  checkSize(bytes, kind.maxBytes, kind.name);
   return opened(
     type,
     bodyBytes,
@@ -87,11 +91,13 @@ export function seal<S extends z.ZodType>(
   );
 }
 
-/** The same statement with one more signature. */
+/** The same statement with one more signature; as it is where that signer has signed. @throws WireError `WIRE_TOO_LARGE`. */
 export function addSignature<B>(kind: Kind<z.ZodType>, envelope: Opened<B>, signer: Signer): Opened<B> {
+  if (envelope.signers.includes(signer.peer)) return envelope;
   const { type, body, signatures } = parseEnvelope(kind, envelope.bytes);
   const sig = signer.sign(preAuthEncoding(type, body));
   const bytes = encodeCbor({ type, body, signatures: [...signatures, { key: signer.peer, sig }] });
+  checkSize(bytes, kind.maxBytes, kind.name);
   return { ...envelope, bytes, signers: [...envelope.signers, signer.peer] };
 }
 
@@ -112,18 +118,19 @@ function parseBody<S extends z.ZodType>(kind: Kind<S>, value: unknown): z.output
   return parsed.data;
 }
 
+/** Keys and values of the other side get into paths and messages: no longer than this. */
+const MAX_TEXT = 200;
+
 export function schemaError(what: string, error: z.ZodError): WireError {
   const issue = error.issues[0];
-  const path = issue?.path.join('.') ?? '';
-  return new WireError(
-    { code: 'WIRE_SCHEMA', what, path },
-    `${what}: ${path || 'body'}: ${issue?.message ?? 'wrong shape'}`,
-  );
+  const path = (issue?.path.join('.') ?? '').slice(0, MAX_TEXT);
+  const message = (issue?.message ?? 'wrong shape').slice(0, MAX_TEXT);
+  return new WireError({ code: 'WIRE_SCHEMA', what, path }, `${what}: ${path || 'body'}: ${message}`);
 }
 
 /**
  * Size, envelope, every signature, canonical body, schema: in this order.
- * @throws WireError `WIRE_TOO_LARGE`, `WIRE_MALFORMED`, `WIRE_NOT_CANONICAL`, `WIRE_SCHEMA`, `WIRE_SIGNATURE`.
+ * @throws WireError `WIRE_TOO_LARGE`, `WIRE_TOO_COMPLEX`, `WIRE_MALFORMED`, `WIRE_NOT_CANONICAL`, `WIRE_SCHEMA`, `WIRE_SIGNATURE`.
  */
 export function open<S extends z.ZodType>(kind: Kind<S>, bytes: Uint8Array): Opened<z.output<S>> {
   const { type, body, signatures } = parseEnvelope(kind, bytes);

@@ -1,7 +1,20 @@
 import { z } from 'zod';
+import { WireError } from './cbor.ts';
 import { type BodyOf, defineKind, type Opened, open } from './envelope.ts';
 import { cborCid, cborCidOfDigest, sha256 } from './hash.ts';
-import { amountSchema, countSchema, peerSchema, positiveAmountSchema, timeSchema } from './primitives.ts';
+import {
+  amountSchema,
+  countSchema,
+  exactBytesSchema,
+  MAX_AMOUNT,
+  peerSchema,
+  positiveAmountSchema,
+  timeSchema,
+} from './primitives.ts';
+
+function sumOf(allocations: readonly { readonly amount: bigint }[]): bigint {
+  return allocations.reduce((sum, { amount }) => sum + amount, 0n);
+}
 
 /** What a network is: agreed once, named by its hash, and in every statement through it. */
 export const genesisKind = defineKind(
@@ -10,8 +23,15 @@ export const genesisKind = defineKind(
   z.strictObject({
     name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/),
     admin: peerSchema,
-    notaries: z.array(peerSchema).min(1).max(7),
-    allocations: z.array(z.strictObject({ account: peerSchema, amount: positiveAmountSchema })).max(64),
+    notaries: z
+      .array(peerSchema)
+      .min(1)
+      .max(7)
+      .refine(keys => new Set(keys).size === keys.length, 'a notary twice'),
+    allocations: z
+      .array(z.strictObject({ account: peerSchema, amount: positiveAmountSchema }))
+      .max(64)
+      .refine(all => sumOf(all) <= MAX_AMOUNT, 'more than one amount can hold'),
     treasury: peerSchema,
     /** Of each release, in basis points, to the treasury. */
     feeBasisPoints: countSchema.max(1000),
@@ -20,7 +40,7 @@ export const genesisKind = defineKind(
     /** What an open network gives each new member out of the admin's account. */
     openGrant: amountSchema,
     createdAt: timeSchema,
-    nonce: z.instanceof(Uint8Array).refine(bytes => bytes.length === 16, 'not 16 bytes'),
+    nonce: exactBytesSchema(16),
   }),
 );
 
@@ -37,13 +57,19 @@ export interface GenesisInfo {
   readonly supply: bigint;
 }
 
-/** Names of an opened genesis. The signer must be its admin; `open` has checked the signature. */
+/** @throws WireError those of `open`, and `WIRE_SIGNATURE` for a genesis that its admin has not signed, or not alone. */
 export function readGenesis(bytes: Uint8Array): GenesisInfo {
   return genesisInfo(open(genesisKind, bytes));
 }
 
-export function genesisInfo({ body, bodyBytes, bytes }: Opened<Genesis>): GenesisInfo {
-  const supply = body.allocations.reduce((sum, { amount }) => sum + amount, 0n);
+/** Names of an opened genesis. @throws WireError `WIRE_SIGNATURE` when its admin is not its only signer. */
+export function genesisInfo({ body, bodyBytes, bytes, signers }: Opened<Genesis>): GenesisInfo {
+  if (signers.length !== 1 || signers[0] !== body.admin)
+    throw new WireError(
+      { code: 'WIRE_SIGNATURE', what: genesisKind.name },
+      'a genesis must be signed by its admin alone',
+    );
+  const supply = sumOf(body.allocations);
   return { genesis: body, net: sha256(bodyBytes), networkId: cborCid(bodyBytes), bytes, supply };
 }
 

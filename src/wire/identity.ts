@@ -35,9 +35,8 @@ function isSoundKey(bytes: Uint8Array): boolean {
   }
 }
 
-function lookUp(peer: string): KnownKey | undefined {
-  const cached = known.get(peer);
-  if (cached) return cached;
+/** The key's bytes in the canonical text of an Ed25519 peer id, sound or not; undefined for any other text. */
+function parsePeer(peer: string): Uint8Array | undefined {
   if (peer.length > 60) return undefined;
   let raw: Uint8Array;
   try {
@@ -46,12 +45,23 @@ function lookUp(peer: string): KnownKey | undefined {
     return undefined;
   }
   if (raw.length !== 38 || !PEER_PREFIX.every((byte, i) => raw[i] === byte)) return undefined;
-  const bytes = raw.slice(6);
-  if (base58btc.baseEncode(raw) !== peer || !isSoundKey(bytes)) return undefined;
+  return base58btc.baseEncode(raw) === peer ? raw.slice(6) : undefined;
+}
+
+function lookUp(peer: string): KnownKey | undefined {
+  const cached = known.get(peer);
+  if (cached) return cached;
+  const bytes = parsePeer(peer);
+  if (!bytes || !isSoundKey(bytes)) return undefined;
   const key = createPublicKey({ key: Buffer.concat([SPKI_PREFIX, bytes]), format: 'der', type: 'spki' });
   const entry = { bytes, key };
   known.set(peer, entry);
   return entry;
+}
+
+/** True for the canonical text of an Ed25519 peer id. Its key may be unsound: then no signature of it ever passes. */
+export function isPeerText(text: string): boolean {
+  return known.has(text) || parsePeer(text) !== undefined;
 }
 
 /** The 32 bytes of the key in a peer id; undefined for anything but a sound Ed25519 key in canonical text. */

@@ -29,6 +29,7 @@ export const leaseRecordMessage = defineMessage(
     requester: peerSchema,
     price: amountSchema,
     state: leaseStateSchema,
+    order: bytesSchema(1024),
     award: bytesSchema(2048),
     offer: bytesSchema(2048),
     acceptance: bytesSchema(2048),
@@ -42,6 +43,8 @@ export const leaseRecordMessage = defineMessage(
     oomKilled: z.boolean(),
     /** The split or the cancellation that the worker signed. */
     evidence: bytesSchema(1024).nullable(),
+    accept: bytesSchema(1024).nullable(),
+    close: decidedSchema.nullable(),
     pay: amountSchema,
     acceptedAt: timeSchema,
     updatedAt: timeSchema,

@@ -5,6 +5,7 @@ import { sha256, toHex } from './hash.ts';
 import {
   countSchema,
   hashSchema,
+  listedPeerSchema,
   peerSchema,
   positiveAmountSchema,
   taskRef,
@@ -24,9 +25,9 @@ export const lockSchema = z
     claimBy: timeSchema,
     disputeBy: timeSchema,
     verdictBy: timeSchema,
-    verifiers: z.array(peerSchema).max(16),
+    verifiers: z.array(listedPeerSchema).max(16),
     verifierQuorum: countSchema.max(16),
-    arbiters: z.array(peerSchema).max(16),
+    arbiters: z.array(listedPeerSchema).max(16),
     arbiterQuorum: countSchema.max(16),
     defaultPermille: countSchema.max(1000),
   })

@@ -8,6 +8,7 @@ import {
   countSchema,
   durationSchema,
   hashSchema,
+  listedPeerSchema,
   peerSchema,
   taskRef,
   timeSchema,
@@ -32,9 +33,9 @@ export const termsSchema = z.strictObject({
   /** From there to the last moment of a dispute, and from there to that of a verdict. */
   disputeMs: durationSchema,
   verdictMs: durationSchema,
-  verifiers: z.array(peerSchema).max(16),
+  verifiers: z.array(listedPeerSchema).max(16),
   verifierQuorum: countSchema.max(16),
-  arbiters: z.array(peerSchema).max(16),
+  arbiters: z.array(listedPeerSchema).max(16),
   arbiterQuorum: countSchema.max(16),
   /** The worker's share when a dispute finds no verdict, in thousandths. */
   defaultPermille: countSchema.max(1000),

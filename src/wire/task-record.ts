@@ -145,6 +145,8 @@ export const taskRecordMessage = defineMessage(
     accept: bytesSchema(1024).nullable(),
     hasReceipt: z.boolean(),
   }),
+  /** 128 attempts with 64 bids each, of our own writing. */
+  { maxItems: 200_000 },
 );
 export type TaskRecord = ReturnType<typeof taskRecordMessage.decode>;
 

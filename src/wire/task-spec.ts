@@ -7,6 +7,8 @@ import { bytesSchema, countSchema } from './primitives.ts';
 /** Inline inputs of one task together; more needs storage by content id. */
 export const MAX_INPUT_BYTES = 2 * 1024 * 1024;
 export const MAX_SPEC_BYTES = MAX_INPUT_BYTES + 1024 * 1024;
+/** More than any program's environment that was ever seen, and few enough for one message. */
+const MAX_ENV = 1024;
 
 /** A relative POSIX path that stays where it is put. */
 export const relativePathSchema = z
@@ -40,7 +42,9 @@ export const taskSpecSchema = z.strictObject({
     }),
   ]),
   image: z.string().regex(/^[a-z0-9][a-zA-Z0-9._/:@-]{0,254}$/),
-  env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/), textWithoutNul(32 * 1024)),
+  env: z
+    .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/), textWithoutNul(32 * 1024))
+    .refine(env => Object.keys(env).length <= MAX_ENV, `more than ${MAX_ENV} variables`),
   workingDir: textWithoutNul(255).nullable(),
   inputs: z.array(z.strictObject({ path: relativePathSchema, bytes: bytesSchema(MAX_INPUT_BYTES) })).max(256),
   outputs: z.array(relativePathSchema).max(256),
