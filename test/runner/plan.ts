@@ -1,5 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
+import { CodedError } from '../../src/util/index.ts';
 
 const MINUTE_MS = 60_000;
 
@@ -35,7 +36,10 @@ export interface TestFile {
   readonly limitMs: number;
 }
 
-/** The test files that `args` (files, folders, or parts of a path; none for all) name, in the order of their paths. */
+/**
+ * The test files that `args` (files, folders, or parts of a path; none for all) name, in the order of their paths.
+ * @throws CodedError `NO_TEST_FILE` when one of `args` names none.
+ */
 export async function planFiles(root: string, args: readonly string[]): Promise<TestFile[]> {
   const names = await readdir(join(root, 'test'), { recursive: true });
   const tests = names
@@ -50,7 +54,7 @@ export async function planFiles(root: string, args: readonly string[]): Promise<
     );
     if (found.length > 0) for (const path of found) chosen.add(path);
     else if (await isFile(join(root, wanted))) chosen.add(wanted);
-    else throw new Error(`no test file matches ${arg}`);
+    else throw new CodedError({ code: 'NO_TEST_FILE', arg }, `no test file matches ${arg}`);
   }
   return (args.length === 0 ? tests : [...chosen]).map(toTestFile);
 }
