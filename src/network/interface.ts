@@ -47,8 +47,8 @@ export interface NetworkEvents {
 /**
  * All that other rooms know of libp2p. Protocol and topic names given here are the short ones (`offer`, `offer/all`);
  * the network's own prefix and version are added inside. Coded errors: `PEER_UNREACHABLE`, `PROTOCOL_UNSUPPORTED`,
- * `MESSAGE_TOO_LARGE`, `TIMEOUT`, `STREAM_BROKEN`, `RATE_LIMITED`, and `REMOTE` (`{ remoteCode, message }`) for an error that
- * the other side answered.
+ * `MESSAGE_TOO_LARGE`, `TIMEOUT`, `STREAM_BROKEN`, `RATE_LIMITED`, `ADDRESS_INVALID`, `NETWORK_STOPPED`, and `REMOTE`
+ * (`{ remoteCode, message }`) for an error that the other side answered.
  */
 export interface Network {
   readonly self: Peer;
@@ -77,8 +77,12 @@ export interface Network {
   /** Serves `open`. The stream is closed when the handler's promise settles. */
   handle(protocol: string, limits: ProtocolLimits, handler: (stream: MessageStream) => Promise<void>): void;
 
+  /** At most 64 KiB. A message that nobody subscribes to yet is kept for the first who does, up to 30 s. Equal bytes are one message for 2 minutes. */
   publish(topic: string, message: Uint8Array): Promise<void>;
-  /** `validate` runs before a message is relayed, once for each message; what it accepts is what a subscriber sees. */
+  /**
+   * `validate` runs before a message is relayed, once for each message; what it accepts is what a subscriber sees. `from` is the
+   * neighbour who sent it here, not the author: a message that must have an author is a signed envelope.
+   */
   subscribe(
     topic: string,
     maxBytes: number,
