@@ -1,0 +1,198 @@
+import { readFile } from 'node:fs/promises';
+import { createApi, createMetrics, ensureToken, removeEndpoint, writeEndpoint } from '../api/index.ts';
+import { createDockerExecutor } from '../sandbox/index.ts';
+import { type Abortable, type Deferred, deferred, systemClock } from '../util/index.ts';
+import { createLogger } from './logger.ts';
+import { type DuxNode, type NodeInit, startNode } from './node.ts';
+import type { Config } from './options.ts';
+import { VERSION } from './version.ts';
+
+export interface DaemonOptions {
+  readonly config: Config;
+  readonly dataDir: string;
+  /** Multiaddrs of members, beside those of the configuration and of bootstrap-peers.json. */
+  readonly join: readonly string[];
+  readonly bootstrapFile?: string | undefined;
+}
+
+/** What `start` prints. */
+export interface StartReport {
+  readonly peer: string;
+  readonly network: string;
+  readonly networkId: string;
+  readonly isAdmin: boolean;
+  readonly membership: 'invited' | 'open';
+  readonly addresses: readonly string[];
+  readonly apiUrl: string;
+  readonly sandbox: {
+    readonly runtime: string;
+    readonly version: string | null;
+    readonly reason: string | null;
+  };
+  readonly lends: { readonly cpus: number; readonly memoryMb: number; readonly slots: number } | null;
+}
+
+export interface Daemon {
+  /** Starts every part; rejects with what the first failing one threw, having stopped the others. */
+  start(options?: Abortable): Promise<StartReport>;
+  stop(): Promise<void>;
+  /** Resolves when somebody asked over the control port that the daemon end. */
+  readonly stopRequested: Promise<void>;
+}
+
+/** A whole daemon: the node, its control port, and the files by which its own clients find it. */
+export function createDaemon(options: DaemonOptions): Daemon {
+  return new NodeDaemon(options);
+}
+
+const MIB = 2 ** 20;
+
+class NodeDaemon implements Daemon {
+  readonly #options: DaemonOptions;
+  readonly #stopAsked: Deferred<void> = deferred();
+  #stops: (() => Promise<void>)[] = [];
+
+  constructor(options: DaemonOptions) {
+    this.#options = options;
+  }
+
+  get stopRequested(): Promise<void> {
+    return this.#stopAsked.promise;
+  }
+
+  async start({ signal }: Abortable = {}): Promise<StartReport> {
+    const { config, dataDir } = this.#options;
+    const logger = createLogger(config.telemetry);
+    const metrics = createMetrics();
+    const clock = systemClock;
+    const startedAt = clock.now();
+    const node = await startNode(
+      {
+        logger,
+        clock,
+        metrics,
+        random: Math.random,
+        createExecutor: owner =>
+          createDockerExecutor({ logger: logger.child({ room: 'sandbox' }), clock, metrics }, { owner }),
+      },
+      nodeInit(this.#options, await joinAddresses(this.#options)),
+      { signal },
+    );
+    this.#stops.push(() => node.stop());
+    const api = createApi(
+      {
+        market: node.market.tasks,
+        settlement: node.settlement,
+        network: node.network,
+        executor: node.executor,
+        node: {
+          facts: () => ({
+            network: node.genesis.genesis.name,
+            networkId: node.genesis.networkId,
+            version: VERSION,
+            startedAt,
+            workerEnabled: config.worker.enabled,
+          }),
+          storage: () => ({
+            status: node.db.failure ? 'down' : 'ok',
+            detail: node.db.failure?.message ?? null,
+          }),
+          requestStop: () => this.#stopAsked.resolve(),
+        },
+        clock,
+        logger: logger.child({ room: 'api' }),
+        metrics,
+      },
+      { config: config.api, token: await ensureToken(dataDir), taskDefaults: taskDefaults(config, node) },
+    );
+    try {
+      await api.start();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+    this.#stops.push(() => api.stop());
+    await writeEndpoint(dataDir, { url: api.url(), pid: process.pid });
+    this.#stops.push(() => removeEndpoint(dataDir));
+    return report(config, node, api.url());
+  }
+
+  async stop(): Promise<void> {
+    for (const stop of this.#stops.splice(0).reverse()) await stop();
+  }
+}
+
+function nodeInit({ config, dataDir }: DaemonOptions, addresses: readonly string[]): NodeInit {
+  const { engine, worker, market, network, ledger, storage } = config;
+  return {
+    dataDir,
+    listen: network.listen,
+    joinAddresses: addresses,
+    transport: 'tcp',
+    network: {
+      name: network.name,
+      membership: network.membership,
+      supply: ledger.supply,
+      openGrant: network.open_grant,
+      feeBasisPoints: Math.round(ledger.fee_percent * 100),
+    },
+    market: {
+      slots: engine.max_concurrent_tasks,
+      milliCpus: Math.round(worker.cpus * 1000),
+      memoryBytes: worker.memory_mb * MIB,
+      diskBytes: worker.disk_mb * MIB,
+      workerEnabled: worker.enabled,
+      price: worker.price,
+      allowedImages: worker.allowed_images,
+      sweepMs: engine.scheduling_interval * 1000,
+      heartbeatMs: market.heartbeat_seconds * 1000,
+      suspectMs: market.suspect_seconds * 1000,
+      deadMs: market.dead_seconds * 1000,
+      retentionMs: storage.retention_days * 86_400_000,
+    },
+    maxBlobBytes: storage.max_mb * MIB,
+    agent: `duxnode/${VERSION}`,
+  };
+}
+
+function taskDefaults({ sandbox, engine }: Config, node: DuxNode) {
+  return {
+    image: sandbox.base_image,
+    cpuCores: sandbox.cpu_limit,
+    memoryMb: sandbox.memory_limit_mb,
+    timeoutSeconds: sandbox.timeout_seconds,
+    verification: engine.result_verification ? ('check' as const) : ('none' as const),
+    automaticPayment: engine.automatic_payments,
+    self: node.identity.peer,
+  };
+}
+
+/** Flags, then the configuration, then the list that ships with the package. */
+async function joinAddresses({ join, config, bootstrapFile }: DaemonOptions): Promise<string[]> {
+  const listed =
+    bootstrapFile === undefined ? [] : bootstrapPeers(JSON.parse(await readFile(bootstrapFile, 'utf8')));
+  return [...new Set([...join, ...config.network.bootstrap, ...listed])];
+}
+
+function bootstrapPeers(list: { network?: string | null; peers?: string[] }): string[] {
+  const suffix = list.network ? `#${list.network}` : '';
+  return (list.peers ?? []).map(peer => peer + suffix);
+}
+
+function report({ worker, engine }: Config, node: DuxNode, apiUrl: string): StartReport {
+  const { genesis, identity, network, executor } = node;
+  const { version, reason } = executor.status();
+  return {
+    peer: identity.peer,
+    network: genesis.genesis.name,
+    networkId: genesis.networkId,
+    isAdmin: genesis.genesis.admin === identity.peer,
+    membership: genesis.genesis.membership,
+    addresses: network.addresses(),
+    apiUrl,
+    sandbox: { runtime: executor.runtime, version, reason },
+    lends: worker.enabled
+      ? { cpus: worker.cpus, memoryMb: worker.memory_mb, slots: engine.max_concurrent_tasks }
+      : null,
+  };
+}

@@ -1,0 +1,105 @@
+import { availableParallelism, totalmem } from 'node:os';
+import { z } from 'zod';
+import { amountProblem, apiConfigSchema, parseAmount } from '../api/index.ts';
+
+/** An amount in FLOP: a decimal with at most 8 places. */
+const flop = (initial: string) =>
+  z
+    .union([z.string(), z.number().transform(String)], { error: 'must be a decimal number of FLOP' })
+    .superRefine((text, context) => {
+      const problem = amountProblem(text);
+      if (problem) context.addIssue({ code: 'custom', message: problem });
+    })
+    .transform(text => (amountProblem(text) ? 0n : parseAmount(text)))
+    .prefault(initial);
+
+const seconds = (initial: number, min: number, max: number) => z.number().min(min).max(max).default(initial);
+const MIB = 2 ** 20;
+
+const engineSchema = z.strictObject({
+  /** The worker's slots. */
+  max_concurrent_tasks: z.int().min(1).max(1024).default(10),
+  /** Between sweeps for what no event wakes. */
+  scheduling_interval: seconds(5, 0.1, 3600),
+  /** False: the user's checks of results are left out. */
+  result_verification: z.boolean().default(true),
+  /** False: a verified task waits for accept or dispute. */
+  automatic_payments: z.boolean().default(true),
+});
+
+const sandboxSchema = z.strictObject({
+  /** `container` is the same as `docker`. */
+  runtime: z.enum(['docker', 'native', 'container']).default('docker'),
+  memory_limit_mb: z.int().min(16).max(16_777_216).default(512),
+  cpu_limit: z.number().min(0.01).max(1024).default(1),
+  timeout_seconds: seconds(300, 0.1, 30 * 86_400),
+  base_image: z
+    .string()
+    .regex(/^[a-z0-9][a-zA-Z0-9._/:@-]{0,254}$/, 'must be an image reference')
+    .default('python:3.9-slim'),
+});
+
+const networkSchema = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be lower-case letters, digits and dashes')
+    .default('home'),
+  membership: z.enum(['invited', 'open']).default('invited'),
+  open_grant: flop('1000'),
+  listen: z.array(z.string().startsWith('/')).min(1).max(16).default(['/ip4/0.0.0.0/tcp/0']),
+  bootstrap: z.array(z.string().startsWith('/')).max(64).default([]),
+});
+
+const workerSchema = z.strictObject({
+  enabled: z.boolean().default(true),
+  cpus: z.number().min(0.01).max(1024).default(availableParallelism()),
+  memory_mb: z
+    .int()
+    .min(16)
+    .default(() => Math.floor(totalmem() / 2 / MIB)),
+  disk_mb: z.int().min(1).default(4096),
+  /** Asked for one task; null: what is offered. */
+  price: z.union([z.null(), flop('0')]).default(null),
+  /** Null: any image. */
+  allowed_images: z.array(z.string()).max(1000).nullable().default(null),
+});
+
+const marketSchema = z.strictObject({
+  heartbeat_seconds: seconds(5, 0.1, 60),
+  suspect_seconds: seconds(15, 0.2, 600),
+  dead_seconds: seconds(30, 0.3, 3600),
+});
+
+const ledgerSchema = z.strictObject({
+  /** Of each payment, to the treasury; up to two places. */
+  fee_percent: z.number().min(0).max(10).multipleOf(0.01).default(2),
+  /** Of a network that this node founds. */
+  supply: flop('1000000'),
+});
+
+const storageSchema = z.strictObject({
+  retention_days: z.number().min(0.01).max(3650).default(7),
+  /** Results and outputs together. */
+  max_mb: z.int().min(64).default(10_240),
+});
+
+const telemetrySchema = z.strictObject({
+  log_level: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  /** `auto`: pretty on a terminal, JSON otherwise. */
+  log_format: z.enum(['auto', 'pretty', 'json']).default('auto'),
+});
+
+/** The one configuration: every room's settings, with their defaults. Keys as in config.yaml. */
+export const configSchema = z.strictObject({
+  engine: engineSchema.prefault({}),
+  sandbox: sandboxSchema.prefault({}),
+  api: apiConfigSchema.prefault({}),
+  network: networkSchema.prefault({}),
+  worker: workerSchema.prefault({}),
+  market: marketSchema.prefault({}),
+  ledger: ledgerSchema.prefault({}),
+  storage: storageSchema.prefault({}),
+  telemetry: telemetrySchema.prefault({}),
+});
+
+export type Config = z.output<typeof configSchema>;
