@@ -12,7 +12,7 @@ import { prefixOf, type RecordRules, type TransportKind } from './libp2p.ts';
 import { DEFAULT_MAX_BYTES, GENESIS_PROTOCOL, MAX_GENESIS_BYTES, OPEN_MS } from './options.ts';
 import { createPeerScores } from './peer-scores.ts';
 import { createProtocols, type Protocols } from './protocols.ts';
-import { createRateLimits } from './rate-limits.ts';
+import { createRateLimits, type RateLimits } from './rate-limits.ts';
 import { createRedialer, type Redialer } from './redial.ts';
 import { createRuntime, type Runtime } from './runtime.ts';
 import { createMessageStream, serveStream } from './streams.ts';
@@ -76,7 +76,7 @@ export function createNetwork(components: NetworkComponents, init: NetworkInit):
   const calls = createCallClient({ clock, report, limitsOf, openStream: openByName });
   const redialer = createJoining(parts, () => runtime);
   for (const address of init.bootstrap) redialer.join(peerOfAddress(address), address);
-  if (init.genesis) serveGenesis(protocols, init.genesis);
+  if (init.genesis) serveGenesis(parts, init.genesis);
 
   return {
     self: peerIdFromPrivateKey(init.privateKey).toString(),
@@ -141,9 +141,15 @@ function disconnect(runtime: Runtime | undefined, peer: string): void {
     connection.abort(new Error('banned'));
 }
 
-function serveGenesis(protocols: Protocols, genesis: Uint8Array): void {
+function serveGenesis(
+  { protocols, rates }: { readonly protocols: Protocols; readonly rates: RateLimits },
+  genesis: Uint8Array,
+): void {
   if (genesis.length > MAX_GENESIS_BYTES) throw tooLarge(MAX_GENESIS_BYTES, genesis.length);
-  protocols.add(GENESIS_PROTOCOL, GENESIS_LIMITS, (stream, from) => answerGenesis(genesis, stream, from));
+  protocols.add(GENESIS_PROTOCOL, GENESIS_LIMITS, async (stream, from) => {
+    if (rates.take(from, GENESIS_PROTOCOL, GENESIS_LIMITS)) return answerGenesis(genesis, stream, from);
+    stream.abort(new Error('asked too often'));
+  });
 }
 
 function createJoining(
