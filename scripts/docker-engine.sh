@@ -19,6 +19,13 @@ WAIT_S=${DUXNODE_ENGINE_WAIT_S:-60}
 LOG=${TMPDIR:-/tmp}/duxnode-dockerd.log
 LOCK=/run/lock/duxnode-docker-engine.lock
 
+# Removes the pid file of a process that has died (a zombie too: it would pass for alive, and stop the new engine).
+drop_stale() {
+  [ -f "$1" ] || return 0
+  state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$(cat "$1")/status" 2>/dev/null || true)
+  case $state in '' | Z | X) rm -f "$1" ;; esac
+}
+
 # One small HTTP request by whatever is there: curl, python3, or the client itself.
 answers() {
   [ -S "$SOCKET" ] || return 1
@@ -74,11 +81,13 @@ if [ -d /run/systemd/system ]; then
   systemctl start docker 9>&- || die "systemd could not start docker: see 'journalctl -u docker'"
 else
   say "starting dockerd (its log: $LOG)"
-  # A stale pid file of an engine that died would stop the new one.
-  if [ -f /var/run/docker.pid ] && ! kill -0 "$(cat /var/run/docker.pid)" 2>/dev/null; then rm -f /var/run/docker.pid; fi
+  drop_stale /var/run/docker.pid
+  drop_stale /var/run/docker/containerd/containerd.pid
   # No sandbox has a network, so the engine needs neither a bridge nor firewall rules.
   setsid nohup dockerd --iptables=false --bridge=none >"$LOG" 2>&1 </dev/null 9>&- &
   PID=$!
+  # A run that is broken off leaves no engine behind.
+  trap 'kill "$PID" 2>/dev/null; exit 130' INT TERM
 fi
 
 TRIES=$((WAIT_S * 10))

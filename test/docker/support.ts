@@ -1,5 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import Docker from 'dockerode';
+import * as tar from 'tar-stream';
 import * as assert from 'uvu/assert';
 import {
   createDockerExecutor,
@@ -7,7 +10,8 @@ import {
   type Executor,
   socketPathFrom,
 } from '../../src/sandbox/index.ts';
-import { silentLogger, systemClock } from '../../src/util/index.ts';
+import { silentLogger } from '../../src/util/index.ts';
+import { keepAliveClock } from '../sandbox/clock.ts';
 import type { Subject } from '../sandbox/conformance.ts';
 
 export const IMAGE = 'python:3.9-slim';
@@ -24,7 +28,7 @@ export async function dockerSubject(
 ): Promise<Subject & { owner: string }> {
   const owner = init.owner ?? `test-${randomUUID()}`;
   const executor = createDockerExecutor(
-    { logger: silentLogger, clock: systemClock },
+    { logger: silentLogger, clock: keepAliveClock },
     { socketPath, ...init, owner },
   );
   await executor.start();
@@ -50,4 +54,39 @@ export async function withDocker(
     await subject.executor.stop();
   }
   await subject.leavesNothing();
+}
+
+/** Looks every 20 ms until `fn` is true; fails after `limitMs`. */
+export async function until(
+  what: string,
+  fn: () => boolean | Promise<boolean>,
+  limitMs = 20_000,
+): Promise<void> {
+  const end = Date.now() + limitMs;
+  while (!(await fn())) {
+    if (Date.now() > end) throw new Error(`${what}: not within ${limitMs} ms`);
+    await sleep(20);
+  }
+}
+
+/** Builds an image from the base image for one test, and removes it afterwards. */
+export async function withImage(
+  dockerfile: string,
+  files: Readonly<Record<string, string>>,
+  body: (ref: string) => Promise<void>,
+): Promise<void> {
+  const ref = `duxnode-test/${randomUUID()}:1`;
+  const context = tar.pack();
+  context.entry({ name: 'Dockerfile' }, dockerfile);
+  for (const [name, text] of Object.entries(files)) context.entry({ name, mode: 0o755 }, text);
+  context.finalize();
+  const log = await docker.buildImage(Readable.from(context), { t: ref, networkmode: 'none', forcerm: true });
+  let told = '';
+  for await (const chunk of log) told += chunk;
+  assert.not.match(told, /"error"/);
+  try {
+    await body(ref);
+  } finally {
+    await docker.getImage(ref).remove({ force: true });
+  }
 }

@@ -1,19 +1,13 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createMemoryExecutor } from '../../src/sandbox/index.ts';
-import { type Clock, codeOf, systemClock } from '../../src/util/index.ts';
+import { codeOf } from '../../src/util/index.ts';
+import { keepAliveClock } from './clock.ts';
 import { conformance, quiet, rejection, runOn, taskOf, textOf } from './conformance.ts';
 import { actor, programs } from './programs.ts';
 
 const test = suite('sandbox: memory');
-/** A task in memory is nothing but its timers, so here they keep the process alive. */
-const clock: Clock = {
-  ...systemClock,
-  after(ms, fn) {
-    const timer = setTimeout(fn, ms);
-    return () => clearTimeout(timer);
-  },
-};
+const clock = keepAliveClock;
 
 conformance(test, async () => {
   const executor = createMemoryExecutor({ clock }, { run: actor });

@@ -10,8 +10,8 @@ import { pullImage } from './pull.ts';
 /** What is remembered of an image by its digest; a digest's content never changes. */
 export interface ImageFacts {
   readonly volumes: readonly string[];
-  /** False once its `python3` was tried and is not there or cannot run the launcher. */
-  readonly launcher: boolean;
+  /** Set once its `python3` was tried and is not there or cannot run the launcher: why. */
+  readonly noLauncher: string | undefined;
 }
 
 export interface Images {
@@ -21,7 +21,7 @@ export interface Images {
     options: Abortable & { onProgress?: (progress: PullProgress) => void },
   ): Promise<SandboxImage>;
   facts(image: SandboxImage): Promise<ImageFacts>;
-  withoutLauncher(digest: string): void;
+  withoutLauncher(digest: string, reason: string): void;
   refresh(): Promise<void>;
 }
 
@@ -70,7 +70,7 @@ export function createImages(
   }
 
   function remember(info: ImageInspectInfo): ImageFacts {
-    const facts = factsByDigest.get(info.Id) ?? { volumes: volumesOf(info), launcher: true };
+    const facts = factsByDigest.get(info.Id) ?? { volumes: volumesOf(info), noLauncher: undefined };
     factsByDigest.set(info.Id, facts);
     return facts;
   }
@@ -101,9 +101,9 @@ export function createImages(
       if (!info) throw imageUnknown(image.ref, `its content ${image.digest} is no longer here`);
       return remember(info);
     },
-    withoutLauncher(digest) {
+    withoutLauncher(digest, noLauncher) {
       const facts = factsByDigest.get(digest);
-      if (facts) factsByDigest.set(digest, { ...facts, launcher: false });
+      if (facts) factsByDigest.set(digest, { ...facts, noLauncher });
     },
     refresh,
   };

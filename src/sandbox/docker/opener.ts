@@ -1,12 +1,12 @@
 import { randomInt } from 'node:crypto';
 import type { Clock } from '../../util/index.ts';
-import { refused } from '../errors.ts';
+import { imageUnknown, refused } from '../errors.ts';
 import type { SandboxImage } from '../interface.ts';
 import type { DockerOptions } from '../options.ts';
 import type { CheckedTask } from '../task.ts';
 import { containerConfig, type StartMode } from './config.ts';
 import { type Box, createBox } from './container.ts';
-import type { Engine } from './engine.ts';
+import { type Engine, statusOf } from './engine.ts';
 import type { Images } from './images.ts';
 import type { Leftovers } from './leftovers.ts';
 import { NoLauncher, type Staged, stage } from './staging.ts';
@@ -60,19 +60,21 @@ export function createOpener(
       return { box, staged, release };
     } catch (error) {
       void release();
+      if (!box && statusOf(error) === 404)
+        throw imageUnknown(image.ref, `${image.digest} was removed meanwhile`);
       throw error;
     }
   }
 
   return async (task, image) => {
-    let reason = 'its python3 cannot run the launcher';
-    if ((await images.facts(image)).launcher) {
+    let { noLauncher: reason } = await images.facts(image);
+    if (reason === undefined) {
       try {
         return await open(task, image, 'launcher');
       } catch (error) {
         if (!(error instanceof NoLauncher)) throw error;
         reason = error.type.reason;
-        images.withoutLauncher(image.digest);
+        images.withoutLauncher(image.digest, reason);
       }
     }
     if (task.argv.length === 0) throw refused(`Python source needs Python 3 in the image: ${reason}`);

@@ -1,0 +1,148 @@
+import * as fc from 'fast-check';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { LauncherReader } from '../../src/sandbox/launcher/protocol.ts';
+import { codeOf } from '../../src/util/index.ts';
+import { limits } from './conformance.ts';
+
+const test = suite('sandbox: launcher protocol');
+
+const nonce = Buffer.from('0123456789abcdef');
+const mark = Buffer.concat([Buffer.from([0]), nonce]);
+const end = { code: 0, signal: 0, cpuMs: 1, peakBytes: 2, wallMs: 3, truncated: false };
+type Files = readonly (readonly [string, number])[];
+
+function answer(value: unknown): Buffer {
+  const text = Buffer.from(JSON.stringify(value));
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(text.length);
+  return Buffer.concat([length, text]);
+}
+
+const conversation = (stdout: Buffer, files: Files, contents: Buffer) =>
+  Buffer.concat([answer({ staged: true }), stdout, mark, answer({ ...end, files }), contents]);
+
+/** The code of what reading `files` with `contents` throws, or the outputs. */
+function read(files: Files, contents: Buffer): string | readonly string[] | undefined {
+  const reader = new LauncherReader(nonce, limits);
+  try {
+    reader.push(conversation(Buffer.alloc(0), files, contents));
+  } catch (error) {
+    return codeOf(error);
+  }
+  return reader.end?.outputs.map(file => `${file.path}=${Buffer.from(file.bytes)}`);
+}
+
+test('any split and any stdout, beginnings of the mark included: the same stdout, end and outputs', () => {
+  const piece = fc.oneof(
+    fc.uint8Array({ maxLength: 20 }).map(bytes => Buffer.from(bytes)),
+    fc.nat(16).map(length => mark.subarray(0, length)),
+  );
+  fc.assert(
+    fc.property(
+      fc.array(piece, { maxLength: 8 }),
+      fc.array(fc.integer({ min: 1, max: 40 })),
+      (pieces, cuts) => {
+        const stdout = Buffer.concat(pieces);
+        fc.pre(!stdout.includes(mark));
+        const bytes = conversation(
+          stdout,
+          [
+            ['a', 3],
+            ['b/c', 0],
+          ],
+          Buffer.from('xyz'),
+        );
+        const reader = new LauncherReader(nonce, limits);
+        const own: Buffer[] = [];
+        let at = 0;
+        for (const cut of cuts) {
+          own.push(reader.push(bytes.subarray(at, at + cut)));
+          at += cut;
+        }
+        own.push(reader.push(bytes.subarray(at)));
+        assert.ok(Buffer.concat(own).equals(stdout));
+        assert.is(reader.end?.code, 0);
+        assert.equal(
+          reader.end?.outputs.map(file => [file.path, Buffer.from(file.bytes).toString()]),
+          [
+            ['a', 'xyz'],
+            ['b/c', ''],
+          ],
+        );
+      },
+    ),
+    { numRuns: 10_000 },
+  );
+});
+
+test('stdout that is held back comes out when the task ends without an end', () => {
+  const reader = new LauncherReader(nonce, limits);
+  const own = reader.push(Buffer.concat([answer({ staged: true }), Buffer.from('ab'), mark.subarray(0, 5)]));
+  assert.is(own.toString(), 'ab');
+  assert.ok(reader.flush().equals(mark.subarray(0, 5)));
+  assert.is(reader.end, undefined);
+});
+
+test('hostile lists of outputs are refused', () => {
+  assert.equal(read([['a', 1]], Buffer.from('x')), ['a=x']);
+  for (const path of [
+    '../x',
+    '/etc/x',
+    'a/../b',
+    'a//b',
+    '',
+    '.',
+    'a/',
+    'a\\b',
+    'a\0',
+    'x'.repeat(300),
+    '\ud800',
+  ])
+    assert.is(read([[path, 1]], Buffer.from('x')), 'SANDBOX_FAILED', JSON.stringify(path));
+  assert.is(
+    read(
+      [
+        ['a', 1],
+        ['a', 1],
+      ],
+      Buffer.from('xy'),
+    ),
+    'SANDBOX_FAILED',
+  );
+  assert.is(
+    read(
+      [
+        ['a', 1],
+        ['a/b', 1],
+      ],
+      Buffer.from('xy'),
+    ),
+    'SANDBOX_FAILED',
+  );
+  assert.is(read([['a', limits.outputBytes + 1]], Buffer.alloc(0)), 'SANDBOX_FAILED');
+  assert.is(read([['a', -1]], Buffer.alloc(0)), 'SANDBOX_FAILED');
+  assert.is(read([['a', 0.5]], Buffer.alloc(0)), 'SANDBOX_FAILED');
+  assert.is(read([['a', 1]], Buffer.from('xyz')), 'SANDBOX_FAILED');
+  const many = Array.from({ length: limits.outputFiles + 1 }, (_, i): [string, number] => [`${i}`, 0]);
+  assert.is(read(many, Buffer.alloc(0)), 'SANDBOX_FAILED');
+});
+
+test('an answer that claims to be huge, or is no JSON, is refused before it is kept', () => {
+  for (const bytes of [
+    Buffer.from([255, 255, 255, 255]),
+    Buffer.from([0, 0, 0, 2, 65, 66]),
+    answer({ staged: 1 }),
+  ]) {
+    const reader = new LauncherReader(nonce, limits);
+    let code = 'none';
+    try {
+      reader.push(bytes);
+    } catch (error) {
+      code = codeOf(error);
+    }
+    assert.is(code, 'SANDBOX_FAILED');
+  }
+});
+
+test.run();
