@@ -56,10 +56,12 @@ async function readIfThere(path: string): Promise<Buffer | undefined> {
   }
 }
 
-/** Beside the bundle; in a checkout, where npm put the package. */
+/** Beside the bundle (its chunks are one folder down); in a checkout, where npm put the package. */
 async function readSwaggerFile(name: string): Promise<Uint8Array | undefined> {
-  const beside = await readIfThere(fileURLToPath(new URL(`./docs/${name}`, import.meta.url)));
-  if (beside) return beside;
+  for (const folder of ['./docs/', '../docs/']) {
+    const beside = await readIfThere(fileURLToPath(new URL(`${folder}${name}`, import.meta.url)));
+    if (beside) return beside;
+  }
   try {
     const manifest = createRequire(import.meta.url).resolve('swagger-ui-dist/package.json');
     return await readIfThere(join(dirname(manifest), name));
