@@ -99,7 +99,7 @@ export class NotaryDraft implements Book {
     }
     for (const stored of decision.escrows)
       escrows += heldBy(stored) - heldBy(this.#escrows.get(stored.escrow.escrowId));
-    if (lowest < 0n || balances + escrows !== this.#info.supply)
+    if (lowest < 0n || escrows < 0n || balances + escrows !== this.#info.supply)
       throw auditFailed(this.#info.supply, balances + escrows, decision.slot);
     return { balances, escrows };
   }

@@ -120,11 +120,6 @@ export class WalletBook {
     return this.#store.trail.get(slotKey(slot));
   }
 
-  /** True when the escrow's lock was taken in and no closing was. */
-  isFollowed(escrowId: string): Promise<boolean> {
-    return this.#store.escrows.has(escrowKey(escrowId));
-  }
-
   async history(limit: number, before?: number): Promise<HistoryEntry[]> {
     const lines: HistoryEntry[] = [];
     const lt = before === undefined ? {} : { lt: lineKey(before) };

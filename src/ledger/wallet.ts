@@ -214,7 +214,7 @@ class Wallet implements Settlement {
     const closing = readStep(outcome.decided, escrow, this.#committee);
     await this.observe([escrow.decided, outcome.decided]);
     if (closing) return closing;
-    if (await this.#book.isFollowed(escrow.escrowId)) return 'pending';
+    // The same claim or dispute may have been decided long ago, and the escrow closed since.
     const standing = await this.inspect(escrow, options);
     return standing === 'open' ? 'pending' : standing;
   }

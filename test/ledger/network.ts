@@ -1,0 +1,155 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Database, openDatabase } from '../../src/db/index.ts';
+import {
+  createLedgerDesk,
+  createNotary,
+  createSettlement,
+  type Notary,
+  type Settlement,
+  serveLedger,
+} from '../../src/ledger/index.ts';
+import { createIdentity, createNetwork, type Identity, type Network } from '../../src/network/index.ts';
+import { type Clock, noMetrics, silentLogger, systemClock } from '../../src/util/index.ts';
+import {
+  type Genesis,
+  type GenesisInfo,
+  genesisInfo,
+  genesisKind,
+  type Signer,
+  seal,
+  signerFromSeed,
+} from '../../src/wire/index.ts';
+import { waitFor } from '../fixtures/wait.ts';
+import { FLOP, T0 } from './support.ts';
+
+let names = 0;
+
+/** One machine: a key, a directory that outlives its parts, and the parts that run now. */
+export interface TestNode {
+  readonly identity: Identity;
+  readonly signer: Signer;
+  readonly dir: string;
+  network: Network;
+  db: Database;
+  notary: Notary | undefined;
+  wallet: Settlement;
+}
+
+export interface TestLedger {
+  readonly info: GenesisInfo;
+  readonly nodes: TestNode[];
+  readonly first: TestNode;
+  /** Adds a node that knows the first and waits until it is connected (unless `isAlone`). */
+  add(options?: { isAlone?: boolean }): Promise<TestNode>;
+  /** Ends what runs of a node, as a crash that loses nothing that was synced. */
+  stop(node: TestNode): Promise<void>;
+  start(node: TestNode, options?: { isAlone?: boolean }): Promise<void>;
+  /** Starts the notary again on what is on disk: start counts the whole supply again, and throws if it is not all there. */
+  audit(): Promise<void>;
+}
+
+/** Runs `fn` over real databases, real notary and wallets, and libp2p's memory transport; removes all of it in the end. */
+export async function withLedger(
+  fn: (ledger: TestLedger) => Promise<void>,
+  { clock = systemClock, overrides = {} }: { clock?: Clock; overrides?: Partial<Genesis> } = {},
+): Promise<void> {
+  const root = await mkdtemp(join(tmpdir(), 'duxnode-ledger-'));
+  const nodes: TestNode[] = [];
+  const adminIdentity = await createIdentity();
+  const adminSigner = signerFromSeed(adminIdentity.seed);
+  const info = makeGenesis(adminSigner, overrides);
+  const ledger: TestLedger = {
+    info,
+    nodes,
+    get first() {
+      return nodes[0]!;
+    },
+    async add(options = {}) {
+      const identity = nodes.length === 0 ? adminIdentity : await createIdentity();
+      const dir = join(root, identity.peer);
+      const signer = signerFromSeed(identity.seed);
+      const node = { identity, signer, dir } as unknown as TestNode;
+      nodes.push(node);
+      await ledger.start(node, options);
+      return node;
+    },
+    async stop(node) {
+      await node.wallet.stop();
+      await node.notary?.stop();
+      await node.network.stop();
+      await node.db.close();
+    },
+    async start(node, { isAlone = false } = {}) {
+      await startNode(node, info, clock);
+      if (node === nodes[0] || isAlone) return;
+      node.network.join(nodes[0]!.network.addresses()[0]!);
+      await waitFor(() => node.network.isConnected(nodes[0]!.signer.peer), 'the notary');
+    },
+    async audit() {
+      const node = nodes[0]!;
+      await node.notary!.stop();
+      const again = createNotary(
+        { db: node.db, clock, logger: silentLogger, signer: node.signer },
+        { genesis: info },
+      );
+      await again.start();
+      await again.stop();
+    },
+  };
+  try {
+    await ledger.add();
+    await fn(ledger);
+  } finally {
+    for (const node of nodes) await ledger.stop(node);
+    await rm(root, { recursive: true, force: true });
+  }
+}
+
+function makeGenesis(admin: Signer, overrides: Partial<Genesis>): GenesisInfo {
+  const body = {
+    name: 'test-net',
+    admin: admin.peer,
+    notaries: [admin.peer],
+    allocations: [{ account: admin.peer, amount: 1_000n * FLOP }],
+    treasury: admin.peer,
+    feeBasisPoints: 200,
+    currency: 'FLOP' as const,
+    membership: 'open' as const,
+    openGrant: 10n * FLOP,
+    createdAt: T0,
+    nonce: new Uint8Array(16),
+    ...overrides,
+  };
+  return genesisInfo(seal(genesisKind, body, admin));
+}
+
+async function startNode(node: TestNode, genesis: GenesisInfo, clock: Clock): Promise<void> {
+  const { signer, dir } = node;
+  const parts = { clock, logger: silentLogger, signer };
+  node.network = createNetwork(
+    { clock: systemClock, logger: silentLogger, metrics: noMetrics },
+    {
+      privateKey: node.identity.privateKey,
+      networkId: genesis.networkId,
+      datastoreDir: null,
+      listen: [`/memory/ledger-${process.pid}-${++names}`],
+      bootstrap: [],
+      transport: 'memory',
+    },
+  );
+  node.db = await openDatabase({ clock, logger: silentLogger }, { dir });
+  node.notary = undefined;
+  if (genesis.genesis.notaries.includes(signer.peer)) {
+    node.notary = createNotary({ db: node.db, ...parts }, { genesis });
+    await node.notary.start();
+    serveLedger(node.network, createLedgerDesk(node.notary));
+  }
+  await node.network.start();
+  node.wallet = createSettlement(
+    { network: node.network, db: node.db, ...parts, notary: node.notary },
+    { genesis },
+  );
+  await node.wallet.start();
+}
