@@ -1,0 +1,265 @@
+import type { z } from 'zod';
+import {
+  acceptanceKind,
+  acceptKind,
+  attestationKind,
+  awardKind,
+  bidKind,
+  cancelKind,
+  cborCid,
+  certificateKind,
+  disputeKind,
+  encodeCbor,
+  fundsKind,
+  genesisKind,
+  grantKind,
+  type Kind,
+  ledgerOrderKind,
+  mutualKind,
+  offerKind,
+  orderKind,
+  preAuthEncoding,
+  rawCid,
+  type Signer,
+  seal,
+  sha256,
+  signerFromSeed,
+  timeoutKind,
+  verdictKind,
+  verifiedKind,
+} from '../../src/wire/index.ts';
+
+export const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
+export const hashOf = (text: string): Uint8Array => sha256(bytesOf(text));
+export const signerOf = (name: string): Signer => signerFromSeed(hashOf(name));
+
+export const [alice, bob, carol] = ['alice', 'bob', 'carol'].map(signerOf) as [Signer, Signer, Signer];
+
+/** 2026-01-01, milliseconds. */
+export const T0 = 1_767_225_600_000;
+export const net = hashOf('net');
+export const ref = { taskId: cborCid(bytesOf('order')), replica: 0, attempt: 1 };
+export const escrowId = 'ab'.repeat(32);
+
+/** One statement of a kind: its body in full, and who signs it. */
+export interface KindSample {
+  readonly kind: Kind<z.ZodType>;
+  readonly body: Readonly<Record<string, unknown>>;
+  readonly signers: readonly Signer[];
+}
+
+function sample<S extends z.ZodType<object>>(
+  kind: Kind<S>,
+  body: z.input<S>,
+  ...signers: Signer[]
+): KindSample {
+  return { kind, body: { ...(body as object) }, signers };
+}
+
+const terms = {
+  limits: { queueMs: 0, pullMs: 1, stageMs: 2, runMs: 3, collectMs: 4 },
+  claimMs: 60_000,
+  disputeMs: 60_000,
+  verdictMs: 60_000,
+  verifiers: [],
+  verifierQuorum: 0,
+  arbiters: [carol.peer],
+  arbiterQuorum: 1,
+  defaultPermille: 500,
+  failureFloorPermille: 100,
+};
+
+const deal = { requester: alice.peer, worker: bob.peer, price: 1_000_000n };
+
+export const kindSamples: readonly KindSample[] = [
+  sample(
+    genesisKind,
+    {
+      name: 'testnet',
+      admin: alice.peer,
+      notaries: [alice.peer],
+      allocations: [{ account: alice.peer, amount: 2n ** 60n }],
+      treasury: alice.peer,
+      feeBasisPoints: 200,
+      currency: 'FLOP',
+      membership: 'open',
+      openGrant: 1_000_000_000n,
+      createdAt: T0,
+      nonce: new Uint8Array(16),
+    },
+    alice,
+  ),
+  sample(
+    orderKind,
+    { net, requester: alice.peer, nonce: hashOf('nonce'), saltedSpecHash: hashOf('spec') },
+    alice,
+  ),
+  sample(
+    offerKind,
+    {
+      net,
+      ...ref,
+      requester: alice.peer,
+      needs: {
+        milliCpus: 500,
+        memoryBytes: 2 ** 28,
+        diskBytes: 2 ** 26,
+        gpus: 0,
+        runtime: null,
+        architecture: 'amd64',
+        image: 'python:3.9-slim',
+        inputBytes: 17,
+      },
+      terms,
+      maxPrice: 2n ** 62n,
+      priority: 5,
+      bidWindowMs: 200,
+      issuedAt: T0,
+      deadline: T0 + 3_600_000,
+      verification: 'check',
+      funds: null,
+    },
+    alice,
+  ),
+  sample(
+    bidKind,
+    {
+      net,
+      ...ref,
+      worker: bob.peer,
+      offerHash: hashOf('offer'),
+      ask: 1_000_000n,
+      queuePosition: 0,
+      queueMs: 0,
+      etaMs: 1500,
+      imageCached: true,
+      bytesMissing: 0,
+      reputationHash: null,
+      awardSeq: 3,
+      expires: T0 + 3000,
+    },
+    bob,
+  ),
+  sample(
+    awardKind,
+    {
+      net,
+      ...ref,
+      ...deal,
+      offerHash: hashOf('offer'),
+      bidHash: hashOf('bid'),
+      specHash: hashOf('spec'),
+      termsHash: hashOf('terms'),
+      awardedAt: T0,
+    },
+    alice,
+  ),
+  sample(
+    acceptanceKind,
+    {
+      net,
+      ...ref,
+      ...deal,
+      awardHash: hashOf('award'),
+      termsHash: hashOf('terms'),
+      awardSeq: 3,
+      previous: hashOf('before'),
+      acceptedAt: T0,
+    },
+    bob,
+  ),
+  sample(
+    attestationKind,
+    {
+      net,
+      ...ref,
+      escrowId,
+      specHash: hashOf('spec'),
+      worker: bob.peer,
+      runtime: 'docker',
+      imageDigest: 'sha256:0123',
+      outcome: 'exited',
+      exitCode: 0,
+      stdoutCid: rawCid(bytesOf('out')),
+      stderrCid: rawCid(bytesOf('')),
+      outputCid: cborCid(Uint8Array.of(0x80)),
+      usage: { cpuMs: 12, peakMemoryBytes: 9_000_000, wallMs: 40 },
+      startedAt: T0,
+      endedAt: T0 + 40,
+    },
+    bob,
+  ),
+  sample(
+    acceptKind,
+    { net, escrowId, ...ref, attestation: hashOf('attestation'), verification: 'check' },
+    alice,
+  ),
+  sample(cancelKind, { net, escrowId }, bob),
+  sample(mutualKind, { net, escrowId, pay: 100_000n }, alice, bob),
+  sample(disputeKind, { net, escrowId, reason: 'the output is empty' }, alice),
+  sample(verdictKind, { net, escrowId, pay: 0n }, carol),
+  sample(
+    verifiedKind,
+    { net, escrowId, attestation: hashOf('attestation'), worker: bytesOf('an envelope') },
+    carol,
+  ),
+  sample(timeoutKind, { net, escrowId, step: 'refund' }),
+  sample(
+    ledgerOrderKind,
+    {
+      net,
+      account: alice.peer,
+      seq: 4,
+      ops: [
+        {
+          op: 'lock',
+          amount: 2n ** 63n - 1n,
+          worker: bob.peer,
+          ...ref,
+          termsHash: hashOf('terms'),
+          claimBy: T0 + 1,
+          disputeBy: T0 + 2,
+          verdictBy: T0 + 2,
+          verifiers: [],
+          verifierQuorum: 0,
+          arbiters: [carol.peer],
+          arbiterQuorum: 1,
+          defaultPermille: 500,
+        },
+        { op: 'transfer', amount: 1n, to: carol.peer },
+      ],
+    },
+    alice,
+  ),
+  sample(grantKind, { net, invite: 'open', use: bob.peer, account: bob.peer, amount: 5n }, alice),
+  sample(
+    certificateKind,
+    { net, epoch: 0, slot: `A/${alice.peer}/4`, ballot: 0, value: hashOf('value') },
+    alice,
+    bob,
+  ),
+  sample(fundsKind, { net, account: alice.peer, balance: 0n, member: true, at: T0 }, alice),
+];
+
+export function envelopeOf({ kind, body, signers }: KindSample): Uint8Array {
+  return seal(kind, body, ...signers).bytes;
+}
+
+export interface RawEnvelope {
+  type: string;
+  body: Uint8Array;
+  signatures: { key: string; sig: Uint8Array }[];
+}
+
+/** Signs any body as a statement of the sample's kind, past the checks of `seal`. */
+export function forge(
+  { kind, signers }: KindSample,
+  body: unknown,
+  changes: Partial<RawEnvelope> = {},
+): Uint8Array {
+  const type = changes.type ?? `application/vnd.duxnode.${kind.name}.v1+dag-cbor`;
+  const bodyBytes = changes.body ?? encodeCbor(body);
+  const signed = preAuthEncoding(type, bodyBytes);
+  const signatures = signers.map(signer => ({ key: signer.peer, sig: signer.sign(signed) }));
+  return encodeCbor({ type, body: bodyBytes, signatures, ...changes });
+}
