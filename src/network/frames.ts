@@ -1,5 +1,6 @@
 import type { Stream } from '@libp2p/interface';
 import * as lp from 'it-length-prefixed';
+import { pipe } from 'it-pipe';
 import { Uint8ArrayList } from 'uint8arraylist';
 import { type Abortable, type Deferred, deferred, raceSignal } from '../util/index.ts';
 import { broken, tooLarge } from './errors.ts';
@@ -89,7 +90,7 @@ function createWriter(stream: Stream, peer: string) {
     wake?.resolve();
   }
 
-  const done = stream.sink(outgoing()).then(
+  const done = pipe(outgoing(), stream.sink).then(
     () => fail(broken(peer)),
     error => fail(broken(peer, error)),
   );
@@ -120,7 +121,8 @@ function createWriter(stream: Stream, peer: string) {
 }
 
 function createReader(stream: Stream, peer: string, maxBytes: number, isEnded: () => boolean) {
-  const incoming = lp.decode(stream.source, { maxDataLength: maxBytes })[Symbol.asyncIterator]();
+  const frames = pipe(stream.source, source => lp.decode(source, { maxDataLength: maxBytes }));
+  const incoming = frames[Symbol.asyncIterator]();
   let next: Promise<Uint8Array | undefined> | undefined;
 
   async function pull(): Promise<Uint8Array | undefined> {
