@@ -44,7 +44,18 @@ sys.exit("bye")`;
     assert.is((await runOn(executor, image, taskOf('x ='))).exitCode, 1);
   }));
 
-test('measures CPU time and memory, and does so for a killed task too', () =>
+test('source and arguments arrive as they are, whatever characters they have', () =>
+  withDocker(async executor => {
+    const image = await executor.ensureImage(IMAGE, {});
+    const odd = `"'\\ \\N{BULLET} \\u0041 {} \u2028 \u007f \t é 😀 __import__("os")`;
+    const show = `import sys\nsys.stdout.buffer.write('''${odd.replaceAll('\\', '\\\\').replace(`"'`, `"\\'`)}'''.encode())`;
+    assert.is(textOf((await runOn(executor, image, taskOf(show))).stdout), odd);
+    assert.is(textOf((await runOn(executor, image, taskOf(['printf', '%s', odd]))).stdout), odd);
+    const surrogate = await runOn(executor, image, taskOf('print("\ud800")'));
+    assert.is(surrogate.exitCode, 1);
+  }));
+
+test('measures CPU time and memory', () =>
   withDocker(async executor => {
     const image = await executor.ensureImage(IMAGE, {});
     const code =
