@@ -117,6 +117,9 @@ export interface Executor {
     options: Abortable & { onProgress?: (progress: PullProgress) => void },
   ): Promise<SandboxImage>;
   prepare(task: SandboxTask, image: SandboxImage, options: Abortable): Promise<PreparedSandbox>;
-  /** Removes what an earlier run of this owner left; returns the keys of those tasks. */
+  /**
+   * Removes what an earlier run of this owner left; returns the keys of those tasks. Throws `SANDBOX_UNAVAILABLE` when the
+   * engine is away: the same is then done, and logged, once it is there.
+   */
   recover(): Promise<string[]>;
 }

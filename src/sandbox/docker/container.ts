@@ -141,7 +141,11 @@ function boxOf(
         const { usage = 0, max_usage: peakMemoryBytes = usage } = stats.memory_stats;
         return { cpuMs: stats.cpu_stats.cpu_usage.total_usage / 1e6, peakMemoryBytes };
       });
-      return Promise.race([counted.catch(() => none), sleep(USAGE_WAIT_MS, { clock }).then(() => none)]);
+      const orNone = counted.then(
+        found => found,
+        () => none,
+      );
+      return Promise.race([orNone, sleep(USAGE_WAIT_MS, { clock }).then(() => none)]);
     },
     async remove() {
       stream.destroy();

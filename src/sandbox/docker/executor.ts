@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import {
   type Clock,
   type Logger,
@@ -41,7 +42,8 @@ export function createDockerExecutor(
   const options: DockerOptions = { ...dockerDefaults, ...given };
   const boot = randomUUID();
   const creations = new Semaphore(options.maxCreations);
-  let halting = new AbortController();
+  const openings = new Set<Promise<unknown>>();
+  let halting = createHalt();
   let started = false;
 
   const engine = createEngine({ logger, clock, onUp }, options);
@@ -58,13 +60,15 @@ export function createDockerExecutor(
   return {
     runtime: 'docker',
     async start() {
-      halting = new AbortController();
+      halting = createHalt();
       await engine.start();
       started = true;
     },
     async stop() {
       started = false;
       halting.abort(unavailable('the node is stopping'));
+      // What the engine is making right now comes after any listing: wait for it, then remove.
+      await Promise.allSettled(openings);
       await leftovers.removeAll();
       engine.stop();
     },
@@ -91,6 +95,9 @@ export function createDockerExecutor(
         halt.throwIfAborted();
         return open(checked, image);
       });
+      openings.add(opening);
+      const settled = () => openings.delete(opening);
+      opening.then(settled, settled);
       try {
         const opened = await raceSignal(raceSignal(opening, signal), halt);
         metrics.observe('sandbox_prepare_seconds', (clock.monotonic() - began) / 1000);
@@ -108,4 +115,11 @@ export function createDockerExecutor(
     },
     recover: leftovers.sweep,
   };
+}
+
+/** Every task of this executor listens to one signal; their number is bounded by what the market lets run. */
+function createHalt(): AbortController {
+  const halt = new AbortController();
+  setMaxListeners(0, halt.signal);
+  return halt;
 }
