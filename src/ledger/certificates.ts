@@ -156,15 +156,14 @@ export function replayStep(
   return step({ ...openEscrow(escrowId, requester, lock), state, steps }, evidence, null, rules);
 }
 
-/** The closing that a decided step makes of `escrow`; undefined for a claim or a dispute. Errors as `readClosing`. */
-export function readStep(
-  decided: Decided,
+/** The closing that a checked step makes of `escrow`; undefined for a claim or a dispute. Errors as `readClosing`. */
+export function closingOf(
+  { slot, statement, decided }: CheckedDecision,
   escrow: Pick<Escrow, 'escrowId' | 'requester' | 'lock'>,
-  committee: Committee,
+  { info }: Committee,
 ): Closing | undefined {
-  const { slot, statement } = checkDecided(decided, committee);
   if (statement.type !== 'evidence') invalid('is no step of an escrow');
-  const { escrow: next } = replayStep(escrow, slot, statement.evidence, rulesOf(committee.info));
+  const { escrow: next } = replayStep(escrow, slot, statement.evidence, rulesOf(info));
   if (holdsMoney(next)) return undefined;
   const outcome = ({ PAID: 'paid', REFUNDED: 'refunded' } as const)[next.state as string] ?? 'split';
   return { outcome, pay: next.pay, fee: next.fee, decided };
@@ -180,9 +179,10 @@ export function readClosing(
   escrow: Pick<Escrow, 'escrowId' | 'requester' | 'lock'>,
   committee: Committee,
 ): Closing {
-  const closing = readStep(decided, escrow, committee);
+  const checked = checkDecided(decided, committee);
+  const closing = closingOf(checked, escrow, committee);
   if (closing) return closing;
-  const { slot } = checkDecided(decided, committee);
+  const { slot } = checked;
   throw new CodedError<CertificateErrorType>(
     { code: 'STEP_NOT_CLOSING', slot },
     `${slot} leaves the escrow open: the step that closes it is a later one`,

@@ -1,31 +1,43 @@
-import type { BatchOp } from '../db/index.ts';
-import { CodedError, Semaphore } from '../util/index.ts';
+import { CodedError, type Deferred, deferred } from '../util/index.ts';
 import { type Decided, sameBytes } from '../wire/index.ts';
 import { type CheckedDecision, type Committee, checkDecided, peekSlot } from './certificates.ts';
-import type { LedgerEscrow } from './escrow-lock.ts';
-import { escrowOf } from './evidence.ts';
 import type { HistoryEntry } from './interface.ts';
-import { countKey, META_KEY } from './notary-store.ts';
+import { META_KEY } from './notary-store.ts';
 import type { WalletMeta } from './records.ts';
-import { orderSlot } from './statement.ts';
 import { type Effect, effectOf } from './wallet-effect.ts';
-import { escrowKey, LINE_PREFIX, lineKey, lockKey, slotKey, type WalletStore } from './wallet-store.ts';
+import { BookPage } from './wallet-page.ts';
+import { LINE_PREFIX, lineKey, slotKey, type WalletStore } from './wallet-store.ts';
 
-export type BookErrorType = { code: 'LEDGER_OTHER_NETWORK' };
+export type BookErrorType = { code: 'LEDGER_OTHER_NETWORK' } | { code: 'QUEUE_FULL'; limit: number };
 
-/** Entries waiting to be taken in one after the other: a page of the trail, and what came with messages. */
+/** Entries of one write: a page of the trail. */
 const MAX_ABSORB = 64;
+/** Calls that wait: every settlement under way, and as many messages. */
+const MAX_JOBS = 8192;
+
+/** A decision as it came, or checked already. */
+export type Entry = Decided | CheckedDecision;
+
+interface Job {
+  readonly entries: readonly Entry[];
+  readonly cursor: number | undefined;
+  readonly done: Deferred<boolean>;
+}
+
+function slotOf(entry: Entry): string {
+  return 'slot' in entry ? entry.slot : (peekSlot(entry) ?? '-');
+}
 
 /**
  * An account's own trail: every decided statement that concerns it, each checked and taken in once, and the balance that
- * follows. All changes of one call are one write.
+ * follows. One write at a time: each stands on the one before.
  */
 export class WalletBook {
   readonly #store: WalletStore;
   readonly #committee: Committee;
   readonly #account: string;
-  /** One at a time: each stands on what the one before wrote. */
-  readonly #turn = new Semaphore(1);
+  #jobs: Job[] = [];
+  #running: Promise<void> | undefined;
   #meta: WalletMeta;
 
   constructor(store: WalletStore, committee: Committee, account: string) {
@@ -81,38 +93,89 @@ export class WalletBook {
 
   /**
    * Takes decided statements in; what is known already changes nothing, and a step of an escrow that is not known yet waits for
-   * the trail. `cursor` moves on with them. True when something changed.
-   * @throws CodedError and WireError as `checkDecided`; then nothing of the call is kept.
+   * the trail. `cursor` moves on with them. True when something changed. Calls of the same time share one write, which needs no
+   * sync: what is lost with the machine is told again by the notaries, and an order is gone from those under way only together
+   * with its certificate being here.
+   * @throws CodedError and WireError as `checkDecided` and `replayStep`; entries before the bad one are kept. `QUEUE_FULL`.
    */
-  absorb(entries: readonly Decided[], cursor?: number): Promise<boolean> {
-    return this.#turn.run(async () => {
-      let changed = false;
-      for (let i = 0; i < entries.length; i += MAX_ABSORB)
-        changed = (await this.#absorbSome(entries.slice(i, i + MAX_ABSORB))) || changed;
-      if (cursor !== undefined && cursor > this.#meta.cursor) {
-        const meta = { ...this.#meta, cursor };
-        await this.#store.db.write([this.#store.meta.putOp(META_KEY, meta)]);
-        this.#meta = meta;
-      }
-      return changed;
-    });
+  absorb(entries: readonly Entry[], cursor?: number): Promise<boolean> {
+    if (this.#jobs.length >= MAX_JOBS)
+      throw new CodedError<BookErrorType>(
+        { code: 'QUEUE_FULL', limit: MAX_JOBS },
+        'too many certificates wait for the disk: try again later',
+      );
+    const done = deferred<boolean>();
+    this.#jobs.push({ entries, cursor, done });
+    this.#running ??= this.#run();
+    return done.promise;
   }
 
-  async #absorbSome(entries: readonly Decided[]): Promise<boolean> {
-    const known = await this.#store.trail.getMany(entries.map(entry => slotKey(peekSlot(entry) ?? '-')));
-    const page = new BookPage(this.#store, this.#account, this.#meta);
-    for (const [i, entry] of entries.entries()) {
-      if (known[i]) continue;
-      const checked = checkDecided(entry, this.#committee);
-      if (page.has(checked.slot)) continue;
-      const effect = effectOf(checked, this.#account, await page.escrowOf(checked), this.#committee);
-      if (effect && concerns(checked, effect)) await page.take(checked, effect);
+  /** Waits for what is being written. */
+  async stop(): Promise<void> {
+    await this.#running;
+  }
+
+  /** Never rejects: each outcome goes to its caller. */
+  async #run(): Promise<void> {
+    // Lets calls of the same moment share the first write.
+    await Promise.resolve();
+    while (this.#jobs.length > 0) {
+      const jobs = this.#nextJobs();
+      try {
+        await this.#absorbJobs(jobs);
+      } catch (error) {
+        for (const { done } of jobs) done.reject(error);
+      }
     }
-    if (page.ops.length === 0) return false;
-    // Synced: an order leaves the orders under way only with its certificate safely here.
-    await this.#store.db.write([...page.ops, this.#store.meta.putOp(META_KEY, page.meta)], { sync: true });
+    this.#running = undefined;
+  }
+
+  #nextJobs(): Job[] {
+    let entries = 0;
+    const end = this.#jobs.findIndex((job, i) => {
+      entries += job.entries.length;
+      return i > 0 && entries > MAX_ABSORB;
+    });
+    return this.#jobs.splice(0, end < 0 ? this.#jobs.length : end);
+  }
+
+  async #absorbJobs(jobs: readonly Job[]): Promise<void> {
+    const slots = jobs.flatMap(({ entries }) => entries.map(slotOf));
+    const found = await this.#store.known.getMany(slots.map(slotKey));
+    const known = new Set(slots.filter((_, i) => found[i]));
+    const page = new BookPage(this.#store, this.#account, this.#meta);
+    const outcomes: (boolean | { error: unknown })[] = [];
+    for (const job of jobs) outcomes.push(await this.#absorbJob(job, known, page));
+    if (page.meta !== this.#meta)
+      await this.#store.db.write([...page.ops, this.#store.meta.putOp(META_KEY, page.meta)]);
     this.#meta = page.meta;
-    return true;
+    for (const [i, { done }] of jobs.entries()) {
+      const outcome = outcomes[i]!;
+      if (typeof outcome === 'boolean') done.resolve(outcome);
+      else done.reject(outcome.error);
+    }
+  }
+
+  async #absorbJob(
+    { entries, cursor }: Job,
+    known: ReadonlySet<string>,
+    page: BookPage,
+  ): Promise<boolean | { error: unknown }> {
+    let changed = false;
+    try {
+      for (const entry of entries) {
+        if (known.has(slotOf(entry)) || page.has(slotOf(entry))) continue;
+        const checked = 'slot' in entry ? entry : checkDecided(entry, this.#committee);
+        const effect = effectOf(checked, this.#account, await page.escrowOf(checked), this.#committee);
+        if (!effect || !concerns(checked, effect)) continue;
+        await page.take(checked, effect);
+        changed = true;
+      }
+      if (cursor !== undefined) page.moveTo(cursor);
+      return changed;
+    } catch (error) {
+      return { error };
+    }
   }
 
   /** The decision of a slot that was taken in. */
@@ -132,75 +195,4 @@ export class WalletBook {
 /** False for what has nothing to do with the account: a peer could otherwise fill its disk with the certificates of others. */
 function concerns({ statement }: CheckedDecision, { lines, followed, seq }: Effect): boolean {
   return statement.type === 'evidence' || lines.length > 0 || followed.length > 0 || seq !== undefined;
-}
-
-/** The changes of one write, seen by the entries that come later in it. */
-class BookPage {
-  readonly ops: BatchOp[] = [];
-  meta: WalletMeta;
-  readonly #store: WalletStore;
-  readonly #account: string;
-  readonly #slots = new Set<string>();
-  readonly #escrows = new Map<string, LedgerEscrow | undefined>();
-
-  constructor(store: WalletStore, account: string, meta: WalletMeta) {
-    this.#store = store;
-    this.#account = account;
-    this.meta = meta;
-  }
-
-  has(slot: string): boolean {
-    return this.#slots.has(slot);
-  }
-
-  async escrowOf({ statement }: CheckedDecision): Promise<LedgerEscrow | undefined> {
-    const escrowId = statement.type === 'evidence' ? escrowOf(statement.evidence) : undefined;
-    if (escrowId === undefined) return undefined;
-    if (this.#escrows.has(escrowId)) return this.#escrows.get(escrowId);
-    return this.#store.escrows.get(escrowKey(escrowId));
-  }
-
-  async take({ slot, decided }: CheckedDecision, effect: Effect): Promise<void> {
-    const { store, meta } = { store: this.#store, meta: this.meta };
-    this.#slots.add(slot);
-    this.ops.push(store.trail.putOp(slotKey(slot), decided));
-    for (const escrow of effect.followed) {
-      this.#escrows.set(escrow.escrowId, escrow);
-      this.ops.push(store.escrows.putOp(escrowKey(escrow.escrowId), escrow));
-    }
-    for (const escrowId of effect.closed) {
-      this.#escrows.set(escrowId, undefined);
-      this.ops.push(store.escrows.delOp(escrowKey(escrowId)));
-    }
-    for (const [i, line] of effect.lines.entries()) {
-      const index = meta.lines + i;
-      this.ops.push(store.history.putOp(lineKey(index), { ...line, index, slot }));
-    }
-    if (effect.seq !== undefined) await this.#takeOwn(effect.seq, effect.locks);
-    this.meta = {
-      ...meta,
-      lines: meta.lines + effect.lines.length,
-      seq: Math.max(meta.seq, (effect.seq ?? -1) + 1),
-      confirmed: meta.confirmed + effect.confirmed,
-      locked: meta.locked + effect.locked,
-      incoming: meta.incoming + effect.incoming,
-    };
-  }
-
-  /** Our own order is no longer under way, and its locks are findable: the first that was decided for an execution stays its lock. */
-  async #takeOwn(seq: number, locks: Effect['locks']): Promise<void> {
-    this.ops.push(this.#store.orders.delOp(countKey(seq)));
-    const before = await this.#store.locks.getMany(locks.map(({ ref }) => lockKey(ref)));
-    for (const [i, { ref, index }] of locks.entries()) {
-      const other = before[i];
-      const slot = other && orderSlot(this.#account, other.seq);
-      if (
-        slot &&
-        (this.#slots.has(slot) || (await this.#store.trail.has(slotKey(slot)))) &&
-        other.seq !== seq
-      )
-        continue;
-      this.ops.push(this.#store.locks.putOp(lockKey(ref), { seq, index }));
-    }
-  }
 }

@@ -1,10 +1,7 @@
 import {
   type Abortable,
   type Clock,
-  CodedError,
   codeOf,
-  type Deferred,
-  deferred,
   hasCode,
   type Logger,
   messageOf,
@@ -13,11 +10,8 @@ import {
 } from '../util/index.ts';
 import {
   type Decided,
-  encodeCbor,
-  escrowIdOf,
   type LedgerOp,
   type LedgerOrder,
-  type Lock,
   ledgerOrderKind,
   MAX_OPS,
   type Opened,
@@ -33,37 +27,26 @@ import { type Committee, readLock } from './certificates.ts';
 import { isPassing, type LedgerClient, refused } from './client.ts';
 import type { Escrow } from './interface.ts';
 import { countKey } from './notary-store.ts';
+import {
+  answerAll,
+  fitting,
+  type Ordered,
+  type Pending,
+  pend,
+  queueFull,
+  rejectAll,
+  stopped,
+  sumOf,
+  type UnderWay,
+} from './pending-op.ts';
 import { orderSlot } from './statement.ts';
 import type { WalletBook } from './wallet-book.ts';
 import { lockKey, type WalletStore } from './wallet-store.ts';
 
 /** Operations that wait for an order: 64 full orders. More is a caller that does not wait for its answers. */
 const MAX_GATHERED = 64 * MAX_OPS;
-/** Of an order's operations: leaves room for the envelope in the 64 KiB of a statement. */
-const MAX_ORDER_BYTES = 60 * 1024;
 /** An order that the notary refuses stays the next of its account: asked again this often, in case the reason passes. */
 const REFUSED_RETRY_MS = 15_000;
-
-export type OrdersErrorType = { code: 'QUEUE_FULL'; limit: number } | { code: 'LEDGER_STOPPED' };
-
-/** One operation on its way: gathered first, then in the order under way. */
-interface Pending {
-  readonly op: LedgerOp;
-  /** Callers that still wait; an operation that nobody waits for is dropped while it is in no order. */
-  waiting: number;
-  readonly done: Deferred<Ordered>;
-}
-
-/** A certified operation; `escrow` where it was a lock. */
-export interface Ordered {
-  readonly decided: Decided;
-  readonly escrow: Escrow | undefined;
-}
-
-interface UnderWay {
-  readonly order: Opened<LedgerOrder>;
-  readonly pending: readonly Pending[];
-}
 
 export interface OrderComponents {
   readonly store: WalletStore;
@@ -88,6 +71,8 @@ export class WalletOrders {
   /** Taken out of those, and not on disk yet. */
   #forming: readonly Pending[] = [];
   #underWay: UnderWay | undefined;
+  /** Locks among all of those, by `refKey`. */
+  readonly #locks = new Map<string, Pending>();
   #running: Promise<void> | undefined;
   #refusal: string | null = null;
   #signal: AbortSignal | undefined;
@@ -108,6 +93,7 @@ export class WalletOrders {
       const order = open(ledgerOrderKind, value);
       const pending = order.body.ops.map(pend);
       this.#underWay = { order, pending };
+      for (const item of pending) this.#enlist(item);
     }
     this.#wake();
   }
@@ -125,13 +111,7 @@ export class WalletOrders {
 
   /** Units in operations on their way: all, and those of locks. */
   reserved(): { all: bigint; locks: bigint } {
-    let all = 0n;
-    let locks = 0n;
-    for (const { op } of this.#onTheWay()) {
-      all += op.amount;
-      if (op.op === 'lock') locks += op.amount;
-    }
-    return { all, locks };
+    return sumOf(this.#onTheWay());
   }
 
   free(): bigint {
@@ -141,9 +121,7 @@ export class WalletOrders {
 
   /** The lock of `ref` on its way, waited for; undefined where there is none. */
   pendingLock(ref: TaskRef, { signal }: Abortable): Promise<Escrow> | undefined {
-    const key = refKey(ref);
-    const all = [...(this.#underWay?.pending ?? []), ...this.#forming, ...this.#gathered];
-    const pending = all.find(({ op }) => op.op === 'lock' && refKey(op) === key);
+    const pending = this.#locks.get(refKey(ref));
     return pending && this.#wait(pending, signal).then(({ escrow }) => escrow!);
   }
 
@@ -165,14 +143,11 @@ export class WalletOrders {
    */
   add(op: LedgerOp, { signal }: Abortable): Promise<Ordered> {
     if (!this.#signal || this.#signal.aborted) throw stopped();
-    if (this.#gathered.length >= MAX_GATHERED)
-      throw new CodedError<OrdersErrorType>(
-        { code: 'QUEUE_FULL', limit: MAX_GATHERED },
-        'too many payments wait for a notary: try again later',
-      );
+    if (this.#gathered.length >= MAX_GATHERED) throw queueFull(MAX_GATHERED);
     spend(this.free(), op.amount);
     const pending = pend(op);
     this.#gathered.push(pending);
+    this.#enlist(pending);
     this.#parts.changed();
     this.#wake();
     return this.#wait(pending, signal);
@@ -184,13 +159,17 @@ export class WalletOrders {
       return await raceSignal(pending.done.promise, signal);
     } finally {
       pending.waiting--;
-      if (pending.waiting === 0) this.#takeBack(pending);
+      const index = pending.waiting === 0 ? this.#gathered.indexOf(pending) : -1;
+      if (index >= 0) this.#strike(this.#gathered.splice(index, 1));
     }
   }
 
-  #takeBack(pending: Pending): void {
-    const index = this.#gathered.indexOf(pending);
-    if (index >= 0) this.#gathered.splice(index, 1);
+  #enlist(pending: Pending): void {
+    if (pending.op.op === 'lock') this.#locks.set(refKey(pending.op), pending);
+  }
+
+  #strike(pending: readonly Pending[]): void {
+    for (const { op } of pending) if (op.op === 'lock') this.#locks.delete(refKey(op));
   }
 
   #wake(): void {
@@ -210,6 +189,7 @@ export class WalletOrders {
       if (!signal.aborted) this.#parts.logger.error({ reason: messageOf(error) }, 'payments stopped');
       const left = [...(this.#underWay?.pending ?? []), ...this.#forming, ...this.#gathered.splice(0)];
       this.#forming = [];
+      this.#strike(left.filter(item => !this.#underWay?.pending.includes(item)));
       rejectAll(left, signal.aborted ? stopped() : error);
     }
     this.#running = undefined;
@@ -218,7 +198,7 @@ export class WalletOrders {
   /** Writes the next order with its locks' keys, synced, and only then gives it out. */
   async #form(): Promise<UnderWay | undefined> {
     const { store, book, signer, committee } = this.#parts;
-    this.#forming = this.#takeGathered();
+    this.#forming = this.#gathered.splice(0, fitting(this.#gathered));
     const fresh = await this.#withoutDecided(this.#forming);
     const { seq } = book.meta;
     const ops = fresh.map(({ op }) => op);
@@ -239,24 +219,15 @@ export class WalletOrders {
     return this.#underWay;
   }
 
-  #takeGathered(): Pending[] {
-    let bytes = 0;
-    let count = 0;
-    for (const { op } of this.#gathered.slice(0, MAX_OPS)) {
-      bytes += encodeCbor(op).length;
-      if (count > 0 && bytes > MAX_ORDER_BYTES) break;
-      count++;
-    }
-    return this.#gathered.splice(0, count);
-  }
-
   /** Leaves out locks that another order of ours made meanwhile, and answers them with it. */
   async #withoutDecided(pending: readonly Pending[]): Promise<Pending[]> {
     const fresh: Pending[] = [];
     for (const item of pending) {
       const escrow = item.op.op === 'lock' ? await this.decidedLock(item.op) : undefined;
-      if (escrow) item.done.resolve({ decided: escrow.decided, escrow });
-      else fresh.push(item);
+      if (escrow) {
+        this.#strike([item]);
+        item.done.resolve({ decided: escrow.decided, escrow });
+      } else fresh.push(item);
     }
     return fresh;
   }
@@ -281,20 +252,16 @@ export class WalletOrders {
   /** One sending. `done`: the slot's decision was taken in. */
   async #attempt({ order, pending }: UnderWay, signal: AbortSignal): Promise<'done' | 'passing' | 'refused'> {
     const { book, client, sync, logger } = this.#parts;
+    const request = { type: 'submit' as const, values: [order.bytes] };
     try {
-      const { outcomes } = await client.request({ type: 'submit', values: [order.bytes] }, 'outcomes', {
-        signal,
-      });
+      const { outcomes } = await client.request(request, 'outcomes', { signal });
       const [outcome] = outcomes;
-      if (outcome?.ok) {
-        await book.absorb([outcome.decided]);
-        return 'done';
-      }
-      if (!outcome || isPassing(outcome.code)) return 'passing';
-      if (outcome.code === 'SLOT_DECIDED') {
-        await sync({ signal });
+      if (!outcome) return 'passing';
+      if (outcome.ok || outcome.code === 'SLOT_DECIDED') {
+        await (outcome.ok ? book.absorb([outcome.decided]) : sync({ signal }));
         return (await book.decided(orderSlot(order.body.account, order.body.seq))) ? 'done' : 'refused';
       }
+      if (isPassing(outcome.code)) return 'passing';
       this.#refuse(outcome.code, outcome.message, order, pending);
       return 'refused';
     } catch (error) {
@@ -314,8 +281,8 @@ export class WalletOrders {
       this.#gathered.unshift(...pending);
       return;
     }
-    for (const [index, { op, done }] of pending.entries())
-      done.resolve({ decided, escrow: op.op === 'lock' ? certified(order, index, op, decided) : undefined });
+    this.#strike(pending);
+    answerAll(pending, order, decided);
   }
 
   #refuse(code: string, message: string, order: Opened<LedgerOrder>, pending: readonly Pending[]): void {
@@ -324,21 +291,4 @@ export class WalletOrders {
     // Short of funds passes when money comes; for the rest, those who wait should know.
     if (code !== 'FUNDS_INSUFFICIENT') rejectAll(pending, refused(code, message));
   }
-}
-
-function pend(op: LedgerOp): Pending {
-  return { op, waiting: 0, done: deferred() };
-}
-
-/** Where nobody waits, nobody is told. */
-function rejectAll(pending: readonly Pending[], error: unknown): void {
-  for (const { waiting, done } of pending) if (waiting > 0) done.reject(error);
-}
-
-function certified(order: Opened<LedgerOrder>, index: number, lock: Lock, decided: Decided): Escrow {
-  return { escrowId: escrowIdOf(order, index), lock, requester: order.body.account, decided };
-}
-
-function stopped(): CodedError<OrdersErrorType> {
-  return new CodedError<OrdersErrorType>({ code: 'LEDGER_STOPPED' }, 'the wallet is not running');
 }

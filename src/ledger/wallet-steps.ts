@@ -1,7 +1,7 @@
-import { type Abortable, CodedError, type Deferred, deferred, hasCode, raceSignal } from '../util/index.ts';
+import { type Abortable, type Deferred, deferred, hasCode, raceSignal } from '../util/index.ts';
 import { MAX_SUBMIT, type Outcome } from '../wire/index.ts';
 import { isPassing, type LedgerClient } from './client.ts';
-import type { OrdersErrorType } from './wallet-orders.ts';
+import { queueFull, stopped } from './pending-op.ts';
 
 /** Evidence that waits for a notary: each is a running task's, and a node has far fewer of those. */
 const MAX_WAITING = 4096;
@@ -37,11 +37,7 @@ export class WalletSteps {
    */
   async submit(value: Uint8Array, { signal }: Abortable): Promise<Outcome> {
     if (!this.#signal || this.#signal.aborted) throw stopped();
-    if (this.#waiting.length >= MAX_WAITING)
-      throw new CodedError<OrdersErrorType>(
-        { code: 'QUEUE_FULL', limit: MAX_WAITING },
-        'too many settlements wait for a notary: try again later',
-      );
+    if (this.#waiting.length >= MAX_WAITING) throw queueFull(MAX_WAITING);
     const item: Waiting = { value, isWanted: true, done: deferred() };
     this.#waiting.push(item);
     this.#running ??= this.#run(this.#signal);
@@ -90,8 +86,4 @@ export class WalletSteps {
       return [...batch];
     }
   }
-}
-
-function stopped(): CodedError<OrdersErrorType> {
-  return new CodedError<OrdersErrorType>({ code: 'LEDGER_STOPPED' }, 'the wallet is not running');
 }

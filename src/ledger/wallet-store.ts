@@ -26,6 +26,8 @@ export interface WalletStore {
   readonly escrows: Repository<LedgerEscrow>;
   /** Decided statements that were taken in; key of `slotKey`. */
   readonly trail: Repository<Decided>;
+  /** The same records, where only whether they are there matters: reading one of 64 KiB costs more than all else. */
+  readonly known: Repository<true>;
   /** Lines of the history; key of `lineKey`. */
   readonly history: Repository<HistoryEntry>;
   /** One record, `state`. */
@@ -45,7 +47,12 @@ export function openWalletStore(db: Pick<Database, 'write' | 'repository'>): Wal
     locks: db.repository<WalletLock>('wallet-locks', walletLockRecord),
     escrows: db.repository<LedgerEscrow>('wallet-locks', walletEscrowRecord),
     trail: db.repository<Decided>('wallet-trail', trailRecord),
+    known: db.repository<true>('wallet-trail', { encode: neverWritten, decode: () => true }),
     history: db.repository<HistoryEntry>('wallet-trail', historyRecord),
     meta: db.repository<WalletMeta>('wallet-meta', walletMetaRecord),
   };
+}
+
+function neverWritten(): never {
+  throw new Error('these records are written through `trail`');
 }

@@ -17,20 +17,21 @@ import {
   type LedgerOp,
   type Lock,
   lockSchema,
+  MAX_VALUE_BYTES,
   type Outcome,
   type Signer,
   schemaError,
   type TaskRef,
   transferSchema,
+  WireError,
 } from '../wire/index.ts';
-import { type Committee, committeeOf, readStep } from './certificates.ts';
+import { type Committee, checkDecided, closingOf, committeeOf } from './certificates.ts';
 import { LedgerClient, refused } from './client.ts';
 import { checkLock } from './escrow-lock.ts';
-import { readEvidence } from './evidence.ts';
 import type { Balance, Closing, Escrow, HistoryEntry, LedgerStatus, Settlement } from './interface.ts';
 import type { Notary } from './notary.ts';
 import { createLedgerDesk } from './notary-desk.ts';
-import { WalletBook } from './wallet-book.ts';
+import { type Entry, WalletBook } from './wallet-book.ts';
 import { WalletOrders } from './wallet-orders.ts';
 import { WalletStanding } from './wallet-standing.ts';
 import { WalletSteps } from './wallet-steps.ts';
@@ -130,6 +131,7 @@ class Wallet implements Settlement {
       this.#standing.stop(),
       this.#sync.stop(),
     ]);
+    await this.#book.stop();
   }
 
   status(): LedgerStatus {
@@ -208,11 +210,12 @@ class Wallet implements Settlement {
   }
 
   async settle(escrow: Escrow, evidence: Uint8Array, options: Abortable = {}): Promise<Closing | 'pending'> {
-    readEvidence(evidence);
+    if (evidence.length > MAX_VALUE_BYTES) throw tooLarge(evidence.length);
     const outcome = await this.#steps.submit(evidence, options);
     if (!outcome.ok) return this.#settledOtherwise(escrow, outcome, options);
-    const closing = readStep(outcome.decided, escrow, this.#committee);
-    await this.observe([escrow.decided, outcome.decided]);
+    const checked = checkDecided(outcome.decided, this.#committee);
+    const closing = closingOf(checked, escrow, this.#committee);
+    await this.#take([escrow.decided, checked]);
     if (closing) return closing;
     // The same claim or dispute may have been decided long ago, and the escrow closed since.
     const standing = await this.inspect(escrow, options);
@@ -232,14 +235,20 @@ class Wallet implements Settlement {
   async inspect(escrow: Escrow, options: Abortable = {}): Promise<Closing | 'open'> {
     const request = { type: 'escrow' as const, escrowId: escrow.escrowId };
     const { decided } = await this.#client.request(request, 'decided', options);
-    const steps = decided.slice(1);
-    const closing = steps.map(step => readStep(step, escrow, this.#committee)).find(Boolean);
-    await this.observe(decided);
-    return closing ?? 'open';
+    const checked = decided.map(entry => checkDecided(entry, this.#committee));
+    const closings = checked
+      .filter(({ statement }) => statement.type === 'evidence')
+      .map(step => closingOf(step, escrow, this.#committee));
+    await this.#take(checked);
+    return closings.find(closing => closing !== undefined) ?? 'open';
   }
 
   async observe(decided: readonly Decided[]): Promise<void> {
-    if (await this.#book.absorb(decided)) this.#changed();
+    await this.#take(decided);
+  }
+
+  async #take(entries: readonly Entry[]): Promise<void> {
+    if (await this.#book.absorb(entries)) this.#changed();
   }
 
   history(limit: number, before?: number): Promise<HistoryEntry[]> {
@@ -279,4 +288,11 @@ function parse<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
   const parsed = schema.safeParse(value);
   if (!parsed.success) throw schemaError('payment', parsed.error);
   return parsed.data;
+}
+
+function tooLarge(bytes: number): WireError {
+  return new WireError(
+    { code: 'WIRE_TOO_LARGE', what: 'evidence', bytes, maxBytes: MAX_VALUE_BYTES },
+    `evidence has ${bytes} bytes; at most ${MAX_VALUE_BYTES} are taken`,
+  );
 }
