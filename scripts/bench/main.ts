@@ -1,0 +1,44 @@
+import { writeFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { type Figure, table } from './figures.ts';
+import { againstDocker, assignmentAndMemory, startUp } from './sections.ts';
+
+const PAGE = fileURLToPath(new URL('../../docs/benchmarks.md', import.meta.url));
+
+const sections: Record<string, () => Promise<Figure[]>> = {
+  start: () => startUp(7),
+  docker: () => againstDocker(21),
+  market: () => assignmentAndMemory(60, 500),
+};
+
+/** `npm run bench [section…]`; `--write` puts the table into docs/benchmarks.md. */
+async function main(words: readonly string[]): Promise<void> {
+  const wanted = words.filter(word => !word.startsWith('--'));
+  const figures: Figure[] = [];
+  for (const [name, section] of Object.entries(sections))
+    if (wanted.length === 0 || wanted.includes(name)) figures.push(...(await section()));
+  console.log(table(figures));
+  if (words.includes('--write')) await writeFile(PAGE, page(figures));
+  process.exitCode = figures.every(({ met }) => met) ? 0 : 1;
+}
+
+function page(figures: readonly Figure[]): string {
+  const machine = `${cpus().length} x ${cpus()[0]?.model ?? 'CPU'}, Node ${process.versions.node}`;
+  return `# Benchmarks
+
+Made by \`npm run bench -- --write\`, after \`scripts/quickstart.sh\` has set the machine up. Ratios are taken within one run on one machine, the
+two sides in turn, medians throughout; absolute figures are of this machine alone.
+
+Machine: ${machine}. Date: ${new Date().toISOString().slice(0, 10)}.
+
+${table(figures)}
+
+- *Submit to attested and paid result*: two daemons on loopback, a paid \`print(1)\` sent over HTTP to one, run on the other in a fresh hardened
+  container, until the payment is certified and the receipt written; against \`docker run --rm --network none\` with the same limits and image.
+- *Assignment*: from the submission to the first phase after the worker's signed acceptance.
+- *Growth*: RSS of the node that grew most, after a warm-up of a fifth as many tasks.
+`;
+}
+
+await main(process.argv.slice(2));
