@@ -1,0 +1,199 @@
+import { readFile } from 'node:fs/promises';
+import type { Client, TaskReply } from '../../api/client.ts';
+import { EXIT, exitCodeOfTask, usage } from '../exit.ts';
+import { followLogs, saveOutputs, sink, stdoutOf, waitForResult } from '../follow.ts';
+import type { Io } from '../io.ts';
+import { duration, facts, json, plainLine, shortPeer, table } from '../print.ts';
+import { clientOf, type TargetOptions } from '../target.ts';
+import { parseTasks, readInputs } from '../task-file.ts';
+
+export interface ReadOptions extends TargetOptions {
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+const idsOf = (args: readonly string[]): readonly string[] => {
+  if (args.length === 0) throw usage('give a task id');
+  return args;
+};
+
+/** Prints task ids as they are taken; with --wait ends when all have ended. */
+export async function submit(
+  io: Io,
+  [file = '-']: readonly string[],
+  options: ReadOptions & { wait?: boolean },
+): Promise<number> {
+  const text = file === '-' ? await io.stdin() : await readFile(file, 'utf8');
+  const tasks = parseTasks(text, file);
+  const client = await clientOf(io, options);
+  const taken = [];
+  for (const task of tasks) {
+    const body = await readInputs(task, file);
+    const { body: status } = await client.submitTask({ body }, { signal: io.signal });
+    taken.push(status);
+    if (!options.json) await io.out(`${status.task_id}\n`);
+  }
+  if (options.json) await io.out(json(taken.length === 1 ? taken[0] : taken));
+  if (!options.wait) return EXIT.done;
+  const ids = taken.map(({ task_id }) => task_id);
+  return waitForAll(io, client, ids, Number.POSITIVE_INFINITY);
+}
+
+async function waitForAll(
+  io: Io,
+  client: Client,
+  ids: readonly string[],
+  timeoutMs: number,
+): Promise<number> {
+  let worst: number = EXIT.done;
+  for (const id of ids) {
+    const result = await waitForResult(client, id, { signal: io.signal, timeoutMs });
+    const code = result === undefined ? EXIT.failed : exitCodeOfTask(result);
+    const reason = result?.error ? ` (${result.error.class}: ${plainLine(result.error.message)})` : '';
+    await io.err(`${id} ${result?.status ?? 'still running'}${reason}\n`);
+    worst = Math.max(worst, code);
+  }
+  return worst;
+}
+
+export async function wait(
+  io: Io,
+  args: readonly string[],
+  options: ReadOptions & { timeout?: string },
+): Promise<number> {
+  const seconds = options.timeout === undefined ? Number.POSITIVE_INFINITY : Number(options.timeout);
+  if (Number.isNaN(seconds)) throw usage(`--timeout must be seconds, not ${options.timeout}`);
+  return waitForAll(io, await clientOf(io, options), idsOf(args), seconds * 1000);
+}
+
+export async function list(
+  io: Io,
+  _: readonly string[],
+  options: ReadOptions & { status?: string; label?: string; limit?: string; cursor?: string },
+): Promise<number> {
+  const client = await clientOf(io, options);
+  const { label, limit, cursor } = options;
+  const query = { status: options.status as 'running' | undefined, label, limit, cursor };
+  const { body } = await client.listTasks({ query }, { signal: io.signal });
+  if (options.json) await io.out(json(body));
+  else if (options.quiet) await io.out(body.tasks.map(task => `${task.task_id}\n`).join(''));
+  else {
+    const rows = body.tasks.map(task => [
+      task.task_id,
+      task.status,
+      task.waiting ?? task.phase,
+      shortPeer(task.worker),
+      task.price ?? task.payment_amount,
+      duration(Date.now() - Date.parse(task.submitted_at)),
+      task.service_name,
+    ]);
+    await io.out(table(['TASK', 'STATUS', 'PHASE', 'WORKER', 'PRICE', 'AGE', 'NAME'], rows));
+    if (body.cursor) await io.err(`more: --cursor ${body.cursor}\n`);
+  }
+  return EXIT.done;
+}
+
+function attemptsOf(task: TaskReply): string {
+  return task.attempts
+    .map(({ attempt, worker, price, error, bids }) => {
+      const end = error ? `  ${error.class}: ${plainLine(error.message)}` : '';
+      const answers = bids.map(
+        bid =>
+          `    ${shortPeer(bid.worker)} ${bid.refusal ? `refused: ${plainLine(bid.refusal.reason)}` : `bid ${bid.ask}, score ${bid.score}`}\n`,
+      );
+      return `  attempt ${attempt}  worker ${shortPeer(worker)}  price ${price ?? '-'}${end}\n${answers.join('')}`;
+    })
+    .join('');
+}
+
+export async function show(io: Io, [id]: readonly string[], options: ReadOptions): Promise<number> {
+  const client = await clientOf(io, options);
+  const [taskId = ''] = idsOf(id === undefined ? [] : [id]);
+  const { body: task } = await client.getTask({ params: { task_id: taskId } }, { signal: io.signal });
+  if (options.json) await io.out(json(task));
+  else {
+    const { payment, error } = task;
+    const pairs: [string, string | number | null][] = [
+      ['task', task.task_id],
+      ['name', task.service_name],
+      ['status', `${task.status} (${task.waiting ?? task.phase})`],
+      ['worker', task.worker],
+      ['image', task.image],
+      ['pays up to', `${task.payment_amount} FLOP`],
+      ['payment', payment === null ? null : `${payment.state} ${payment.amount} FLOP, fee ${payment.fee}`],
+      ['submitted', task.submitted_at],
+      ['ended', task.ended_at],
+      ['took', duration(task.timings.total_ms)],
+      ['error', error === null ? null : `${error.class} ${error.code}: ${error.message}`],
+    ];
+    await io.out(facts(pairs) + attemptsOf(task));
+  }
+  return EXIT.done;
+}
+
+export async function logs(
+  io: Io,
+  args: readonly string[],
+  options: ReadOptions & { follow?: boolean },
+): Promise<number> {
+  const [id = ''] = idsOf(args);
+  const client = await clientOf(io, options);
+  await followLogs(io, client, id, { follow: options.follow === true, signal: io.signal });
+  return EXIT.done;
+}
+
+export async function result(
+  io: Io,
+  args: readonly string[],
+  options: ReadOptions & { out?: string; wait?: boolean },
+): Promise<number> {
+  const [id = ''] = idsOf(args);
+  const client = await clientOf(io, options);
+  const timeoutMs = options.wait ? Number.POSITIVE_INFINITY : 0;
+  const found = await waitForResult(client, id, { signal: io.signal, timeoutMs });
+  if (found === undefined) {
+    await io.err(`${id} still runs: wait for it with --wait\n`);
+    return EXIT.failed;
+  }
+  if (options.json) await io.out(json(found));
+  else await sink(io.outIsTerminal, content => io.out(content))(stdoutOf(found));
+  if (found.error) await io.err(`${found.status}: ${plainLine(found.error.message)}\n`);
+  if (options.out !== undefined)
+    for (const file of await saveOutputs(client, found, options.out, io.signal))
+      await io.err(`saved ${file}\n`);
+  return exitCodeOfTask(found.status === 'paying' ? { ...found, status: 'completed' } : found);
+}
+
+type Change = (client: Client, taskId: string) => Promise<{ body: { status: string; task_id: string } }>;
+
+async function changeAll(
+  io: Io,
+  args: readonly string[],
+  options: ReadOptions,
+  change: Change,
+): Promise<number> {
+  const client = await clientOf(io, options);
+  for (const id of idsOf(args)) {
+    const { body } = await change(client, id);
+    if (options.json) await io.out(json(body));
+    else await io.out(options.quiet ? `${body.task_id}\n` : `${body.task_id} ${body.status}\n`);
+  }
+  return EXIT.done;
+}
+
+export const cancel = (io: Io, args: readonly string[], options: ReadOptions): Promise<number> =>
+  changeAll(io, args, options, (client, id) => client.cancelTask({ params: { task_id: id } }));
+
+export const accept = (io: Io, args: readonly string[], options: ReadOptions): Promise<number> =>
+  changeAll(io, args, options, (client, id) => client.acceptTask({ params: { task_id: id } }));
+
+export const dispute = (
+  io: Io,
+  args: readonly string[],
+  options: ReadOptions & { reason?: string },
+): Promise<number> => {
+  const reason = options.reason ?? 'the result is not what was asked for';
+  return changeAll(io, args, options, (client, id) =>
+    client.disputeTask({ params: { task_id: id }, body: { reason } }),
+  );
+};

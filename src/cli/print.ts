@@ -1,0 +1,64 @@
+import type { Io } from './io.ts';
+
+/**
+ * Text of other people without what a terminal would obey: control characters (escape sequences begin with one) and the marks
+ * that turn the direction of text.
+ */
+export function plain(text: string): string {
+  return text.replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, mark =>
+    mark === '\n' || mark === '\t' ? mark : '',
+  );
+}
+
+/** One line of other people's text. */
+export function plainLine(text: string): string {
+  return plain(text).replace(/\s+/g, ' ').trim();
+}
+
+/** Columns as wide as their longest cell; every cell is made plain. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const all = [head, ...rows.map(row => row.map(plainLine))];
+  const widths = head.map((_, i) => Math.max(...all.map(row => row[i]?.length ?? 0)));
+  const line = (row: readonly string[]) =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .join('  ')
+      .trimEnd();
+  return `${all.map(line).join('\n')}\n`;
+}
+
+/** `name  value` lines. */
+export function facts(pairs: readonly (readonly [string, string | number | null])[]): string {
+  const width = Math.max(...pairs.map(([name]) => name.length));
+  return pairs.map(([name, value]) => `${name.padEnd(width)}  ${plainLine(String(value ?? '-'))}\n`).join('');
+}
+
+export function json(value: unknown): string {
+  const text = (_: string, item: unknown) => (typeof item === 'bigint' ? item.toString() : item);
+  return `${JSON.stringify(value, text, 2)}\n`;
+}
+
+const COLOURS = { green: 32, red: 31, yellow: 33, dim: 2 } as const;
+
+/** Coloured only on a terminal, and never with NO_COLOR (no-color.org). */
+export function colour(
+  io: Io,
+  name: keyof typeof COLOURS,
+  text: string,
+  onTerminal = io.outIsTerminal,
+): string {
+  const wanted = onTerminal && !io.env.NO_COLOR;
+  return wanted ? `\u001b[${COLOURS[name]}m${text}\u001b[0m` : text;
+}
+
+/** `12.3 s`, `4 min`, `2 h`, `3 d`. */
+export function duration(ms: number): string {
+  if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;
+  if (ms < 3_600_000) return `${Math.round(ms / 60_000)} min`;
+  return ms < 86_400_000 ? `${Math.round(ms / 3_600_000)} h` : `${Math.round(ms / 86_400_000)} d`;
+}
+
+/** The end of a peer id: the part that differs. */
+export function shortPeer(peer: string | null): string {
+  return peer === null ? '-' : `…${peer.slice(-8)}`;
+}

@@ -1,0 +1,246 @@
+import { Command, CommanderError } from 'commander';
+import { messageOf } from '../util/index.ts';
+import { EXIT, exitCodeOf } from './exit.ts';
+import type { Io } from './io.ts';
+import { plain } from './print.ts';
+
+type Action = (io: Io, args: readonly string[], options: Record<string, never>) => Promise<number>;
+
+/** What one run of the program ends with. */
+interface Run {
+  readonly io: Io;
+  exitCode: number;
+}
+
+const collect = (item: string, before: string[] = []): string[] => [...before, item];
+
+/** Commands are loaded when they run, so that --help costs nothing of them. */
+function command(
+  parent: Command,
+  run: Run,
+  syntax: string,
+  summary: string,
+  load: () => Promise<Action>,
+): Command {
+  return parent
+    .command(syntax)
+    .description(summary)
+    .action(async (...given: unknown[]) => {
+      const self = given.at(-1) as Command;
+      const action = await load();
+      run.exitCode = await action(run.io, self.args, self.optsWithGlobals());
+    });
+}
+
+/** Which daemon. */
+function targeted(made: Command): Command {
+  return made
+    .option('--data <dir>', 'the daemon of this data directory (DUXNODE_DATA, ~/.duxnode)')
+    .option('--api <url>', 'the daemon at this URL (DUXNODE_API)')
+    .option('--token-file <file>', 'its API token (DUXNODE_TOKEN_FILE)');
+}
+
+/** How it prints. */
+function reading(made: Command): Command {
+  return targeted(made).option('--json', 'print JSON').option('-q, --quiet', 'print ids alone');
+}
+
+function configured(made: Command): Command {
+  return made
+    .option('--config <file>', 'the configuration (default: config.yaml of the data directory, if there)')
+    .option('--data <dir>', 'the data directory (DUXNODE_DATA, ~/.duxnode)')
+    .option('--api-port <n>', 'the control port')
+    .option('--p2p-port <n>', 'the port for other nodes; 0 takes a free one')
+    .option('--open', 'start a network that everybody who connects is a member of')
+    .option('--name <name>', 'the name of the network that is started')
+    .option('--no-worker', 'submit tasks, run none')
+    .option('--json', 'print JSON');
+}
+
+function addDaemon(program: Command, run: Run): void {
+  const load = () => import('./commands/daemon.ts');
+  configured(command(program, run, 'start', 'Run the daemon', async () => (await load()).start))
+    .option('--join <addr>', 'a member’s address: joins its network (repeatable)', collect)
+    .option('--detach', 'leave it running, return when it is ready')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  duxnode start --open --name home\n  duxnode start --join /ip4/192.0.2.7/tcp/4001/p2p/12D3Koo…',
+    );
+  targeted(command(program, run, 'stop', 'End the daemon cleanly', async () => (await load()).stop));
+  const doctor = async () => (await import('./commands/doctor.ts')).doctor;
+  configured(command(program, run, 'doctor', 'Check what a node needs, and say how to mend it', doctor));
+  const config = program.command('config').description('The configuration');
+  configured(
+    command(config, run, 'show', 'Print the merged configuration', async () => (await load()).showConfig),
+  );
+  const devnet = async () => (await import('./commands/devnet.ts')).devnet as unknown as Action;
+  command(program, run, 'devnet [n]', 'N real nodes on this machine (default 3), or stop', devnet)
+    .option('--dir <dir>', 'where their data goes (default: a temporary directory)')
+    .option('--api-port <n>', 'control port of the first; the others count up from it')
+    .option('--config <file>', 'configuration of each')
+    .option('--detach', 'leave them running until "duxnode devnet stop"')
+    .option('--json', 'print JSON');
+}
+
+function addRun(program: Command, run: Run): void {
+  const load = async () => (await import('./commands/run.ts')).run as unknown as Action;
+  targeted(command(program, run, 'run [command...]', 'Run a command on the network, like docker run', load))
+    .passThroughOptions()
+    .option('--image <image>', 'container image')
+    .option('--code <file>', 'run this Python file instead of a command; - is stdin')
+    .option('--name <name>', 'a name for lists')
+    .option('--entrypoint <program>', 'put before the command')
+    .option('-w, --workdir <dir>', 'working directory')
+    .option('--cpus <n>', 'CPU cores')
+    .option('--memory <size>', 'memory: 512m, 2g')
+    .option('--disk <size>', 'size of /task: 64m, 1g')
+    .option('--timeout <seconds>', 'limit on the execution')
+    .option('--pay <flop>', 'the most that is paid for it')
+    .option('--max-total <flop>', 'the most for all its executions')
+    .option('--verify <mode>', 'none or check')
+    .option('--retries <n>', 'executions beyond the first')
+    .option('--priority <n>', '1 to 10')
+    .option('-e, --env <name=value>', 'environment variable (repeatable)', collect)
+    .option('-v, --volume <path:target>', 'files to take along (repeatable)', collect)
+    .option('--label <name=value>', 'label (repeatable)', collect)
+    .option('--avoid <peer>', 'not this peer; self is this node (repeatable)', collect)
+    .option('--require <peer>', 'only this peer (repeatable)', collect)
+    .option('--out <dir>', 'save output files here')
+    .option('-q, --quiet', 'nothing but the task’s own output')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  duxnode run -- echo hello\n  duxnode run --pay 0.5 --avoid self -v data:/inputs --out results -- python work.py',
+    );
+}
+
+function addTasks(program: Command, run: Run): void {
+  const load = () => import('./commands/tasks.ts');
+  reading(
+    command(
+      program,
+      run,
+      'submit [file]',
+      'Submit tasks of a YAML or JSON file; - is stdin',
+      async () => (await load()).submit as Action,
+    ),
+  ).option('--wait', 'until they have ended');
+  reading(
+    command(program, run, 'tasks', 'List tasks, newest first', async () => (await load()).list as Action),
+  )
+    .option('--status <status>', 'only these')
+    .option('--label <name=value>', 'only these')
+    .option('--limit <n>', 'how many (default 50)')
+    .option('--cursor <id>', 'after this one');
+  reading(
+    command(
+      program,
+      run,
+      'task <id>',
+      'All about a task, with every attempt and bid',
+      async () => (await load()).show,
+    ),
+  );
+  reading(
+    command(program, run, 'logs <id>', 'A task’s output', async () => (await load()).logs as Action),
+  ).option('-f, --follow', 'until it ends');
+  reading(
+    command(program, run, 'result <id>', 'A task’s result', async () => (await load()).result as Action),
+  )
+    .option('--out <dir>', 'save output files here')
+    .option('--wait', 'until it is there');
+  reading(
+    command(
+      program,
+      run,
+      'wait <id...>',
+      'Wait until tasks have ended',
+      async () => (await load()).wait as Action,
+    ),
+  ).option('--timeout <seconds>', 'give up after');
+  reading(command(program, run, 'cancel <id...>', 'Cancel tasks', async () => (await load()).cancel));
+  reading(
+    command(program, run, 'accept <id...>', 'Release payments that wait', async () => (await load()).accept),
+  );
+  reading(
+    command(
+      program,
+      run,
+      'dispute <id...>',
+      'Dispute results whose payment waits',
+      async () => (await load()).dispute as Action,
+    ),
+  ).option('--reason <text>', 'what is wrong');
+}
+
+function addViews(program: Command, run: Run): void {
+  const load = () => import('./commands/views.ts');
+  reading(command(program, run, 'status', 'The node on one screen', async () => (await load()).status));
+  reading(command(program, run, 'peers', 'Who is connected', async () => (await load()).peers));
+  const wallet = program.command('wallet').description('What this node’s account holds');
+  reading(wallet.command('balance', { isDefault: true }))
+    .description('The balance')
+    .action(async (_, self: Command) => {
+      run.exitCode = await (await load()).balance(run.io, [], self.optsWithGlobals());
+    });
+  reading(
+    command(wallet, run, 'history', 'The account’s trail', async () => (await load()).history as Action),
+  )
+    .option('--limit <n>', 'how many (default 50)')
+    .option('--before <n>', 'before this one');
+  const receipt = program.command('receipt').description('Receipts: export and offline check');
+  reading(receipt.command('export <id>', { isDefault: true }))
+    .description('Write a task’s receipt')
+    .option('-o, --output <file>', 'to this file')
+    .action(async (id: string, _, self: Command) => {
+      run.exitCode = await (await load()).exportReceipt(run.io, [id], self.optsWithGlobals());
+    });
+  command(
+    receipt,
+    run,
+    'verify <file>',
+    'Check a receipt offline',
+    async () => (await load()).verifyReceipt,
+  ).option('--json', 'print JSON');
+}
+
+function build(run: Run): Command {
+  const program = new Command('duxnode')
+    .description('Use several machines as one: submit a task anywhere, run it on another, attested and paid.')
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({
+      writeOut: text => void run.io.out(text),
+      writeErr: text => void run.io.err(text),
+    })
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 done, 1 task failed, 2 usage, 3 daemon not running, 4 refused (funds, no bids), 130 interrupted.\nrun ends with the exit code of its task.',
+    );
+  addDaemon(program, run);
+  addRun(program, run);
+  addTasks(program, run);
+  addViews(program, run);
+  return program;
+}
+
+/** Runs one command line (without node and the program's name) and answers its exit code. */
+export async function runProgram(io: Io, argv: readonly string[]): Promise<number> {
+  const run: Run = { io, exitCode: EXIT.done };
+  try {
+    await build(run).parseAsync([...argv], { from: 'user' });
+    return run.exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    if (io.signal.aborted) return EXIT.interrupted;
+    await io.err(`duxnode: ${plain(messageOf(error))}\n`);
+    for (const field of fieldErrors(error)) await io.err(`  ${plain(field)}\n`);
+    return exitCodeOf(error);
+  }
+}
+
+/** Each wrong field that a daemon named, where there is more than the message says. */
+function fieldErrors(error: unknown): string[] {
+  const type = (error as { type?: { errors?: readonly { field: string; message: string }[] } }).type;
+  const errors = type?.errors ?? [];
+  return errors.length > 1 ? errors.map(({ field, message }) => `${field}: ${message}`) : [];
+}
