@@ -52,8 +52,10 @@ export function escrowOf(evidence: Evidence): string | undefined {
  * Opens evidence of any kind.
  * @throws WireError for bytes that are not what they claim; CodedError `STATEMENT_KIND` for what no escrow takes.
  */
-export function readEvidence(bytes: Uint8Array): Evidence {
-  const kind = peekKind(bytes, MAX_VALUE_BYTES) ?? 'unknown';
+export function readEvidence(
+  bytes: Uint8Array,
+  kind = peekKind(bytes, MAX_VALUE_BYTES) ?? 'unknown',
+): Evidence {
   switch (kind) {
     case 'accept':
       return { kind, statement: open(acceptKind, bytes) };

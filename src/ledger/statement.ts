@@ -18,13 +18,14 @@ export type Statement =
 
 /** @throws WireError for bytes that are not what they claim; CodedError `STATEMENT_KIND`. */
 export function readStatement(bytes: Uint8Array): Statement {
-  switch (peekKind(bytes, MAX_VALUE_BYTES)) {
+  const kind = peekKind(bytes, MAX_VALUE_BYTES) ?? 'unknown';
+  switch (kind) {
     case 'ledger-order':
       return { type: 'order', order: open(ledgerOrderKind, bytes) };
     case 'grant':
       return { type: 'grant', grant: open(grantKind, bytes) };
     default:
-      return { type: 'evidence', evidence: readEvidence(bytes) };
+      return { type: 'evidence', evidence: readEvidence(bytes, kind) };
   }
 }
 

@@ -20,6 +20,8 @@ export type Entry = Decided | CheckedDecision;
 
 interface Job {
   readonly entries: readonly Entry[];
+  /** Of the entries, as they claim. */
+  readonly slots: readonly string[];
   readonly cursor: number | undefined;
   readonly done: Deferred<boolean>;
 }
@@ -105,7 +107,7 @@ export class WalletBook {
         'too many certificates wait for the disk: try again later',
       );
     const done = deferred<boolean>();
-    this.#jobs.push({ entries, cursor, done });
+    this.#jobs.push({ entries, slots: entries.map(slotOf), cursor, done });
     this.#running ??= this.#run();
     return done.promise;
   }
@@ -140,7 +142,7 @@ export class WalletBook {
   }
 
   async #absorbJobs(jobs: readonly Job[]): Promise<void> {
-    const slots = jobs.flatMap(({ entries }) => entries.map(slotOf));
+    const slots = jobs.flatMap(job => job.slots);
     const found = await this.#store.known.getMany(slots.map(slotKey));
     const known = new Set(slots.filter((_, i) => found[i]));
     const page = new BookPage(this.#store, this.#account, this.#meta);
@@ -157,14 +159,14 @@ export class WalletBook {
   }
 
   async #absorbJob(
-    { entries, cursor }: Job,
+    { entries, slots, cursor }: Job,
     known: ReadonlySet<string>,
     page: BookPage,
   ): Promise<boolean | { error: unknown }> {
     let changed = false;
     try {
-      for (const entry of entries) {
-        if (known.has(slotOf(entry)) || page.has(slotOf(entry))) continue;
+      for (const [i, entry] of entries.entries()) {
+        if (known.has(slots[i]!) || page.has(slots[i]!)) continue;
         const checked = 'slot' in entry ? entry : checkDecided(entry, this.#committee);
         const effect = effectOf(checked, this.#account, await page.escrowOf(checked), this.#committee);
         if (!effect || !concerns(checked, effect)) continue;

@@ -73,6 +73,8 @@ export class WalletOrders {
   #underWay: UnderWay | undefined;
   /** Locks among all of those, by `refKey`. */
   readonly #locks = new Map<string, Pending>();
+  /** Units in all of those. */
+  #units = { all: 0n, locks: 0n };
   #running: Promise<void> | undefined;
   #refusal: string | null = null;
   #signal: AbortSignal | undefined;
@@ -93,7 +95,7 @@ export class WalletOrders {
       const order = open(ledgerOrderKind, value);
       const pending = order.body.ops.map(pend);
       this.#underWay = { order, pending };
-      for (const item of pending) this.#enlist(item);
+      this.#enlist(pending);
     }
     this.#wake();
   }
@@ -102,16 +104,12 @@ export class WalletOrders {
     await this.#running;
   }
 
-  /** Operations on their way that no certificate has taken from the account yet. */
-  #onTheWay(): Pending[] {
-    const { seq } = this.#parts.book.meta;
-    const sent = this.#underWay && this.#underWay.order.body.seq >= seq ? this.#underWay.pending : [];
-    return [...sent, ...this.#forming, ...this.#gathered];
-  }
-
-  /** Units in operations on their way: all, and those of locks. */
+  /** Units in operations on their way that no certificate has taken from the account yet: all, and those of locks. */
   reserved(): { all: bigint; locks: bigint } {
-    return sumOf(this.#onTheWay());
+    const underWay = this.#underWay;
+    if (!underWay || underWay.order.body.seq >= this.#parts.book.meta.seq) return this.#units;
+    const taken = sumOf(underWay.pending);
+    return { all: this.#units.all - taken.all, locks: this.#units.locks - taken.locks };
   }
 
   free(): bigint {
@@ -147,7 +145,7 @@ export class WalletOrders {
     spend(this.free(), op.amount);
     const pending = pend(op);
     this.#gathered.push(pending);
-    this.#enlist(pending);
+    this.#enlist([pending]);
     this.#parts.changed();
     this.#wake();
     return this.#wait(pending, signal);
@@ -164,11 +162,15 @@ export class WalletOrders {
     }
   }
 
-  #enlist(pending: Pending): void {
-    if (pending.op.op === 'lock') this.#locks.set(refKey(pending.op), pending);
+  #enlist(pending: readonly Pending[]): void {
+    const { all, locks } = sumOf(pending);
+    this.#units = { all: this.#units.all + all, locks: this.#units.locks + locks };
+    for (const item of pending) if (item.op.op === 'lock') this.#locks.set(refKey(item.op), item);
   }
 
   #strike(pending: readonly Pending[]): void {
+    const { all, locks } = sumOf(pending);
+    this.#units = { all: this.#units.all - all, locks: this.#units.locks - locks };
     for (const { op } of pending) if (op.op === 'lock') this.#locks.delete(refKey(op));
   }
 
@@ -189,8 +191,11 @@ export class WalletOrders {
       if (!signal.aborted) this.#parts.logger.error({ reason: messageOf(error) }, 'payments stopped');
       const left = [...(this.#underWay?.pending ?? []), ...this.#forming, ...this.#gathered.splice(0)];
       this.#forming = [];
-      this.#strike(left.filter(item => !this.#underWay?.pending.includes(item)));
-      rejectAll(left, signal.aborted ? stopped() : error);
+      // The order under way is on disk: it is taken up at the next start.
+      const isOver = signal.aborted;
+      this.#strike(isOver ? left : left.filter(item => !this.#underWay?.pending.includes(item)));
+      if (isOver) this.#underWay = undefined;
+      rejectAll(left, isOver ? stopped() : error);
     }
     this.#running = undefined;
   }
