@@ -97,7 +97,7 @@ async function checkReceipt(daemon, taskId) {
   const file = join(dir, 'receipt.cbor');
   const duxnode = async (...words) =>
     (await promisify(execFile)(process.execPath, [BUNDLE, ...words])).stdout;
-  await duxnode('receipt', taskId, '--data', daemon.data, '--out', file);
+  await duxnode('receipt', taskId, '--data', daemon.data, '--output', file);
   return { file, said: await duxnode('receipt', 'verify', file) };
 }
 
