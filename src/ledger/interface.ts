@@ -52,7 +52,7 @@ export interface LedgerStatus {
 /**
  * Money of one account, over the embedded ledger. Orders are synced to disk before they are sent and only ever sent again
  * byte for byte. Coded errors: `FUNDS_INSUFFICIENT { needed, free }`, `LEDGER_UNREACHABLE`, `LEDGER_REFUSED { remoteCode }`,
- * and those of wire for bytes that are not what they claim.
+ * `LOCK_TERMS { field }`, `QUEUE_FULL`, `LEDGER_STOPPED`, and those of wire for bytes that are not what they claim.
  */
 export interface Settlement {
   readonly account: string;

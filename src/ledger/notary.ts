@@ -5,6 +5,7 @@ import {
   codeOf,
   type Deferred,
   deferred,
+  hasCode,
   type Logger,
   messageOf,
 } from '../util/index.ts';
@@ -123,10 +124,8 @@ class SingleNotary implements Notary {
 
   async stop(): Promise<void> {
     this.#failure ??= stopped();
-    for (const { done, value } of this.#queue.splice(0)) {
-      this.#queueBytes -= value.length;
-      done.resolve({ ok: false, error: this.#failure, decided: null });
-    }
+    refuseAll(this.#queue.splice(0), this.#failure);
+    this.#queueBytes = 0;
     await this.#running;
   }
 
@@ -170,7 +169,9 @@ class SingleNotary implements Notary {
       try {
         await this.#decideBatch(batch);
       } catch (error) {
-        this.#fail(error, batch);
+        // A disk that does not keep up has written nothing: the batch may come again.
+        if (hasCode(error, 'DB_BUSY')) refuseAll(batch, error);
+        else this.#fail(error, batch);
       }
     }
     this.#running = undefined;
@@ -180,8 +181,7 @@ class SingleNotary implements Notary {
   #fail(error: unknown, batch: readonly Proposal[]): void {
     this.#failure ??= error;
     this.#logger.error({ code: codeOf(error), reason: messageOf(error) }, 'the notary stopped');
-    for (const { done } of [...batch, ...this.#queue.splice(0)])
-      done.resolve({ ok: false, error, decided: null });
+    refuseAll([...batch, ...this.#queue.splice(0)], error);
     this.#queueBytes = 0;
   }
 
@@ -225,6 +225,10 @@ class SingleNotary implements Notary {
     const stored = new Map(missing.map((name, i) => [name, read[i]]));
     return new Map(names.map(name => [name, (draft.slot(name) ?? stored.get(name))!]));
   }
+}
+
+function refuseAll(proposals: readonly Proposal[], error: unknown): void {
+  for (const { done } of proposals) done.resolve({ ok: false, error, decided: null });
 }
 
 function stopped(): CodedError<NotaryErrorType> {
