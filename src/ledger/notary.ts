@@ -120,6 +120,7 @@ class SingleNotary implements Notary {
         `the network has ${keys.length} notaries; this version decides with one`,
       );
     this.#meta = await loadNotary(this.store, this.#info);
+    this.#failure = undefined;
   }
 
   async stop(): Promise<void> {
