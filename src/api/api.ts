@@ -32,6 +32,7 @@ class HttpApi implements Api {
   /** Calls under way; each may be told to end. */
   readonly #calls = new Set<AbortController>();
   #followers = 0;
+  #stopping = false;
   #app: FastifyInstance | undefined;
 
   constructor(components: ApiComponents, options: ApiOptions) {
@@ -74,6 +75,7 @@ class HttpApi implements Api {
   async stop(): Promise<void> {
     const app = this.#app;
     if (!app) return;
+    this.#stopping = true;
     const stopping = new ApiError({ code: 'STOPPING' }, 'this node is stopping');
     this.#events.stop();
     for (const call of this.#calls) call.abort(stopping);
@@ -116,6 +118,8 @@ class HttpApi implements Api {
     const controller = new AbortController();
     this.#calls.add(controller);
     reply.raw.once('close', () => {
+      // Kept alive, it would hold the stop back until the grace is over.
+      if (this.#stopping) request.raw.socket.destroySoon();
       controller.abort(new ApiError({ code: 'STOPPING' }, 'the client is gone'));
       this.#calls.delete(controller);
       release();

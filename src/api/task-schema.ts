@@ -127,7 +127,7 @@ export const taskBodySchema = z
   .refine(body => [body?.code, body?.command, body?.entrypoint].some(value => value !== undefined), {
     path: ['code'],
     message: 'is missing: give code (Python) or command',
-    when: ({ value }) => typeof value === 'object' && value !== null,
+    when: ({ value }) => typeof value === 'object' && value !== null && !Array.isArray(value),
   });
 
 export type TaskBody = z.output<typeof taskBodySchema>;

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { hasCode } from '../../util/index.ts';
 import { compileResultSchema } from '../../verification/index.ts';
 import { invalidRequest } from '../errors.ts';
@@ -8,6 +9,8 @@ import type { HandlerParts, Handlers } from './context.ts';
 
 /** A page, unless the caller wants another size. */
 const DEFAULT_LIMIT = 50;
+/** Repetitions come within minutes; a forgotten key only counts a second time, and then only until it is known. */
+const MAX_COUNTED_KEYS = 10_000;
 
 /** A schema that cannot be compiled would fail the task after it ran. */
 function checkResultSchema(schema: string | null): void {
@@ -28,16 +31,21 @@ function labelOf(text: string | undefined): readonly [string, string] | undefine
 
 export function taskHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof taskRoutes> {
   const { market, clock, options, spendingCap } = parts;
+  /** Idempotency keys whose task's money is counted: a repetition spends nothing. */
+  const countedKeys = new LRUCache<string, true>({ max: MAX_COUNTED_KEYS });
   return {
     async submitTask({ body, headers }, { tokenless }) {
       const now = clock.now();
       const request = toTaskRequest(body, options.taskDefaults, now);
       checkResultSchema(request.policy.resultSchema);
-      const giveBack = await spendingCap.reserve(tokenless ? request.policy.maxTotal : 0n);
+      const idempotencyKey = headers['idempotency-key'];
+      const counted = !tokenless || countedKeys.has(idempotencyKey ?? '');
+      const giveBack = await spendingCap.reserve(counted ? 0n : request.policy.maxTotal);
       try {
-        const task = await market.submit(request, { idempotencyKey: headers['idempotency-key'] });
-        // A repeated idempotency key names a task whose money was counted before.
+        const task = await market.submit(request, { idempotencyKey });
+        // A key of an earlier run of this node: its money was counted then.
         if (task.submittedAt < now) await giveBack();
+        if (idempotencyKey !== undefined) countedKeys.set(idempotencyKey, true);
         return { status: 202, headers: { location: `/tasks/${task.taskId}` }, body: statusOf(task) };
       } catch (error) {
         await giveBack();
