@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { createApi, createMetrics, ensureToken, removeEndpoint, writeEndpoint } from '../api/index.ts';
-import { createDockerExecutor } from '../sandbox/index.ts';
+import { createDockerExecutor, socketPathFrom } from '../sandbox/index.ts';
 import { type Abortable, type Deferred, deferred, systemClock } from '../util/index.ts';
 import { createLogger } from './logger.ts';
 import { type DuxNode, type NodeInit, startNode } from './node.ts';
@@ -73,7 +73,10 @@ class NodeDaemon implements Daemon {
         metrics,
         random: Math.random,
         createExecutor: owner =>
-          createDockerExecutor({ logger: logger.child({ room: 'sandbox' }), clock, metrics }, { owner }),
+          createDockerExecutor(
+            { logger: logger.child({ room: 'sandbox' }), clock, metrics },
+            { owner, socketPath: socketPathFrom(process.env) },
+          ),
       },
       nodeInit(this.#options, await joinAddresses(this.#options)),
       { signal },

@@ -33,10 +33,10 @@ function checkNode(): Finding {
   );
 }
 
-async function checkSandbox(image: string): Promise<Finding[]> {
-  const { createDockerExecutor } = await import('../../sandbox/index.ts');
+async function checkSandbox(io: Io, image: string): Promise<Finding[]> {
+  const { createDockerExecutor, socketPathFrom } = await import('../../sandbox/index.ts');
   const parts = { logger: silentLogger, clock: systemClock, metrics: noMetrics };
-  const executor = createDockerExecutor(parts, { owner: 'doctor' });
+  const executor = createDockerExecutor(parts, { owner: 'doctor', socketPath: socketPathFrom(io.env) });
   await executor.start();
   try {
     return await probeSandbox(executor, image);
@@ -131,7 +131,7 @@ export async function doctor(io: Io, _: readonly string[], options: StartOptions
     checkNode(),
     checkClock(),
     ...(await checkData(dataDirOf(io, options))),
-    ...(config.worker.enabled ? await checkSandbox(config.sandbox.base_image) : []),
+    ...(config.worker.enabled ? await checkSandbox(io, config.sandbox.base_image) : []),
     ...(await checkDaemon(io, options, config.api)),
   ];
   const ok = findings.every(found => found.ok);
