@@ -2,6 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Database } from '../../src/db/index.ts';
 import { createLedgerDesk, createNotary, type Notary, readLock } from '../../src/ledger/index.ts';
+import { NotaryDraft } from '../../src/ledger/notary-draft.ts';
 import { CodedError, silentLogger } from '../../src/util/index.ts';
 import {
   escrowIdOf,
@@ -199,9 +200,11 @@ test('a whole dispute: claim, dispute, the default split', () =>
 
 test('a restart between the sync and the answer loses nothing: the certificate is signed then', () => {
   let isLost = false;
+  const synced: unknown[] = [];
   const wrap = (db: Database): NotaryDb => ({
     repository: (bucket, codec) => db.repository(bucket, codec),
     async write(ops, options) {
+      synced.push(options?.sync);
       await db.write(ops, options);
       // The batch is on disk and the process ends before it answers.
       if (isLost) throw new CodedError({ code: 'DB_CLOSED' }, 'the process ended');
@@ -219,6 +222,7 @@ test('a restart between the sync and the answer loses nothing: the certificate i
       assert.equal(await setting.submit(lockOrder(0, [s.makeLock({ amount: 7n })])), ['SLOT_DECIDED']);
       assert.equal(await setting.submit(order), ['ok']);
       assert.is(await setting.balance(alice), 99n * FLOP);
+      assert.equal(synced, [true, true], 'the genesis and the one decision, each synced');
     },
     { wrap },
   );
@@ -257,6 +261,24 @@ test('a ledger that does not add up stops the notary: on start, and before it si
     },
     { isBroken: true },
   ));
+
+test('a decision that makes or loses money is not taken in, whatever rule let it through', () =>
+  withNotary(async ({ notary }) => {
+    const meta = (await notary.store.meta.get('state'))!;
+    const draft = new NotaryDraft(notary.store, s.genesis, meta);
+    const slot = `A/${alice.peer}/0`;
+    const stored = { digest: new Uint8Array(32), value: new Uint8Array(1) };
+    for (const balance of [1n, -1n]) {
+      const accounts = new Map([[carol.peer, { balance, seq: 0 }]]);
+      const decision = { slot, accounts, escrows: [], concerned: [carol.peer] };
+      assert.is(
+        s.thrownCode(() => draft.apply(decision, stored, T0)),
+        'LEDGER_AUDIT_FAILED',
+      );
+    }
+    assert.equal(draft.operations(), []);
+    assert.equal(draft.meta, meta);
+  }));
 
 test('an open network grants once for each account; an invited one does not', async () => {
   await withNotary(async setting => {
