@@ -15,6 +15,7 @@ import { admit, readRequest } from './request.ts';
 import { type Route, routerPath } from './route.ts';
 import { ROUTE_IDS, type RouteId, routes } from './routes/table.ts';
 import { buildServer } from './server.ts';
+import { watchUnused } from './sockets.ts';
 import { createMemorySpendingStore, createSpendingCap } from './spending.ts';
 
 type AnyHandler = (request: unknown, call: Call) => Promise<AnyReply>;
@@ -33,6 +34,7 @@ class HttpApi implements Api {
   readonly #calls = new Set<AbortController>();
   #followers = 0;
   #stopping = false;
+  #endUnused = () => {};
   #app: FastifyInstance | undefined;
 
   constructor(components: ApiComponents, options: ApiOptions) {
@@ -62,6 +64,7 @@ class HttpApi implements Api {
       if (isUnforeseen(error)) logger.error({ err: error, url }, 'a request failed');
     });
     this.#app = app;
+    this.#endUnused = watchUnused(app.server);
     app.addHook('onRequest', async request => {
       const route = (request.routeOptions.config as { route?: Route }).route;
       admit(request, route?.access ?? 'local', this.#options);
@@ -79,6 +82,7 @@ class HttpApi implements Api {
     const stopping = new ApiError({ code: 'STOPPING' }, 'this node is stopping');
     this.#events.stop();
     for (const call of this.#calls) call.abort(stopping);
+    this.#endUnused();
     const cancel = this.#components.clock.after(STOP_GRACE_MS, () => app.server.closeAllConnections());
     await app.close();
     cancel();

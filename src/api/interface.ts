@@ -28,7 +28,7 @@ export interface NodePort {
 
 export interface ApiComponents {
   readonly market: TaskMarket;
-  readonly settlement: Pick<Settlement, 'account' | 'status' | 'balance' | 'history'>;
+  readonly settlement: Pick<Settlement, 'account' | 'status' | 'balance' | 'history' | 'sync'>;
   readonly network: Pick<Network, 'self' | 'addresses' | 'peers'>;
   /** Null where this node runs nothing itself. */
   readonly executor: Pick<Executor, 'runtime' | 'status'> | null;

@@ -93,6 +93,10 @@ function engineOf({ market }: HandlerParts) {
 
 export function nodeHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof nodeRoutes> {
   const { market, network, node, settlement } = parts;
+  /** A notary's trail is on its own disk: fees and grants of others' deals show at once. Others read theirs now and then. */
+  const refresh = async (signal: AbortSignal): Promise<void> => {
+    if (settlement.status().isNotary) await settlement.sync({ signal });
+  };
   return {
     getStats: async () => ({ status: 200, body: statsOf(parts) }),
     async startEngine() {
@@ -130,7 +134,8 @@ export function nodeHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof n
       }));
       return { status: 200, body: { peers } };
     },
-    async getWallet() {
+    async getWallet(_request, { signal }) {
+      await refresh(signal);
       const { free, locked, incoming } = settlement.balance();
       const body = {
         account: settlement.account,
@@ -140,7 +145,8 @@ export function nodeHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof n
       };
       return { status: 200, body };
     },
-    async getWalletHistory({ query: { limit = DEFAULT_HISTORY, before } }) {
+    async getWalletHistory({ query: { limit = DEFAULT_HISTORY, before } }, { signal }) {
+      await refresh(signal);
       const found = await settlement.history(limit, before);
       const entries = found.map(entry => ({
         index: entry.index,
