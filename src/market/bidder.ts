@@ -26,7 +26,14 @@ export type Decision =
 
 type Rule = (offer: Offer, view: BidderView) => Refusal | undefined;
 
-const no = (code: string, reason: string, permanent: boolean): Refusal => ({ code, reason, permanent });
+/** What a refusal may say: a longer one would be taken for nonsense by its reader. */
+const MAX_REASON = 300;
+
+const no = (code: string, reason: string, permanent: boolean): Refusal => ({
+  code,
+  reason: reason.slice(0, MAX_REASON),
+  permanent,
+});
 
 /** Each looks at one thing; the first that refuses names the reason. Cheap and final ones come first. */
 export const rules: readonly Rule[] = [

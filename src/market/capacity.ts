@@ -1,3 +1,5 @@
+import type { Clock } from '../util/index.ts';
+
 /** What one task holds while it is staged and runs. */
 export interface Share {
   readonly milliCpus: number;
@@ -9,22 +11,28 @@ export interface CapacityInit extends Share {
   readonly slots: number;
 }
 
+/** One step of priority is worth a minute of waiting: nobody waits for ever behind those who come later. */
+const AGE_MS = 60_000;
+
 interface Waiting {
   readonly share: Share;
-  readonly priority: number;
-  readonly since: number;
+  /** Priority less the minute of its arrival: the order of two never changes while they wait. */
+  readonly rank: number;
+  readonly order: number;
   readonly grant: () => void;
 }
 
-/** This machine's lent capacity: who holds it, and who waits for it by priority, then by arrival. */
+/** This machine's lent capacity: who holds it, and who waits for it by priority and age, then by arrival. */
 export class Capacity {
   readonly total: CapacityInit;
   #held = { slots: 0, milliCpus: 0, memoryBytes: 0, diskBytes: 0 };
   #waiting: Waiting[] = [];
   #arrivals = 0;
+  readonly #clock: Pick<Clock, 'monotonic'>;
 
-  constructor(total: CapacityInit) {
+  constructor(total: CapacityInit, clock: Pick<Clock, 'monotonic'>) {
     this.total = total;
+    this.#clock = clock;
   }
 
   get running(): number {
@@ -66,10 +74,11 @@ export class Capacity {
         signal.removeEventListener('abort', onAbort);
         resolve(this.#hold(share));
       };
-      const entry: Waiting = { share, priority, since: this.#arrivals++, grant };
+      const rank = priority - this.#clock.monotonic() / AGE_MS;
+      const entry: Waiting = { share, rank, order: this.#arrivals++, grant };
       signal.addEventListener('abort', onAbort, { once: true });
       this.#waiting.push(entry);
-      this.#waiting.sort((a, b) => b.priority - a.priority || a.since - b.since);
+      this.#waiting.sort((a, b) => b.rank - a.rank || a.order - b.order);
       this.#admit();
     });
   }

@@ -1,5 +1,5 @@
 import type { MessageStream } from '../network/index.ts';
-import { type Abortable, BoundedQueue, CodedError } from '../util/index.ts';
+import { type Abortable, BoundedQueue, type Clock, CodedError, reasonOf } from '../util/index.ts';
 import { type RequesterMessage, requesterMessage, type WorkerMessage, workerMessage } from '../wire/index.ts';
 
 /** One side of a task stream: what it says and hears, decoded and checked. */
@@ -14,6 +14,31 @@ export interface Channel<Out, In> {
 
 export type RequesterChannel = Channel<RequesterMessage, WorkerMessage>;
 export type WorkerChannel = Channel<WorkerMessage, RequesterMessage>;
+
+/**
+ * The next message, if it comes within `ms`. The wait itself heeds the signal and nothing races it: a message that came at the moment
+ * of an abort is either returned or still there for the next reader, never lost.
+ * @throws CodedError `TIMEOUT`, the signal's reason, and what the channel throws.
+ */
+export async function receiveWithin<Out, In>(
+  channel: Channel<Out, In>,
+  ms: number,
+  { signal, clock }: Abortable & { clock: Clock },
+): Promise<In | undefined> {
+  const wait = new AbortController();
+  const onAbort = () => wait.abort(reasonOf(signal as AbortSignal));
+  if (signal?.aborted) onAbort();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  const cancel = clock.after(ms, () =>
+    wait.abort(new CodedError({ code: 'TIMEOUT', ms }, `the other side was silent for ${ms} ms`)),
+  );
+  try {
+    return await channel.receive({ signal: wait.signal });
+  } finally {
+    cancel();
+    signal?.removeEventListener('abort', onAbort);
+  }
+}
 
 interface Codec<T> {
   encode(value: T): Uint8Array;
