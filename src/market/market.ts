@@ -38,6 +38,10 @@ const STATUS_LIMITS = { maxBytes: 1024, rate: 100, burst: 500, deadlineMs: 5_000
 /** Messages a second on one task stream: chunks of 64 KiB make 64 MiB/s. */
 const TASK_LIMITS = { maxBytes: 4 * 2 ** 20, rate: 1_000, burst: 5_000, deadlineMs: 30_000 };
 
+/** Nonsense that no honest node sends: ten of these in a row, and the peer is banned for a while. */
+const BREACHES = /^(WIRE_|OFFER_INVALID$|BID_INVALID$|AWARD_|PROTOCOL$)/;
+const BREACH_COST = 10;
+
 export function createMarket(components: MarketComponents): Market {
   const { db } = components;
   const worker = createWorker({
@@ -69,18 +73,34 @@ export function createMarket(components: MarketComponents): Market {
 
 /** What peers may ask of this node. */
 function serve({ network, logger }: MarketComponents, worker: Worker, requester: Requester): void {
-  network.serve('offer', OFFER_LIMITS, async (bytes, from) => worker.offer(bytes, from).encoded);
-  network.serve('bid', OFFER_LIMITS, async (bytes, from) => {
-    requester.bidArrived(bytes, from);
-    return new Uint8Array();
-  });
+  /** What is wrong beyond doubt costs its sender. */
+  async function judged<T>(from: string, fn: () => T | Promise<T>): Promise<T> {
+    try {
+      return await fn();
+    } catch (error) {
+      if (BREACHES.test(codeOf(error))) network.report(from, codeOf(error), BREACH_COST);
+      throw error;
+    }
+  }
+
+  network.serve('offer', OFFER_LIMITS, (bytes, from) =>
+    judged(from, () => worker.offer(bytes, from).encoded),
+  );
+  network.serve('bid', OFFER_LIMITS, (bytes, from) =>
+    judged(from, () => {
+      requester.bidArrived(bytes, from);
+      return new Uint8Array();
+    }),
+  );
   network.serve('status', STATUS_LIMITS, async (bytes, from) => {
-    const ref = statusRequestMessage.decode(bytes);
+    const ref = await judged(from, () => statusRequestMessage.decode(bytes));
     const asWorker = worker.statusOf(ref, from);
     const state = asWorker === 'unknown' ? await requester.statusOf(ref, from) : asWorker;
     return statusAnswerMessage.encode({ state });
   });
-  network.handle('task', TASK_LIMITS, stream => worker.serve(workerChannel(stream)));
+  network.handle('task', TASK_LIMITS, stream =>
+    judged(stream.peer, () => worker.serve(workerChannel(stream))),
+  );
   network.subscribe('offer/all', MAX_OFFER_BYTES, async bytes => {
     const { verdict, answer } = worker.gossiped(bytes);
     if (answer)

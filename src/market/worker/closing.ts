@@ -1,6 +1,8 @@
 import { readLock } from '../../ledger/index.ts';
-import { codeOf, messageOf, withDeadline } from '../../util/index.ts';
+import { type Abortable, CodedError, codeOf, hasCode, messageOf, withDeadline } from '../../util/index.ts';
 import {
+  cancelKind,
+  peekKind,
   type StatusState,
   seal,
   statusAnswerMessage,
@@ -13,100 +15,136 @@ import type { Lease } from './lease.ts';
 
 /** One request to a notary or a requester, from the sweep. */
 const STEP_TIMEOUT_MS = 10_000;
+const MAX_EVIDENCE_BYTES = 4096;
+
+type Parts = Pick<WorkerComponents, 'network' | 'settlement' | 'committee' | 'genesis' | 'clock' | 'logger'> &
+  Pick<WorkerComponents, 'options'> & { readonly signal: AbortSignal };
 
 /**
- * Brings one lease that is not settled a step further: gives a lock back, reminds an absent requester of its result, claims
- * what was earned before the claim's time is over. Called by the sweep; safe to call at any time.
+ * Brings one lease that is not settled a step further: gives a lock back, asks an absent requester whether it still wants its result,
+ * claims what was earned before the claim's time is over. Called by the sweep; safe to call at any time. Never rejects.
  */
-export async function closeLease(components: WorkerComponents, lease: Lease): Promise<void> {
-  const { record } = lease;
-  const now = components.clock.now();
-  const claimBy = lease.award.awardedAt + lease.offer.terms.claimMs;
+export async function closeLease(
+  components: WorkerComponents,
+  lease: Lease,
+  { signal }: { signal: AbortSignal },
+): Promise<void> {
+  const parts: Parts = { ...components, signal };
+  const { logger, clock } = components;
+  const { state, lock } = lease.record;
+  const claims =
+    state === 'attested' && lock !== null && clock.now() >= claimByOf(lease) - CLAIM_MARGIN_MS / 2;
+  if (!isDue(lease, claims, clock.monotonic())) return;
   try {
-    if (record.state === 'given_up') return await giveBack(components, lease, claimBy);
-    if (record.state !== 'attested') return;
-    if (!lease.attached) await remind(components, lease);
-    if (record.lock && now >= claimBy - CLAIM_MARGIN_MS / 2) await claim(components, lease, now);
-    else if (!record.lock && now > record.updatedAt + components.options.retentionMs)
-      await lease.save({ state: 'settled' });
+    if (claims) await claim(parts, lease);
+    else if (state === 'given_up') await giveBack(parts, lease);
+    else if (!lease.outlet.attached) await ask(parts, lease);
   } catch (error) {
-    components.logger.debug(
-      { task: lease.key, code: codeOf(error), error: messageOf(error) },
-      'closing a lease: later',
-    );
+    logger.debug({ task: lease.key, code: codeOf(error), error: messageOf(error) }, 'closing a lease: later');
   }
 }
 
-async function giveBack(components: WorkerComponents, lease: Lease, claimBy: number): Promise<void> {
-  const { record } = lease;
-  if (record.lock && record.evidence) return settleBy(components, lease, record.evidence);
+function claimByOf({ award, offer }: Lease): number {
+  return award.awardedAt + offer.terms.claimMs;
+}
+
+/** Steps come at growing intervals, from the start again once a claim is due; none while its requester listens. */
+function isDue(lease: Lease, claims: boolean, now: number): boolean {
+  const begins = claims && !lease.claiming;
+  lease.claiming = claims;
+  if (begins || (lease.outlet.attached && lease.record.state !== 'given_up')) {
+    lease.stepAt = 0;
+    lease.stepMs = 0;
+  }
+  if (now < lease.stepAt) return false;
+  lease.stepMs = Math.min(REDIAL_MAX_MS, Math.max(REDIAL_MIN_MS, lease.stepMs * 2));
+  lease.stepAt = now + lease.stepMs;
+  return true;
+}
+
+/** A cancellation needs our signature alone; a split also the requester's, which fetches it or lets it be. */
+async function giveBack(parts: Parts, lease: Lease): Promise<void> {
+  const { lock, evidence } = lease.record;
+  const isCancel = evidence !== null && peekKind(evidence, MAX_EVIDENCE_BYTES) === cancelKind.name;
+  if (lock && isCancel) return settleBy(parts, lease, evidence);
+  if (lock) return noteClosing(parts, lease);
   // without a lock by now there will be none: its own deadline has passed
-  if (components.clock.now() > claimBy) await lease.save({ state: 'settled' });
+  if (parts.clock.now() > claimByOf(lease)) await lease.save({ state: 'settled' });
 }
 
-async function claim(components: WorkerComponents, lease: Lease, now: number): Promise<void> {
-  const { genesis } = components;
+/** The claim in its time; after that, what time alone decides. */
+async function claim(parts: Parts, lease: Lease): Promise<void> {
+  const { net } = parts.genesis;
   const { attestation, escrowId } = lease.record;
-  const { claimMs, disputeMs } = lease.offer.terms;
   if (!attestation || !escrowId) return;
-  const disputeBy = lease.award.awardedAt + claimMs + disputeMs;
-  if (now > disputeBy + NOTARY_GRACE_MS)
-    return settleBy(
-      components,
-      lease,
-      seal(timeoutKind, { net: genesis.net, escrowId, step: 'claim' }).bytes,
-    );
-  return settleBy(components, lease, attestation);
+  const now = parts.clock.now();
+  const { disputeMs, verdictMs } = lease.offer.terms;
+  const disputeBy = claimByOf(lease) + disputeMs;
+  if (now <= disputeBy + NOTARY_GRACE_MS) return settleBy(parts, lease, attestation);
+  const timeout = (step: 'claim' | 'arbitration') =>
+    settleBy(parts, lease, seal(timeoutKind, { net, escrowId, step }).bytes);
+  try {
+    await timeout('claim');
+  } catch (error) {
+    // it was disputed
+    if (!hasCode(error, 'LEDGER_REFUSED') || now <= disputeBy + verdictMs + NOTARY_GRACE_MS) throw error;
+    await timeout('arbitration');
+  }
 }
 
-async function settleBy(components: WorkerComponents, lease: Lease, evidence: Uint8Array): Promise<void> {
-  const { settlement, committee, clock, logger } = components;
+async function settleBy(parts: Parts, lease: Lease, evidence: Uint8Array): Promise<void> {
+  const { settlement, committee, logger } = parts;
   if (!lease.record.lock) return;
   const escrow = readLock(lease.record.lock, lease.record, committee);
-  const closing = await withDeadline(
-    STEP_TIMEOUT_MS,
-    'settling',
-    signal => settlement.settle(escrow, evidence, { signal }),
-    { clock },
-  );
+  const closing = await within(parts, 'settling', options => settlement.settle(escrow, evidence, options));
   if (closing === 'pending') return;
   await settlement.observe([closing.decided]);
   await lease.save({ state: 'settled', close: closing.decided });
   logger.info({ task: lease.key, outcome: closing.outcome }, 'lease settled');
 }
 
-/** Tells a requester that was away that its result is here, at growing intervals; it attaches if it wants it. */
-async function remind(components: WorkerComponents, lease: Lease): Promise<void> {
-  const { clock } = components;
-  const now = clock.monotonic();
-  if (now < lease.redialAt) return;
-  lease.redialMs = Math.min(REDIAL_MAX_MS, Math.max(REDIAL_MIN_MS, lease.redialMs * 2));
-  lease.redialAt = now + lease.redialMs;
-  const state = await askStatus(components, lease);
+/** A requester that does not listen is asked whether it still waits; it attaches by itself if it does. */
+async function ask(parts: Parts, lease: Lease): Promise<void> {
+  const { clock, options } = parts;
+  const { state: before, updatedAt, lock, price } = lease.record;
+  if (before === 'attested' && !lock && clock.now() > updatedAt + options.retentionMs)
+    return lease.save({ state: 'settled' });
+  const state = await askStatus(parts, lease);
+  const over = state === 'superseded' || state === 'settled';
+  if (lease.record.state === 'accepted' && over)
+    lease.stop.abort(
+      new CodedError({ code: 'SUPERSEDED' }, 'its requester has gone on without this attempt'),
+    );
+  if (lease.record.state !== 'attested') return;
   // a requester that went on elsewhere will not pay by itself: what is owed is claimed in time; unpaid work is done with
-  if (state === 'superseded' && lease.record.price === 0n) await lease.save({ state: 'settled' });
-  if (state === 'settled') await noteClosing(components, lease);
+  if (state === 'superseded' && price === 0n) await lease.save({ state: 'settled' });
+  if (state === 'settled') await noteClosing(parts, lease);
 }
 
 /** The requester says that it is closed: the notaries know how. */
-async function noteClosing({ settlement, committee, clock }: WorkerComponents, lease: Lease): Promise<void> {
+async function noteClosing(parts: Parts, lease: Lease): Promise<void> {
+  const { settlement, committee } = parts;
   if (!lease.record.lock) return lease.save({ state: 'settled' });
   const escrow = readLock(lease.record.lock, lease.record, committee);
-  const look = (signal: AbortSignal) => settlement.inspect(escrow, { signal });
-  const closing = await withDeadline(STEP_TIMEOUT_MS, 'asking the notaries', look, { clock });
+  const closing = await within(parts, 'asking the notaries', options => settlement.inspect(escrow, options));
   if (closing === 'open') return;
   await settlement.observe([closing.decided]);
   await lease.save({ state: 'settled', close: closing.decided });
 }
 
-async function askStatus({ network, clock }: WorkerComponents, lease: Lease): Promise<StatusState> {
+async function askStatus(parts: Parts, lease: Lease): Promise<StatusState> {
   const { taskId, replica, attempt, requester } = lease.record;
   const request = statusRequestMessage.encode({ taskId, replica, attempt });
-  const answer = await withDeadline(
-    STEP_TIMEOUT_MS,
-    'asking the requester',
-    signal => network.call(requester, 'status', request, { signal }),
-    { clock },
+  const answer = await within(parts, 'asking the requester', options =>
+    parts.network.call(requester, 'status', request, options),
   );
   return statusAnswerMessage.decode(answer).state;
+}
+
+function within<T>(
+  { clock, signal }: Parts,
+  what: string,
+  fn: (options: Required<Abortable>) => Promise<T>,
+): Promise<T> {
+  return withDeadline(STEP_TIMEOUT_MS, what, signal => fn({ signal }), { signal, clock });
 }

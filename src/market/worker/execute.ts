@@ -51,8 +51,8 @@ export async function execute(
       'lease ended without a result',
     );
     await lease.giveUp(failure);
-    return;
   }
+  lease.spec = null;
   await lease.deliver();
 }
 

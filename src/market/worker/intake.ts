@@ -71,7 +71,8 @@ export function checkAward(message: AwardMessage, from: string, self: string, ne
     spec.memoryBytes <= needs.memoryBytes &&
     spec.diskBytes <= needs.diskBytes &&
     spec.image === needs.image &&
-    spec.timeoutMs <= terms.limits.runMs;
+    spec.timeoutMs <= terms.limits.runMs &&
+    message.spec.length <= needs.inputBytes;
   if (!within) throw bad('AWARD_SPEC', 'the task asks for more than its offer said');
   return { award, offer, spec };
 }

@@ -1,20 +1,10 @@
 import { readLock } from '../../ledger/index.ts';
 import type { SandboxResult } from '../../sandbox/index.ts';
-import {
-  CodedError,
-  codeOf,
-  type Deferred,
-  deferred,
-  hasCode,
-  messageOf,
-  withDeadline,
-} from '../../util/index.ts';
+import { CodedError, type Deferred, deferred, hasCode, withDeadline } from '../../util/index.ts';
 import { failureShare } from '../../verification/index.ts';
 import {
   type Award,
-  attestationKind,
   awardKind,
-  CHUNK_BYTES,
   cancelKind,
   type Decided,
   type ErrorClass,
@@ -26,21 +16,14 @@ import {
   refKey,
   seal,
   type TaskSpec,
-  type WorkerMessage,
   type WorkerPhase,
 } from '../../wire/index.ts';
 import type { WorkerChannel } from '../channel.ts';
 import { LOCK_WAIT_MS } from '../options.ts';
-import { TaskLog } from '../task-log.ts';
 import { lockFits } from '../terms.ts';
+import { resultMessages } from './delivery.ts';
 import type { WorkerComponents } from './interface.ts';
-
-/** What is said of a lease whose run ended with an earlier run of this node. */
-const lostLease: LeaseFailure = {
-  class: 'worker',
-  code: 'LEASE_LOST',
-  message: 'the worker restarted and lost the running task',
-};
+import { Outlet } from './outlet.ts';
 
 /** Why a lease ended without a result. */
 export interface LeaseFailure {
@@ -49,24 +32,31 @@ export interface LeaseFailure {
   readonly message: string;
 }
 
+/** What is said of a lease whose run ended with an earlier run of this node. */
+export const lostLease: LeaseFailure = {
+  class: 'worker',
+  code: 'LEASE_LOST',
+  message: 'the worker restarted and lost the running task',
+};
+
 /** One accepted award while it lives here: its record, its requester's stream if there is one, its certified lock. */
 export class Lease {
   readonly key: string;
   readonly award: Award;
   readonly offer: Offer;
-  /** Null after a restart: what is not executed here any more needs no spec. */
-  readonly spec: TaskSpec | null;
-  readonly log = new TaskLog();
+  /** Null after the execution, and after a restart: it may hold inputs of some MiB. */
+  spec: TaskSpec | null;
+  readonly outlet: Outlet;
   readonly stop = new AbortController();
   record: LeaseRecord;
   failure: LeaseFailure | null = null;
   phase: WorkerPhase = 'queued';
   /** When the task itself started, monotonic. */
   executingSince: number | null = null;
-  /** When its requester was last asked, and how long to wait before it is asked again. */
-  redialAt = 0;
-  redialMs = 0;
-  #channel: WorkerChannel | null = null;
+  /** When the sweep takes its next step with it, monotonic, and how long it waited for this one. */
+  stepAt = 0;
+  stepMs = 0;
+  claiming = false;
   readonly #locked: Deferred<void> = deferred();
   readonly #components: WorkerComponents;
 
@@ -77,75 +67,36 @@ export class Lease {
     this.key = refKey(record);
     this.award = open(awardKind, record.award).body;
     this.offer = open(offerKind, record.offer).body;
+    this.outlet = new Outlet(components.logger, this.key);
     if (record.lock) this.#locked.resolve();
-  }
-
-  get attached(): boolean {
-    return this.#channel !== null;
+    if (record.state !== 'accepted') this.outlet.log.end();
   }
 
   /** Puts a change on disk, then in force. */
   async save(change: Partial<LeaseRecord>, { sync = false } = {}): Promise<void> {
     const { db, leases, clock } = this.#components;
     this.record = { ...this.record, ...change, updatedAt: clock.now() };
+    if (this.record.state === 'settled') this.outlet.release();
     await db.write([leases.putOp(this.key, this.record)], { sync });
-  }
-
-  /** Tells the requester, if it listens; a broken stream detaches, and it will attach again. */
-  async say(message: WorkerMessage): Promise<void> {
-    const channel = this.#channel;
-    if (!channel) return;
-    try {
-      await channel.send(message);
-    } catch (error) {
-      this.#components.logger.debug({ task: this.key, error: messageOf(error) }, 'requester’s stream broke');
-      this.detach(channel);
-    }
   }
 
   async enter(phase: WorkerPhase, progress: number | null = null): Promise<void> {
     this.phase = phase;
-    await this.say({ type: 'phase', phase, progress });
+    await this.outlet.say({ type: 'phase', phase, progress });
   }
 
-  /** A (new) stream of the requester: brings it up to date, with logs from what it has. */
-  async attach(channel: WorkerChannel, from: { stdoutFrom: number; stderrFrom: number }): Promise<void> {
-    this.#channel?.abort(new CodedError({ code: 'SUPERSEDED' }, 'the requester has opened a newer stream'));
-    this.#channel = channel;
-    await this.say({ type: 'phase', phase: this.phase, progress: null });
-    for (const { stream, offset, bytes } of this.log.read(from.stdoutFrom, from.stderrFrom))
-      await this.#sayLog(stream, offset, bytes);
-    await this.deliver();
+  /** A (new) stream of the requester: brings it up to date, with logs from what it has. Sending does not hold up the reader. */
+  attach(channel: WorkerChannel, from: { stdoutFrom: number; stderrFrom: number }): void {
+    this.outlet.attach(channel, from);
+    if (this.record.state === 'accepted')
+      void this.outlet.say({ type: 'phase', phase: this.phase, progress: null });
+    void this.deliver();
   }
 
-  detach(channel: WorkerChannel): void {
-    if (this.#channel === channel) this.#channel = null;
-  }
-
-  closeChannel(): void {
-    const channel = this.#channel;
-    this.#channel = null;
-    channel
-      ?.close()
-      .catch(error => this.#components.logger.debug({ error: messageOf(error) }, 'close failed'));
-  }
-
-  /** Live output: kept for whoever attaches later, and sent on; waiting here holds the task's pipe back. */
+  /** Live output: kept for whoever attaches later, and sent on. */
   async output(stream: 'stdout' | 'stderr', bytes: Uint8Array): Promise<void> {
-    const offset = this.log.size(stream);
-    this.log.append(stream, offset, bytes);
-    const kept = this.log.size(stream) - offset;
-    await this.#sayLog(stream, offset, bytes.subarray(0, kept));
-  }
-
-  async #sayLog(stream: 'stdout' | 'stderr', offset: number, bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length && this.#channel; at += CHUNK_BYTES)
-      await this.say({
-        type: 'log',
-        stream,
-        offset: offset + at,
-        bytes: bytes.subarray(at, at + CHUNK_BYTES),
-      });
+    const { log } = this.outlet;
+    log.append(stream, log.size(stream), bytes);
   }
 
   /** The certified lock came: it must be the one that the award calls for. */
@@ -197,7 +148,7 @@ export class Lease {
   async giveUp(failure: LeaseFailure): Promise<void> {
     if (this.record.state !== 'accepted') return;
     this.failure = failure;
-    this.log.end();
+    this.outlet.log.end();
     await this.save({ state: 'given_up' });
     await this.#giveBack();
   }
@@ -218,60 +169,31 @@ export class Lease {
     await this.deliver();
   }
 
-  /** The result as an attested record; `keep` has stored its bytes. */
+  /**
+   * The result as an attested record; its bytes are stored.
+   * @throws CodedError `LEASE_OVER` when it was given up meanwhile: what gives the lock back is signed already.
+   */
   async attested(change: Partial<LeaseRecord>, result: SandboxResult): Promise<void> {
     const { signer, genesis } = this.#components;
-    const { escrowId } = this.record;
+    const { escrowId, state } = this.record;
+    if (state !== 'accepted')
+      throw new CodedError({ code: 'LEASE_OVER' }, 'the lease was given up meanwhile');
     const failed = result.outcome !== 'exited' || result.exitCode !== 0;
     const pay = failed ? this.shareOf(result.usage.wallMs) : this.record.price;
     const split = failed && escrowId ? seal(mutualKind, { net: genesis.net, escrowId, pay }, signer) : null;
-    this.log.end();
+    this.outlet.log.end();
     await this.save({ ...change, state: 'attested', evidence: split?.bytes ?? null, pay });
   }
 
-  /** Sends what there is to send in this state: the files and the result, or why there is none. */
+  /** Tells what there is to tell in this state: the files and the result, or why there is none. Never rejects. */
   async deliver(): Promise<void> {
-    const { record, failure } = this;
-    if (record.state === 'attested') return this.#sendResult();
-    if (record.state !== 'given_up' && !failure) return;
-    const { class: errorClass, code, message } = failure ?? lostLease;
-    await this.say({
-      type: 'failed',
-      class: errorClass,
-      code,
-      message: message.slice(0, 500),
-      evidence: record.evidence,
+    const { attestation, state, evidence } = this.record;
+    if (state === 'accepted') return;
+    if (attestation) return this.outlet.tell('result', () => resultMessages(this.#components, this));
+    const { failure } = this;
+    await this.outlet.tell(evidence ? 'failed with evidence' : 'failed', async function* () {
+      const { class: errorClass, code, message } = failure ?? lostLease;
+      yield { type: 'failed', class: errorClass, code, message: message.slice(0, 500), evidence };
     });
   }
-
-  async #sendResult(): Promise<void> {
-    const { blobs, logger } = this.#components;
-    const { attestation, outputs, truncated, oomKilled, evidence } = this.record;
-    if (!attestation || !this.#channel) return;
-    try {
-      for (const { path, cid } of outputs) await this.#sendFile(path, await mustGet(blobs, cid));
-      const { stdoutCid, stderrCid } = open(attestationKind, attestation).body;
-      const stdout = await mustGet(blobs, stdoutCid);
-      const stderr = await mustGet(blobs, stderrCid);
-      await this.say({ type: 'result', attestation, stdout, stderr, truncated, oomKilled, mutual: evidence });
-    } catch (error) {
-      logger.error(
-        { task: this.key, code: codeOf(error), error: messageOf(error) },
-        'a kept result cannot be read',
-      );
-      const message = 'the kept result cannot be read any more';
-      await this.say({ type: 'failed', class: 'worker', code: 'RESULT_LOST', message, evidence: null });
-    }
-  }
-
-  async #sendFile(path: string, bytes: Uint8Array): Promise<void> {
-    for (let offset = 0; offset === 0 || offset < bytes.length; offset += CHUNK_BYTES)
-      await this.say({ type: 'file', path, offset, bytes: bytes.subarray(offset, offset + CHUNK_BYTES) });
-  }
-}
-
-async function mustGet(blobs: WorkerComponents['blobs'], cid: string): Promise<Uint8Array> {
-  const bytes = await blobs.get(cid);
-  if (!bytes) throw new CodedError({ code: 'BLOB_MISSING', cid }, `the bytes of ${cid} are gone`);
-  return bytes;
 }

@@ -1,10 +1,13 @@
 import { readClosing, readLock } from '../../ledger/index.ts';
-import { CodedError, messageOf, withDeadline } from '../../util/index.ts';
+import { CodedError, codeOf, messageOf } from '../../util/index.ts';
 import { acceptKind, open, type RequesterMessage, sameBytes } from '../../wire/index.ts';
-import type { WorkerChannel } from '../channel.ts';
+import { receiveWithin, type WorkerChannel } from '../channel.ts';
 import { heartbeat } from '../heartbeat.ts';
 import type { WorkerComponents } from './interface.ts';
 import type { Lease } from './lease.ts';
+
+/** What no honest requester sends. */
+const BREACHES = /^(WIRE_|PROTOCOL$|LOCK_DIFFERS$|LOCK_NOT_FOUND$|CERTIFICATE_INVALID$)/;
 
 type Settled = Extract<RequesterMessage, { type: 'settled' }>;
 
@@ -17,25 +20,22 @@ export async function serveSession(
   lease: Lease,
   channel: WorkerChannel,
 ): Promise<void> {
-  const { clock, options, logger } = components;
+  const { clock, options, logger, network } = components;
   const stopBeating = heartbeat(clock, options.heartbeatMs, () => channel.send({ type: 'heartbeat' }));
   try {
     for (;;) {
-      const message = await withDeadline(
-        options.deadMs,
-        'a heartbeat',
-        signal => channel.receive({ signal }),
-        { clock },
-      );
+      const message = await receiveWithin(channel, options.deadMs, { clock });
       if (message === undefined) break;
       if (await react(components, lease, message)) break;
     }
   } catch (error) {
-    logger.debug({ task: lease.key, error: messageOf(error) }, 'requester’s stream ended');
+    const code = codeOf(error);
+    if (BREACHES.test(code)) network.report(channel.peer, code, 10);
+    logger.debug({ task: lease.key, code, error: messageOf(error) }, 'requester’s stream ended');
     channel.abort(error instanceof Error ? error : new Error(messageOf(error)));
   } finally {
     stopBeating();
-    lease.detach(channel);
+    lease.outlet.detach(channel);
   }
 }
 

@@ -1,31 +1,35 @@
 import type { Verdict } from '../../network/index.ts';
-import { CodedError, codeOf, every, messageOf, Semaphore, withDeadline } from '../../util/index.ts';
+import { CodedError, codeOf, every, messageOf, Semaphore } from '../../util/index.ts';
 import {
   attestationKind,
   open,
+  type Refusal,
   type RequesterMessage,
   refKey,
   type StatusState,
   sameBytes,
   type TaskRef,
-  WireError,
 } from '../../wire/index.ts';
 import { Capacity } from '../capacity.ts';
-import type { WorkerChannel } from '../channel.ts';
+import { receiveWithin, type WorkerChannel } from '../channel.ts';
 import { AWARD_TIMEOUT_MS } from '../options.ts';
-import { closeLease } from './closing.ts';
 import { Estimates } from './estimates.ts';
 import { execute } from './execute.ts';
 import { type AwardMessage, acceptAward, checkAward, refuseAward } from './intake.ts';
 import type { WorkerComponents } from './interface.ts';
-import { Lease } from './lease.ts';
+import { Lease, lostLease } from './lease.ts';
+import { LeaseBook } from './leases.ts';
 import { type Answer, OfferDesk } from './offers.ts';
 import { serveSession } from './session.ts';
 
-/** Leases that are not settled yet: a queue's worth for each requester, and a week of absent ones. */
-const MAX_LEASES = 10_000;
-/** A settled lease answers late questions for an hour. */
-const SETTLED_KEPT_MS = 3_600_000;
+/** At a stop, what running leases have to say may take this long; then their streams are cut. */
+const FAREWELL_MS = 2_000;
+
+const attemptTaken: Refusal = {
+  code: 'ATTEMPT_TAKEN',
+  reason: 'another award has this number',
+  permanent: true,
+};
 
 export interface Worker {
   start(): Promise<void>;
@@ -55,19 +59,23 @@ class MarketWorker implements Worker {
   executed = 0;
   draining = false;
   readonly #components: WorkerComponents;
-  readonly #leases = new Map<string, Lease>();
+  readonly #leases: LeaseBook;
   readonly #running = new Set<Promise<void>>();
   readonly #desk: OfferDesk;
   readonly #estimates = new Estimates();
   /** Acceptances are signed one after another: each names the one before. */
   readonly #signing = new Semaphore(1);
   #chain: { nextSeq: number; previous: Uint8Array | null } = { nextSeq: 1, previous: null };
+  /** Aborted when the node stops. */
+  readonly #stopping = new AbortController();
   #stopSweep: () => void = () => {};
+  #sweeping: Promise<void> = Promise.resolve();
 
   constructor(components: WorkerComponents) {
     this.#components = components;
     const { slots, milliCpus, memoryBytes, diskBytes } = components.options;
-    this.capacity = new Capacity({ slots, milliCpus, memoryBytes, diskBytes });
+    this.#leases = new LeaseBook(components);
+    this.capacity = new Capacity({ slots, milliCpus, memoryBytes, diskBytes }, components.clock);
     this.#desk = new OfferDesk(components, {
       capacity: this.capacity,
       estimates: this.#estimates,
@@ -77,29 +85,42 @@ class MarketWorker implements Worker {
   }
 
   async start(): Promise<void> {
-    const { leases, chain, executor, logger, clock, options } = this.#components;
+    const { chain, clock, options } = this.#components;
     this.#chain = (await chain.get('head')) ?? this.#chain;
-    for await (const [key, record] of leases.iterate({ limit: MAX_LEASES }))
-      this.#leases.set(key, new Lease(this.#components, record, null));
-    const orphans = await executor.recover();
-    if (orphans.length > 0) logger.warn({ orphans: orphans.length }, 'removed sandboxes of an earlier run');
-    for (const lease of this.#leases.values())
-      if (lease.record.state === 'accepted')
-        await lease.giveUp({
-          class: 'worker',
-          code: 'LEASE_LOST',
-          message: 'the worker restarted in mid-task',
-        });
+    await this.#leases.load();
+    await this.#recoverSandboxes();
+    for (const lease of this.#leases.all())
+      if (lease.record.state === 'accepted') await lease.giveUp(lostLease);
     this.#stopSweep = every(clock, options.sweepMs, () => this.#sweep());
+  }
+
+  /** An engine that is away now removes them when it is back. */
+  async #recoverSandboxes(): Promise<void> {
+    const { executor, logger } = this.#components;
+    try {
+      const orphans = await executor.recover();
+      if (orphans.length > 0) logger.warn({ orphans: orphans.length }, 'removed sandboxes of an earlier run');
+    } catch (error) {
+      logger.warn(
+        { code: codeOf(error), error: messageOf(error) },
+        'sandboxes of an earlier run may be left',
+      );
+    }
   }
 
   async stop(): Promise<void> {
     this.draining = true;
     this.#stopSweep();
     const stopping = new CodedError({ code: 'STOPPING' }, 'the worker is shutting down');
-    for (const lease of this.#leases.values()) lease.stop.abort(stopping);
-    await Promise.allSettled(this.#running);
-    for (const lease of this.#leases.values()) lease.closeChannel();
+    this.#stopping.abort(stopping);
+    for (const lease of this.#leases.all()) lease.stop.abort(stopping);
+    // a requester that does not read must not hold up the stop
+    const cut = this.#components.clock.after(FAREWELL_MS, () => {
+      for (const lease of this.#leases.all()) lease.outlet.abort(stopping);
+    });
+    await Promise.allSettled([...this.#running, this.#sweeping]);
+    cut();
+    for (const lease of this.#leases.all()) lease.outlet.close();
   }
 
   drain(): void {
@@ -139,16 +160,14 @@ class MarketWorker implements Worker {
 
   async serve(channel: WorkerChannel): Promise<void> {
     const { clock } = this.#components;
-    const first = await withDeadline(AWARD_TIMEOUT_MS, 'the award', signal => channel.receive({ signal }), {
-      clock,
-    });
+    const first = await receiveWithin(channel, AWARD_TIMEOUT_MS, { clock });
     if (first?.type === 'award') return this.#award(channel, first);
     if (first?.type === 'attach') return this.#attach(channel, first);
     throw new CodedError({ code: 'PROTOCOL' }, 'a task stream begins with an award or an attach');
   }
 
   statusOf(ref: TaskRef, asker: string): StatusState {
-    const lease = this.#leases.get(refKey(ref));
+    const lease = this.#leases.get(ref);
     if (!lease || lease.record.requester !== asker) return 'unknown';
     return lease.record.state === 'accepted'
       ? 'running'
@@ -158,56 +177,49 @@ class MarketWorker implements Worker {
   }
 
   async #award(channel: WorkerChannel, message: AwardMessage): Promise<void> {
-    const { signer, genesis, network } = this.#components;
-    let checked: ReturnType<typeof checkAward>;
-    try {
-      checked = checkAward(message, channel.peer, signer.peer, genesis.net);
-    } catch (error) {
-      if (error instanceof WireError || error instanceof CodedError)
-        network.report(channel.peer, codeOf(error), 10);
-      throw error;
-    }
-    const known = this.#leases.get(refKey(checked.award.body));
-    if (known) {
-      // the same award again: its answer was lost on the way
-      if (!sameBytes(known.record.award, message.award))
-        return channel.send({
-          type: 'refused',
-          refusal: { code: 'ATTEMPT_TAKEN', reason: 'another award has this number', permanent: true },
-        });
-      await channel.send({ type: 'accepted', acceptance: known.record.acceptance });
-      return this.#session(known, channel, { stdoutFrom: 0, stderrFrom: 0 });
-    }
-    const refusal = this.#refusalOf(checked);
+    const { signer, genesis } = this.#components;
+    const checked = checkAward(message, channel.peer, signer.peer, genesis.net);
+    const known = this.#leases.get(checked.award.body);
+    if (known && !sameBytes(known.record.award, message.award))
+      return channel.send({ type: 'refused', refusal: attemptTaken });
+    if (known) return this.#accepted(known, channel); // the same award again: its answer was lost on the way
+    const refusal = await this.#refusalOf(checked);
     if (refusal) return channel.send({ type: 'refused', refusal });
     const lease = await this.#signing.run(() => this.#accept(message, checked));
-    await channel.send({ type: 'accepted', acceptance: lease.record.acceptance });
+    if (!lease) return this.#award(channel, message); // the same award came twice at once
     this.#supersede(lease);
-    const session = this.#session(lease, channel, { stdoutFrom: 0, stderrFrom: 0 });
+    // it runs whether or not the answer arrives: its requester takes it up on another stream, or says that it has gone on
     this.#track(this.#execute(lease));
-    return session;
+    return this.#accepted(lease, channel);
   }
 
-  #refusalOf(checked: ReturnType<typeof checkAward>) {
-    if (this.#leases.size >= MAX_LEASES)
+  async #accepted(lease: Lease, channel: WorkerChannel): Promise<void> {
+    await channel.send({ type: 'accepted', acceptance: lease.record.acceptance });
+    return this.#session(lease, channel, { stdoutFrom: 0, stderrFrom: 0 });
+  }
+
+  async #refusalOf(checked: ReturnType<typeof checkAward>): Promise<Refusal | undefined> {
+    if (!(await this.#leases.hasRoom()))
       return { code: 'BUSY', reason: 'too many leases are not settled yet', permanent: false };
     const bid = this.#desk.bidFor(refKey(checked.award.body), checked.award.body.bidHash);
     const wouldRefuse = this.#desk.wouldRefuse(checked.offer.body);
     return refuseAward(checked, { bid, wouldRefuse, now: this.#components.clock.now() });
   }
 
-  async #accept(message: AwardMessage, checked: ReturnType<typeof checkAward>): Promise<Lease> {
-    const { db, leases, chain } = this.#components;
+  async #accept(message: AwardMessage, checked: ReturnType<typeof checkAward>): Promise<Lease | undefined> {
+    const { db, chain } = this.#components;
+    if (this.#leases.get(checked.award.body)) return undefined;
     const { record, acceptanceDigest } = acceptAward(this.#components, message, checked, this.#chain);
     const lease = new Lease(this.#components, record, checked.spec);
-    const ops = [leases.putOp(lease.key, record)];
+    const ops = [this.#leases.putOp(record)];
     if (record.price > 0n) {
       this.#chain = { nextSeq: this.#chain.nextSeq + 1, previous: acceptanceDigest };
       ops.push(chain.putOp('head', this.#chain));
     }
     // the number is on disk before the signature leaves: two acceptances with one number would prove equivocation
     await db.write(ops, { sync: record.price > 0n });
-    this.#leases.set(lease.key, lease);
+    this.#leases.add(lease);
+    if (this.#stopping.signal.aborted) lease.stop.abort(this.#stopping.signal.reason);
     return lease;
   }
 
@@ -219,7 +231,7 @@ class MarketWorker implements Worker {
   /** A newer attempt of the same replica: the older one stops, unless it has attested already. */
   #supersede(newer: Lease): void {
     const { taskId, replica, attempt } = newer.record;
-    for (const lease of this.#leases.values()) {
+    for (const lease of this.#leases.all()) {
       const old = lease.record;
       if (old.taskId === taskId && old.replica === replica && old.attempt < attempt)
         lease.stop.abort(new CodedError({ code: 'SUPERSEDED' }, 'a newer attempt was awarded'));
@@ -230,7 +242,7 @@ class MarketWorker implements Worker {
     channel: WorkerChannel,
     message: Extract<RequesterMessage, { type: 'attach' }>,
   ): Promise<void> {
-    const lease = this.#leases.get(refKey(message));
+    const lease = this.#leases.get(message);
     if (!lease || lease.record.requester !== channel.peer) return channel.send({ type: 'unknown' });
     return this.#session(lease, channel, message);
   }
@@ -240,7 +252,7 @@ class MarketWorker implements Worker {
     channel: WorkerChannel,
     from: { stdoutFrom: number; stderrFrom: number },
   ): Promise<void> {
-    await lease.attach(channel, from);
+    lease.attach(channel, from);
     await serveSession(this.#components, lease, channel);
   }
 
@@ -255,19 +267,15 @@ class MarketWorker implements Worker {
   }
 
   async #sweep(): Promise<void> {
-    const { db, leases, clock } = this.#components;
-    const now = clock.now();
-    const old: string[] = [];
-    for (const lease of this.#leases.values()) {
-      if (lease.record.state !== 'settled') await closeLease(this.#components, lease);
-      else if (now - lease.record.updatedAt > SETTLED_KEPT_MS) old.push(lease.key);
-    }
-    for (const key of old) this.#leases.delete(key);
-    if (old.length > 0) await db.write(old.map(key => leases.delOp(key)));
+    const { logger } = this.#components;
+    this.#sweeping = this.#leases
+      .sweep(this.#stopping.signal)
+      .catch(error => logger.warn({ code: codeOf(error), error: messageOf(error) }, 'a sweep failed'));
+    await this.#sweeping;
   }
 
   liveCids(): string[] {
-    return [...this.#leases.values()].flatMap(({ record }) => {
+    return [...this.#leases.all()].flatMap(({ record }) => {
       if (!record.attestation) return [];
       const { stdoutCid, stderrCid } = open(attestationKind, record.attestation).body;
       return [stdoutCid, stderrCid, ...record.outputs.map(output => output.cid)];
