@@ -1,6 +1,5 @@
 import { CodedError } from '../../util/index.ts';
 import type { AttemptRecord, TaskFailure, TaskRecord } from '../../wire/index.ts';
-import { HOPELESS_ROUNDS } from '../options.ts';
 import type { AuctionResult } from './auction.ts';
 import { moneyMoves } from './task-store.ts';
 
@@ -16,9 +15,20 @@ export function nextAttempt({ attempts }: TaskRecord): number {
   return next;
 }
 
-/** How often a worker accepted and then failed. */
+/** Failures that say nothing about the worker: the notaries were away, or this node was. */
+const NOBODYS_FAULT = ['LOCK_MISSING', 'AWARD_UNANSWERED', 'LEDGER_REFUSED', 'LEDGER_STOPPED', 'QUEUE_FULL'];
+
+/** Whether a failure is a reason not to ask its worker again. */
+export function blames(failure: TaskFailure): boolean {
+  return (failure.class === 'worker' || failure.class === 'network') && !NOBODYS_FAULT.includes(failure.code);
+}
+
+/** How often a worker accepted and then failed; what never began for want of money or of a notary does not count. */
 export function executions({ attempts }: TaskRecord): number {
-  return attempts.filter(entry => entry.acceptance && entry.failure).length;
+  return attempts.filter(
+    ({ acceptance, failure }) =>
+      acceptance && failure && failure.class !== 'funds' && failure.code !== 'LOCK_MISSING',
+  ).length;
 }
 
 /** Whether another execution can be paid: out of the free balance, and within the task's own bound. */
@@ -31,10 +41,10 @@ export function hasFunds({ policy, attempts }: TaskRecord, free: bigint): boolea
   return bound + policy.payment <= policy.maxTotal && free >= policy.payment;
 }
 
-/** Every one that answered will never take it, for some rounds in a row. */
-export function isHopeless({ attempts }: TaskRecord, round: number): boolean {
+/** Every one that answered the last offer will never take it. */
+export function allRefuseForGood({ attempts }: TaskRecord): boolean {
   const bids = attempts.at(-1)?.bids ?? [];
-  return round + 1 >= HOPELESS_ROUNDS && bids.length > 0 && bids.every(bid => bid.refusal?.permanent);
+  return bids.length > 0 && bids.every(bid => bid.refusal?.permanent);
 }
 
 export function emptyAttempt({ offer, views }: AuctionResult): AttemptRecord {

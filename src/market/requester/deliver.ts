@@ -17,6 +17,9 @@ import type { RequesterComponents } from './interface.ts';
 import type { Treasurer } from './money.ts';
 import { attemptOf, type LiveTask, type TaskStore } from './task-store.ts';
 
+/** A result that its worker has made up; one that does not fit the user's format may be the task's own fault. */
+const FORGED = /^(ATTESTATION_|WIRE_|RESULT_HASH$|RESULT_REPLAYED$)/;
+
 export type Verdict =
   | { readonly good: true; readonly failure: TaskFailure | null }
   /** The worker is at fault: nothing is accepted from it, another is asked. */
@@ -39,7 +42,8 @@ export async function takeDelivery(
   try {
     verified = verify(components, task, attempt, delivery);
   } catch (error) {
-    components.network.report(attemptOf(task.record, attempt).worker as string, codeOf(error), 20);
+    const { worker } = attemptOf(task.record, attempt);
+    if (worker && FORGED.test(codeOf(error))) components.network.report(worker, codeOf(error), 20);
     return { good: false, failure: { class: 'worker', code: codeOf(error), message: messageOf(error) } };
   }
   const failure = await ownFailure(store, task, delivery);

@@ -8,7 +8,7 @@ import {
   open,
   type WorkerMessage,
 } from '../../wire/index.ts';
-import type { RequesterChannel } from '../channel.ts';
+import { type RequesterChannel, receiveWithin } from '../channel.ts';
 import { heartbeat } from '../heartbeat.ts';
 import { openTaskStream } from './award.ts';
 import type { RequesterComponents } from './interface.ts';
@@ -27,6 +27,8 @@ export type FollowEnd =
 
 /** Between tries to reach a worker whose stream broke. */
 const REATTACH_MS = 500;
+/** For the last message to leave: the worker asks by itself when it was lost. */
+const FAREWELL_MS = 2_000;
 
 /** One accepted attempt, followed over as many streams as it takes until its result, its failure, or its silence. */
 export class Follower {
@@ -37,6 +39,7 @@ export class Follower {
   readonly #attempt: number;
   #channel: RequesterChannel | null;
   #lock: Decided | null;
+  #cancelled: string | null = null;
   #files = new Map<string, Uint8Array[]>();
   #fileBytes = 0;
   #heard: number;
@@ -65,14 +68,27 @@ export class Follower {
     await this.#say({ type: 'locked', lock });
   }
 
+  /** Tells the worker to stop, now and on every later stream. */
   async cancel(reason: string): Promise<void> {
+    this.#cancelled = reason;
     await this.#say({ type: 'cancel', reason });
   }
 
   /** The last word to the worker; the stream ends with it. */
   async finish(message: Parameters<RequesterChannel['send']>[0]): Promise<void> {
-    await this.#say(message);
-    await this.#channel?.close();
+    const { clock } = this.#components;
+    const channel = this.#channel;
+    this.#channel = null;
+    if (!channel) return;
+    try {
+      await withDeadline(FAREWELL_MS, 'the last word', signal => channel.send(message, { signal }), {
+        clock,
+      });
+      await channel.close();
+    } catch (error) {
+      this.#notHeard(message.type, error);
+      channel.abort(error instanceof Error ? error : new Error(messageOf(error)));
+    }
   }
 
   abandon(error: Error): void {
@@ -88,12 +104,15 @@ export class Follower {
     const { options, clock, logger, network } = this.#components;
     for (;;) {
       try {
-        this.#channel ??= await this.#attach(signal);
+        if (!this.#channel) {
+          this.#channel = await this.#attach(signal);
+          await this.#catchUp();
+        }
         return await this.#listen(this.#channel, signal);
       } catch (error) {
         if (signal.aborted || codeOf(error) === 'LEASE_LOST') throw error;
         logger.debug({ task: this.#task.record.taskId, error: messageOf(error) }, 'worker’s stream broke');
-        if (codeOf(error).startsWith('WIRE_')) network.report(this.award.worker, codeOf(error), 10);
+        if (/^(WIRE_|PROTOCOL$)/.test(codeOf(error))) network.report(this.award.worker, codeOf(error), 10);
         this.abandon(error instanceof Error ? error : new Error(messageOf(error)));
         if (clock.monotonic() - this.#heard >= options.deadMs) throw this.#dead();
         await sleep(REATTACH_MS, { signal, clock });
@@ -117,9 +136,19 @@ export class Follower {
       { signal, clock },
     );
     const from = { stdoutFrom: log.size('stdout'), stderrFrom: log.size('stderr') };
-    await channel.send({ type: 'attach', taskId, replica, attempt: this.#attempt, ...from }, { signal });
-    if (this.#lock) await channel.send({ type: 'locked', lock: this.#lock }, { signal });
+    try {
+      await channel.send({ type: 'attach', taskId, replica, attempt: this.#attempt, ...from }, { signal });
+    } catch (error) {
+      channel.abort(error instanceof Error ? error : new Error(messageOf(error)));
+      throw error;
+    }
     return channel;
+  }
+
+  /** What was said on an earlier stream may not have arrived. */
+  async #catchUp(): Promise<void> {
+    if (this.#lock) await this.#say({ type: 'locked', lock: this.#lock });
+    if (this.#cancelled !== null) await this.#say({ type: 'cancel', reason: this.#cancelled });
   }
 
   async #listen(channel: RequesterChannel, signal: AbortSignal): Promise<FollowEnd> {
@@ -144,12 +173,7 @@ export class Follower {
     const { clock, options } = this.#components;
     const cancel = clock.after(options.suspectMs, () => this.#suspect());
     try {
-      const message = await withDeadline(
-        options.deadMs,
-        'a heartbeat',
-        signal => channel.receive({ signal }),
-        { signal, clock },
-      );
+      const message = await receiveWithin(channel, options.deadMs, { signal, clock });
       if (message === undefined)
         throw new CodedError({ code: 'STREAM_BROKEN' }, 'the worker closed the stream');
       return message;
@@ -209,7 +233,9 @@ export class Follower {
     const parts = this.#files.get(path) ?? [];
     const size = parts.reduce((sum, part) => sum + part.length, 0);
     this.#fileBytes += bytes.length;
-    if (offset !== size || this.#fileBytes > MAX_OUTPUT_BYTES || this.#files.size > MAX_OUTPUT_FILES)
+    const isNew = parts.length === 0;
+    const tooMany = isNew ? this.#files.size >= MAX_OUTPUT_FILES : bytes.length === 0;
+    if (offset !== size || this.#fileBytes > MAX_OUTPUT_BYTES || tooMany)
       throw new CodedError(
         { code: 'PROTOCOL' },
         'the worker sends more or other files than a result may hold',
@@ -230,10 +256,12 @@ export class Follower {
     try {
       await this.#channel?.send(message);
     } catch (error) {
-      this.#components.logger.debug(
-        { error: messageOf(error), type: message.type },
-        'the worker did not hear',
-      );
+      this.#notHeard(message.type, error);
     }
+  }
+
+  #notHeard(type: string, error: unknown): void {
+    const { taskId } = this.award;
+    this.#components.logger.debug({ task: taskId, type, error: messageOf(error) }, 'the worker did not hear');
   }
 }

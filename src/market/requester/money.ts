@@ -1,20 +1,33 @@
 import { type Closing, type Escrow, readLock } from '../../ledger/index.ts';
-import { codeOf, hasCode, messageOf, reasonOf, sleep } from '../../util/index.ts';
+import {
+  codeOf,
+  type Deferred,
+  deferred,
+  hasCode,
+  messageOf,
+  raceSignal,
+  reasonOf,
+} from '../../util/index.ts';
+import { failureShare } from '../../verification/index.ts';
 import {
   type AttemptRecord,
   addSignature,
   awardKind,
+  cancelKind,
   type Decided,
   disputeKind,
   mutualKind,
+  type Opened,
   offerKind,
   open,
+  peekKind,
   sameBytes,
   seal,
   timeoutKind,
 } from '../../wire/index.ts';
 import { NOTARY_GRACE_MS } from '../options.ts';
 import { lockFor } from '../terms.ts';
+import { fetchEvidence } from './fetch-evidence.ts';
 import type { RequesterComponents } from './interface.ts';
 import { attemptOf, type LiveTask, type TaskStore } from './task-store.ts';
 
@@ -22,11 +35,16 @@ import { attemptOf, type LiveTask, type TaskStore } from './task-store.ts';
 const RETRY_MS = 5_000;
 /** A wait for a deadline is cut into these, so that a step of the clock is noticed. */
 const LONGEST_WAIT_MS = 60_000;
+/** A worker's signature is asked for at growing intervals, from this one. */
+const ASK_FIRST_MS = 500;
+const MAX_EVIDENCE_BYTES = 4096;
 
 /** The requester's side of escrows: locks, and whatever closes them, until each is closed. */
 export class Treasurer {
   readonly #components: RequesterComponents;
   readonly #store: TaskStore;
+  /** Escrows that are open, between two looks at them. */
+  readonly #waiting = new Set<{ readonly worker: string | null; readonly woken: Deferred<void> }>();
 
   constructor(components: RequesterComponents, store: TaskStore) {
     this.#components = components;
@@ -50,24 +68,53 @@ export class Treasurer {
     return this.#store.updateAttempt(task, attempt, { money: 'locked', escrowId, lock: decided });
   }
 
-  /** The evidence that closes this attempt's escrow, once somebody has signed it. */
-  async keep(task: LiveTask, attempt: number, evidence: Uint8Array): Promise<void> {
-    await this.#store.updateAttempt(task, attempt, { evidence });
+  /**
+   * Keeps what a worker signed for an attempt that came to nothing, if it is what closes the escrow as agreed: the lock given back,
+   * or, of a task that its owner cancelled, a split by the time used. Anything else is dropped.
+   */
+  async keep(task: LiveTask, attempt: number, bytes: Uint8Array): Promise<boolean> {
+    const entry = attemptOf(task.record, attempt);
+    if (!entry.escrowId || !entry.worker) return false;
+    const evidence = this.agree(bytes, entry.escrowId, entry.worker, this.#mostFor(task, entry));
+    if (evidence) await this.#store.updateAttempt(task, attempt, { evidence });
+    return evidence !== undefined;
   }
 
-  /** Agrees to a worker's split if it asks for no more than `most`; undefined when it is not what it should be. */
+  /** Counted from the award on, since a task may have started before we heard of it. */
+  #mostFor(task: LiveTask, { failure, offer, price, awardedAt, endedAt }: AttemptRecord): bigint {
+    const isCancelled = failure?.code === 'CANCELLED' || hasCode(task.stop.signal.reason, 'CANCELLED');
+    if (!isCancelled || price === null || awardedAt === null) return 0n;
+    const { limits, failureFloorPermille } = open(offerKind, offer).body.terms;
+    const wallMs = (endedAt ?? this.#components.clock.now()) - awardedAt;
+    return failureShare({
+      ask: price,
+      wallMs,
+      timeoutMs: limits.runMs,
+      floorPermille: failureFloorPermille,
+    });
+  }
+
+  /** A worker's cancellation as it is, or its split with our signature if it asks for no more than `most`; undefined otherwise. */
   agree(bytes: Uint8Array, escrowId: string, worker: string, most: bigint): Uint8Array | undefined {
     const { genesis, signer, logger } = this.#components;
+    const isOurs = ({ body, signers }: Opened<{ net: Uint8Array; escrowId: string }>) =>
+      signers.includes(worker) && body.escrowId === escrowId && sameBytes(body.net, genesis.net);
     try {
+      if (peekKind(bytes, MAX_EVIDENCE_BYTES) === cancelKind.name)
+        return isOurs(open(cancelKind, bytes)) ? bytes : undefined;
       const mutual = open(mutualKind, bytes);
-      const { body } = mutual;
-      const fits =
-        mutual.signers.includes(worker) && body.escrowId === escrowId && sameBytes(body.net, genesis.net);
-      return fits && body.pay <= most ? addSignature(mutualKind, mutual, signer).bytes : undefined;
+      return isOurs(mutual) && mutual.body.pay <= most
+        ? addSignature(mutualKind, mutual, signer).bytes
+        : undefined;
     } catch (error) {
-      logger.debug({ worker, code: codeOf(error) }, 'a split was not what it claims to be');
+      logger.debug({ worker, code: codeOf(error) }, 'a worker’s evidence was not what it should be');
       return undefined;
     }
+  }
+
+  /** A worker is back: the escrows that wait for its signature are looked at again. */
+  peerUp(peer: string): void {
+    for (const waiting of this.#waiting) if (waiting.worker === peer) waiting.woken.resolve();
   }
 
   /**
@@ -79,8 +126,9 @@ export class Treasurer {
     attempt: number,
     { signal }: { signal: AbortSignal },
   ): Promise<Closing | undefined> {
-    const { logger, clock } = this.#components;
-    for (;;) {
+    const { logger } = this.#components;
+    for (let tries = 0; ; tries++) {
+      let wait = RETRY_MS;
       try {
         const escrow = await this.#escrowOf(task, attempt, signal);
         if (!escrow) {
@@ -92,16 +140,49 @@ export class Treasurer {
           await this.#closed(task, attempt, closing);
           return closing;
         }
-        await sleep(this.#untilNext(escrow), { signal, clock });
+        wait = Math.min(this.#untilNext(escrow), ASK_FIRST_MS * 2 ** tries);
+        if (await this.#askWorker(task, attempt, escrow, signal)) continue;
       } catch (error) {
         if (signal.aborted) throw reasonOf(signal);
         logger.info(
           { task: task.record.taskId, code: codeOf(error), error: messageOf(error) },
           'escrow is still open',
         );
-        await sleep(RETRY_MS, { signal, clock });
       }
+      if (await this.#pause(wait, attemptOf(task.record, attempt).worker, signal)) tries = 0;
     }
+  }
+
+  /** Asks the worker of an attempt that is over for its signature, while it is there; true when it gave one. */
+  async #askWorker(
+    task: LiveTask,
+    attempt: number,
+    { decided }: Escrow,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const { network } = this.#components;
+    const { award, worker, failure, evidence } = attemptOf(task.record, attempt);
+    if (!award || !worker || !failure || evidence || !network.isConnected(worker)) return false;
+    const signed = await fetchEvidence(this.#components, open(awardKind, award).body, decided, { signal });
+    return signed !== undefined && this.keep(task, attempt, signed);
+  }
+
+  /** True when it ended early, since the worker came back. */
+  async #pause(ms: number, worker: string | null, signal: AbortSignal): Promise<boolean> {
+    const waiting = { worker, woken: deferred<void>() };
+    let isOver = false;
+    const cancel = this.#components.clock.after(ms, () => {
+      isOver = true;
+      waiting.woken.resolve();
+    });
+    this.#waiting.add(waiting);
+    try {
+      await raceSignal(waiting.woken.promise, signal);
+    } finally {
+      cancel();
+      this.#waiting.delete(waiting);
+    }
+    return !isOver;
   }
 
   async #escrowOf(task: LiveTask, attempt: number, signal: AbortSignal): Promise<Escrow | undefined> {
@@ -115,31 +196,29 @@ export class Treasurer {
   }
 
   async #tryClose(entry: AttemptRecord, escrow: Escrow, signal: AbortSignal): Promise<Closing | undefined> {
-    const { settlement, genesis, clock } = this.#components;
+    const { settlement, genesis, clock, signer } = this.#components;
     const { escrowId, lock } = escrow;
     const now = clock.now();
-    if (entry.evidence) {
+    const isClaimOver = now > lock.claimBy + NOTARY_GRACE_MS;
+    // a dispute has its place on a claim, and waits for one
+    const isEarly = entry.evidence !== null && isDispute(entry.evidence) && !isClaimOver;
+    if (entry.evidence && !isEarly) {
       const closing = await this.#settle(escrow, entry.evidence, signal);
-      if (closing !== 'refused') return closing === 'pending' ? undefined : closing;
+      if (closing !== 'refused' && closing !== 'pending') return closing;
     }
     const seen = await settlement.inspect(escrow, { signal });
     if (seen !== 'open') return seen;
+    // before that the worker may still claim, and there is nothing to dispute
+    if (!isClaimOver) return undefined;
+    const timeout = (step: 'refund' | 'arbitration') =>
+      seal(timeoutKind, { net: genesis.net, escrowId, step }).bytes;
+    const reason = entry.failure?.code ?? 'NOT_DELIVERED';
     const steps = [
       // nothing attested in time: it all comes back
-      () =>
-        now > lock.claimBy + NOTARY_GRACE_MS &&
-        seal(timeoutKind, { net: genesis.net, escrowId, step: 'refund' }).bytes,
+      () => timeout('refund'),
       // claimed, and nothing that passed its checks was delivered
-      () =>
-        now <= lock.disputeBy &&
-        seal(
-          disputeKind,
-          { net: genesis.net, escrowId, reason: entry.failure?.code ?? 'NOT_DELIVERED' },
-          this.#components.signer,
-        ).bytes,
-      () =>
-        now > lock.verdictBy + NOTARY_GRACE_MS &&
-        seal(timeoutKind, { net: genesis.net, escrowId, step: 'arbitration' }).bytes,
+      () => now <= lock.disputeBy && seal(disputeKind, { net: genesis.net, escrowId, reason }, signer).bytes,
+      () => now > lock.verdictBy + NOTARY_GRACE_MS && timeout('arbitration'),
     ];
     for (const step of steps) {
       const evidence = step();
@@ -166,7 +245,10 @@ export class Treasurer {
   async #closed(task: LiveTask, attempt: number, closing: Closing): Promise<void> {
     const money = closing.outcome === 'paid' ? 'released' : closing.outcome;
     const { pay, fee, decided } = closing;
-    await this.#store.updateAttempt(task, attempt, { money, pay, fee, close: decided });
+    // a lock is as large as the order that it came in: that of a failed attempt is of no more use
+    const isKept = task.record.result?.attempt === attempt;
+    const lock = isKept ? attemptOf(task.record, attempt).lock : null;
+    await this.#store.updateAttempt(task, attempt, { money, pay, fee, lock, close: decided });
   }
 
   #untilNext({ lock }: Escrow): number {
@@ -174,4 +256,8 @@ export class Treasurer {
     const next = [lock.claimBy, lock.verdictBy].map(at => at + NOTARY_GRACE_MS + 1 - now).find(ms => ms > 0);
     return Math.min(LONGEST_WAIT_MS, Math.max(RETRY_MS, next ?? RETRY_MS));
   }
+}
+
+function isDispute(evidence: Uint8Array): boolean {
+  return peekKind(evidence, MAX_EVIDENCE_BYTES) === disputeKind.name;
 }

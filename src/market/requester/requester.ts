@@ -1,5 +1,12 @@
-import { CodedError, every } from '../../util/index.ts';
-import { disputeKind, refKey, type StatusState, seal, type TaskRef } from '../../wire/index.ts';
+import { CodedError, codeOf, every, messageOf, raceSignal } from '../../util/index.ts';
+import {
+  disputeKind,
+  refKey,
+  type StatusState,
+  seal,
+  type TaskRecord,
+  type TaskRef,
+} from '../../wire/index.ts';
 import type {
   EngineStats,
   LogChunk,
@@ -15,10 +22,10 @@ import type { RequesterComponents } from './interface.ts';
 import { Treasurer } from './money.ts';
 import { pruneResults } from './retention.ts';
 import { Settler } from './settler.ts';
-import { submit } from './submit.ts';
+import { Submissions } from './submit.ts';
 import { TaskRunner } from './task-runner.ts';
 import { hasEnded, type LiveTask, TaskStore } from './task-store.ts';
-import { attested, taskView } from './views.ts';
+import { attested, engineStats, taskView } from './views.ts';
 import { WaitingRoom } from './waiting-room.ts';
 
 /** Old results are looked for this often. */
@@ -32,6 +39,9 @@ export class Requester implements TaskMarket {
   readonly #settler: Settler;
   readonly #room: WaitingRoom;
   readonly #runner: TaskRunner;
+  readonly #treasurer: Treasurer;
+  readonly #submissions: Submissions;
+  readonly #stopping = new AbortController();
   readonly #running = new Set<Promise<void>>();
   #stops: (() => void)[] = [];
 
@@ -40,6 +50,8 @@ export class Requester implements TaskMarket {
     this.#store = new TaskStore(components);
     this.#house = new AuctionHouse(components);
     const treasurer = new Treasurer(components, this.#store);
+    this.#treasurer = treasurer;
+    this.#submissions = new Submissions(components, this.#store);
     this.#settler = new Settler(components, this.#store, treasurer);
     this.#room = new WaitingRoom(components.clock, MAX_AUCTIONS);
     this.#runner = new TaskRunner(components, {
@@ -56,14 +68,18 @@ export class Requester implements TaskMarket {
     for (const task of await this.#store.start()) this.#run(task);
     this.#stops = [
       every(clock, PRUNE_MS, () => pruneResults(this.#components, this.#store)),
-      network.on('peer:up', () => this.#room.wakeAll()),
-      settlement.on(() => this.#room.wakeOne()),
+      network.on('peer:up', ({ peer }) => {
+        this.#room.wakeAll();
+        this.#treasurer.peerUp(peer);
+      }),
+      settlement.on(() => this.#room.wakeFunded(settlement.balance().free)),
     ];
   }
 
   async stop(): Promise<void> {
     for (const stop of this.#stops) stop();
     const stopping = new CodedError({ code: 'STOPPING' }, 'the node is shutting down');
+    this.#stopping.abort(stopping);
     for (const task of this.#store.live.values()) task.stop.abort(stopping);
     this.#settler.stop.abort(stopping);
     await Promise.allSettled(this.#running);
@@ -74,7 +90,8 @@ export class Requester implements TaskMarket {
     request: TaskRequest,
     { idempotencyKey }: { idempotencyKey?: string | undefined } = {},
   ): Promise<TaskView> {
-    const { task, taskId } = await submit(this.#components, this.#store, request, idempotencyKey);
+    this.#stopping.signal.throwIfAborted();
+    const { task, taskId } = await this.#submissions.submit(request, idempotencyKey);
     if (task) this.#run(task);
     return this.get(taskId);
   }
@@ -131,16 +148,20 @@ export class Requester implements TaskMarket {
   }
 
   async cancel(taskId: string): Promise<TaskView> {
-    const record = await this.#store.get(taskId);
+    await this.#store.get(taskId);
     const task = this.#store.live.get(taskId);
-    if (!task || hasEnded(record) || record.state === 'verifying' || record.state === 'paying')
-      throw new CodedError(
-        { code: 'TASK_OVER', taskId, state: record.state },
-        `the task is ${record.state} already`,
-      );
+    if (!task || isOver(task.record)) throw await this.#taskOver(taskId);
     task.stop.abort(new CodedError({ code: 'CANCELLED' }, 'cancelled by its owner'));
-    while (!hasEnded(task.record) && task.record.state !== 'paying') await task.changed.promise;
+    while (!hasEnded(task.record) && task.record.state !== 'paying')
+      await raceSignal(task.changed.promise, this.#stopping.signal);
+    // the result came before the worker could be stopped
+    if (task.record.state !== 'cancelled') throw await this.#taskOver(taskId);
     return this.get(taskId);
+  }
+
+  async #taskOver(taskId: string): Promise<CodedError> {
+    const { state } = await this.#store.get(taskId);
+    return new CodedError({ code: 'TASK_OVER', taskId, state }, `the task is ${state} already`);
   }
 
   async accept(taskId: string): Promise<TaskView> {
@@ -148,8 +169,9 @@ export class Requester implements TaskMarket {
     const { attempt } = task.record.result as { attempt: number };
     await this.#store.update(task, record => ({
       waiting: null,
+      // a failure of the task's own code is closed by the split that both have signed
       attempts: record.attempts.map(entry =>
-        entry.attempt === attempt ? { ...entry, evidence: record.accept } : entry,
+        entry.attempt === attempt ? { ...entry, evidence: record.accept ?? entry.evidence } : entry,
       ),
     }));
     return this.get(taskId);
@@ -200,28 +222,7 @@ export class Requester implements TaskMarket {
 
   stats(): EngineStats {
     const { worker, options } = this.#components;
-    const { completed, failed, cancelled } = this.#store.counts;
-    const live = [...this.#store.live.values()].filter(task => !hasEnded(task.record));
-    const pending = live.filter(task => task.record.state === 'pending').length;
-    const ended = completed + failed;
-    const { free } = worker.capacity;
-    return {
-      active: live.length - pending,
-      pending,
-      completed,
-      failed,
-      cancelled,
-      successRate: ended === 0 ? 1 : completed / ended,
-      worker: {
-        draining: worker.draining,
-        running: worker.capacity.running,
-        queued: worker.capacity.queued,
-        executed: worker.executed,
-        slots: options.slots,
-        freeMilliCpus: free.milliCpus,
-        freeMemoryBytes: free.memoryBytes,
-      },
-    };
+    return engineStats(this.#store, worker, options.slots);
   }
 
   resume(): void {
@@ -260,9 +261,9 @@ export class Requester implements TaskMarket {
   }
 
   async #waiting(taskId: string): Promise<LiveTask> {
-    const record = await this.#store.get(taskId);
+    await this.#store.get(taskId);
     const task = this.#store.live.get(taskId);
-    if (!task || record.waiting !== 'awaiting_accept')
+    if (task?.record.waiting !== 'awaiting_accept')
       throw new CodedError(
         { code: 'TASK_NOT_WAITING', taskId },
         'the task does not wait for accept or dispute',
@@ -271,7 +272,18 @@ export class Requester implements TaskMarket {
   }
 
   #run(task: LiveTask): void {
-    const running = this.#runner.run(task).finally(() => this.#running.delete(running));
+    if (this.#stopping.signal.aborted) task.stop.abort(this.#stopping.signal.reason);
+    const running = this.#runner
+      .run(task)
+      .catch(error =>
+        this.#components.logger.error({ code: codeOf(error), error: messageOf(error) }, 'a task was left'),
+      )
+      .finally(() => this.#running.delete(running));
     this.#running.add(running);
   }
+}
+
+/** Too late to cancel. */
+function isOver(record: TaskRecord): boolean {
+  return hasEnded(record) || record.state === 'verifying' || record.state === 'paying';
 }

@@ -4,35 +4,52 @@ import type { RequesterComponents } from './interface.ts';
 import { hasEnded, moneyMoves, type TaskStore } from './task-store.ts';
 import { attested } from './views.ts';
 
-/** Records read in one go; older ones follow in the next. */
-const PAGE = 10_000;
+/** Results removed in one go; the others follow in the next. */
+const MAX_REMOVED = 10_000;
 
 /**
  * Removes the bytes of results past their retention time, unless a younger result or a kept lease has the same bytes; and
- * after the same time again the task's record. Receipts stay.
+ * after the same time again the task's record. Receipts stay. Never rejects.
  */
 export async function pruneResults(components: RequesterComponents, store: TaskStore): Promise<void> {
-  const { tasks, worker, blobs, clock, options, db, logger } = components;
+  try {
+    await prune(components, store);
+  } catch (error) {
+    components.logger.warn({ error: messageOf(error) }, 'old results could not be removed; will try again');
+  }
+}
+
+async function prune(components: RequesterComponents, store: TaskStore): Promise<void> {
+  const { tasks, worker, blobs, clock, options, db } = components;
   const before = clock.now() - options.retentionMs;
-  const kept = new Set(worker.liveCids());
   const old: TaskRecord[] = [];
   const forgotten: string[] = [];
-  for await (const [, record] of tasks.iterate({ limit: PAGE })) {
-    if (isForgotten(record, before - options.retentionMs)) forgotten.push(record.taskId);
-    if (!record.result || record.result.expired) continue;
-    if (hasEnded(record) && (record.endedAt ?? 0) < before) old.push(record);
-    else for (const cid of cidsOf(record)) kept.add(cid);
+  for await (const [, record] of tasks.iterate(ALL)) {
+    if (isOld(record, before)) old.push(record);
+    else if (isForgotten(record, before - options.retentionMs)) forgotten.push(record.taskId);
+    if (old.length + forgotten.length >= MAX_REMOVED) break;
   }
-  try {
-    for (const record of old) {
-      for (const cid of cidsOf(record)) if (!kept.has(cid)) await blobs.delete(cid);
-      const result = record.result && { ...record.result, expired: true };
-      await db.write([tasks.putOp(record.taskId, { ...record, result })]);
-    }
-    for (const taskId of forgotten) await db.write(store.forget(taskId));
-  } catch (error) {
-    logger.warn({ error: messageOf(error) }, 'old results could not be removed; will try again');
+  if (old.length > 0) {
+    const unused = new Set(old.flatMap(cidsOf));
+    for (const cid of worker.liveCids()) unused.delete(cid);
+    for await (const [, record] of tasks.iterate(ALL))
+      if (!isOld(record, before)) for (const cid of cidsOf(record)) unused.delete(cid);
+    for (const cid of unused) await blobs.delete(cid);
   }
+  for (const record of old) {
+    const result = record.result && { ...record.result, expired: true };
+    await db.write([tasks.putOp(record.taskId, { ...record, result })]);
+  }
+  for (const taskId of forgotten) await db.write(store.forget(taskId));
+}
+
+const ALL = { limit: Number.MAX_SAFE_INTEGER };
+
+/** Its result is past its time; while money moves, the record changes elsewhere. */
+function isOld(record: TaskRecord, before: number): boolean {
+  const { result, endedAt } = record;
+  if (!result || result.expired || record.attempts.some(moneyMoves)) return false;
+  return hasEnded(record) && (endedAt ?? 0) < before;
 }
 
 function isForgotten(record: TaskRecord, before: number): boolean {
@@ -40,7 +57,7 @@ function isForgotten(record: TaskRecord, before: number): boolean {
 }
 
 function cidsOf({ result }: TaskRecord): string[] {
-  if (!result) return [];
+  if (!result || result.expired) return [];
   const { stdoutCid, stderrCid } = attested(result);
   return [stdoutCid, stderrCid, ...result.outputs.map(output => output.cid)];
 }

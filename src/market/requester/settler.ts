@@ -3,6 +3,7 @@ import { buildReceipt } from '../../verification/index.ts';
 import type { AttemptRecord, TaskRecord } from '../../wire/index.ts';
 import type { Follower } from './follow.ts';
 import type { RequesterComponents } from './interface.ts';
+import { watchingLedger } from './ledger-watch.ts';
 import type { Treasurer } from './money.ts';
 import { attemptOf, type LiveTask, moneyMoves, type TaskStore } from './task-store.ts';
 
@@ -27,7 +28,10 @@ export class Settler {
     while (task.record.waiting === 'awaiting_accept') await raceSignal(task.changed.promise, signal);
     const { attempt } = task.record.result as NonNullable<TaskRecord['result']>;
     const entry = attemptOf(task.record, attempt);
-    if (moneyMoves(entry) && entry.evidence) await this.#treasurer.close(task, attempt, { signal });
+    if (moneyMoves(entry) && entry.evidence)
+      await watchingLedger(this.#components, this.#store, task, () =>
+        this.#treasurer.close(task, attempt, { signal }),
+      );
     const closed = attemptOf(task.record, attempt);
     const { accept, failure } = task.record;
     const receipt = await this.#receipt(task, closed);
@@ -35,7 +39,10 @@ export class Settler {
     await this.#store.update(
       task,
       { state: failure ? 'failed' : 'completed', phase: 'done', waiting: null, hasReceipt: receipt !== null },
-      [...(receipt ? [receipts.putOp(task.record.taskId, receipt)] : []), ...this.rating(closed, true)],
+      [
+        ...(receipt ? [receipts.putOp(task.record.taskId, receipt)] : []),
+        ...this.rating(closed, accept !== null || failure !== null),
+      ],
     );
     if (moneyMoves(closed)) this.closeLater(task, attempt);
     await follower?.finish({ type: 'settled', accept, close: closed.close });

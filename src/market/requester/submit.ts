@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { CodedError } from '../../util/index.ts';
+import { compileResultSchema } from '../../verification/index.ts';
 import {
   encodeCbor,
   orderKind,
@@ -20,11 +21,33 @@ export interface Submission {
   readonly taskId: string;
 }
 
-/**
- * Makes the order and writes the task before anything is sent. With an idempotency key the same request gives the same task.
- * @throws CodedError `IDEMPOTENCY_CONFLICT`, `FUNDS_INSUFFICIENT`, `QUEUE_FULL`.
- */
-export async function submit(
+/** Takes tasks in; of two requests with one idempotency key at the same moment the second waits for the first. */
+export class Submissions {
+  readonly #components: RequesterComponents;
+  readonly #store: TaskStore;
+  /** By idempotency key, while it is being written. */
+  readonly #busy = new Map<string, Promise<Submission>>();
+
+  constructor(components: RequesterComponents, store: TaskStore) {
+    this.#components = components;
+    this.#store = store;
+  }
+
+  /**
+   * Makes the order and writes the task before anything is sent. With an idempotency key the same request gives the same task.
+   * @throws CodedError `IDEMPOTENCY_CONFLICT`, `FUNDS_INSUFFICIENT`, `QUEUE_FULL`, `SCHEMA_INVALID`.
+   */
+  async submit(request: TaskRequest, key: string | undefined): Promise<Submission> {
+    if (key === undefined) return submit(this.#components, this.#store, request, key);
+    for (let other = this.#busy.get(key); other; other = this.#busy.get(key))
+      await Promise.allSettled([other]);
+    const own = submit(this.#components, this.#store, request, key).finally(() => this.#busy.delete(key));
+    this.#busy.set(key, own);
+    return own;
+  }
+}
+
+async function submit(
   components: RequesterComponents,
   store: TaskStore,
   request: TaskRequest,
@@ -38,6 +61,7 @@ export async function submit(
     const facts = { code: 'IDEMPOTENCY_CONFLICT', taskId: known.taskId };
     throw new CodedError(facts, 'this Idempotency-Key was used for another task; choose a new key');
   }
+  if (request.policy.resultSchema !== null) compileResultSchema(request.policy.resultSchema);
   requireFunds(components, request);
   const { order, taskId } = makeOrder(components, request, idempotencyKey);
   const ops =

@@ -1,30 +1,32 @@
-import { codeOf, hasCode, messageOf, reasonOf } from '../../util/index.ts';
-import type { Refusal, TaskFailure } from '../../wire/index.ts';
+import { CodedError, codeOf, hasCode, messageOf, reasonOf } from '../../util/index.ts';
+import type { TaskFailure } from '../../wire/index.ts';
+import { BACKOFF_MAX_MS, HOPELESS_ROUNDS } from '../options.ts';
 import {
-  emptyAttempt,
+  allRefuseForGood,
   executions,
   hasFunds,
-  isHopeless,
   lastFailure,
   nextAttempt,
   noWorkerFits,
   overdue,
 } from './attempts.ts';
-import type { AuctionHouse, AuctionResult } from './auction.ts';
-import { makeAward, sendAward } from './award.ts';
+import type { AuctionHouse } from './auction.ts';
+import { type Accepted, awardOne, type Unanswered } from './awarding.ts';
 import { cancelAttempt } from './cancel.ts';
-import { mayRetry, takeDelivery } from './deliver.ts';
+import { takeDelivery } from './deliver.ts';
 import { type FollowEnd, Follower } from './follow.ts';
 import type { RequesterComponents } from './interface.ts';
+import { watchingLedger } from './ledger-watch.ts';
 import type { Treasurer } from './money.ts';
 import type { Settler } from './settler.ts';
-import { attemptOf, hasEnded, type LiveTask, moneyMoves, type TaskStore } from './task-store.ts';
+import { changeAttempt, hasEnded, type LiveTask, moneyMoves, type TaskStore } from './task-store.ts';
 import { backoffMs, type WaitingRoom } from './waiting-room.ts';
+import { writeCrash, writeOff } from './write-off.ts';
 
-/** An attempt that a worker has accepted. */
-interface Accepted {
-  readonly attempt: number;
-  readonly follower: Follower;
+/** Rounds of one task that led to no award; `hopeless` of them in a row were refused by all, and for good. */
+interface Rounds {
+  count: number;
+  hopeless: number;
 }
 
 export interface RunnerParts {
@@ -48,29 +50,39 @@ export class TaskRunner {
   /** Resolves when the task has ended, or the node stops. Never rejects. */
   async run(task: LiveTask): Promise<void> {
     const { logger } = this.#components;
-    const { settler, store, room } = this.#parts;
+    const { settler } = this.#parts;
     for (const entry of task.record.attempts)
-      if (entry.failure && moneyMoves(entry)) settler.closeLater(task, entry.attempt);
+      if (moneyMoves(entry) && (entry.failure || hasEnded(task.record)))
+        settler.closeLater(task, entry.attempt);
     if (hasEnded(task.record)) return;
     try {
-      let accepted = await this.#resume(task);
-      let follower = accepted?.follower ?? null;
-      for (let round = 0; task.record.state !== 'paying' && !hasEnded(task.record); round++) {
-        accepted ??= await this.#round(task, round);
-        if (!accepted) continue;
-        follower = accepted.follower;
-        await this.#follow(task, accepted);
-        accepted = undefined;
-        room.wakeOne();
-      }
-      if (task.record.state === 'paying') await settler.finish(task, follower);
+      await this.#toTheEnd(task);
     } catch (error) {
       const code = codeOf(error);
       if (code === 'STOPPING' || hasEnded(task.record)) return;
       logger.error({ task: task.record.taskId, code, error: messageOf(error) }, 'a task failed unexpectedly');
-      const failure: TaskFailure = { class: 'network', code, message: messageOf(error) };
-      await store.update(task, { state: 'failed', phase: 'done', waiting: null, failure });
+      await writeCrash(this.#components, this.#parts, task, {
+        class: 'network',
+        code,
+        message: messageOf(error),
+      });
     }
+  }
+
+  async #toTheEnd(task: LiveTask): Promise<void> {
+    const { settler, room } = this.#parts;
+    const rounds: Rounds = { count: 0, hopeless: 0 };
+    let accepted = await this.#resume(task);
+    let follower = accepted?.follower ?? null;
+    while (task.record.state !== 'paying' && !hasEnded(task.record)) {
+      accepted ??= await this.#round(task, rounds);
+      if (!accepted) continue;
+      follower = accepted.follower;
+      await this.#follow(task, accepted);
+      accepted = undefined;
+      room.wakeOne();
+    }
+    if (task.record.state === 'paying') await settler.finish(task, follower);
   }
 
   /** What an earlier run of this node left under way. */
@@ -83,7 +95,7 @@ export class TaskRunner {
         attempt: last.attempt,
         follower: new Follower(this.#components, store, task, last.attempt, null),
       };
-    await this.#attemptFailed(task, last.attempt, {
+    await writeOff(this.#components, this.#parts, task, last.attempt, {
       class: 'network',
       code: 'AWARD_UNANSWERED',
       message: 'the node stopped before the worker had answered the award',
@@ -92,100 +104,54 @@ export class TaskRunner {
   }
 
   /** One auction and its awards; undefined when nobody took the task, after a rest. */
-  async #round(task: LiveTask, round: number): Promise<Accepted | undefined> {
-    const { store, room, house } = this.#parts;
-    const { clock, random } = this.#components;
-    const { signal } = task.stop;
-    if (signal.aborted) return this.#stopped(task, undefined);
+  async #round(task: LiveTask, rounds: Rounds): Promise<Accepted | undefined> {
     const { policy } = task.record;
-    if (clock.now() >= policy.deadline) return this.#fail(task, overdue(task.record.waiting));
+    const { signal } = task.stop;
+    if (signal.aborted) return this.#stopped(task);
+    if (this.#components.clock.now() >= policy.deadline)
+      return this.#fail(task, overdue(task.record.waiting));
     if (executions(task.record) > policy.retries) return this.#fail(task, lastFailure(task.record));
     const funded = hasFunds(task.record, this.#components.settlement.balance().free);
     try {
-      if (funded || !policy.avoidSelf) {
-        const spec = await store.spec(task.record.taskId);
-        const accepted = await room.enter(policy.priority, signal, async () => {
-          await store.update(task, { state: 'scheduled', phase: 'offering', waiting: null });
-          const result = await house.run(task, spec, {
-            attempt: nextAttempt(task.record),
-            selfOnly: !funded,
-          });
-          return this.#awardOne(task, result);
-        });
-        if (accepted) return accepted;
-      }
-      if (isHopeless(task.record, round)) return this.#fail(task, noWorkerFits(task.record));
-      await store.update(task, {
-        state: 'pending',
-        phase: 'queued',
-        waiting: funded ? 'no_bids' : 'funds_locked',
-      });
-      const ms = Math.min(backoffMs(round, random), policy.deadline - clock.now());
-      await room.rest(Math.max(0, ms), policy.priority, signal);
+      const answer = funded || !policy.avoidSelf ? await this.#auction(task, !funded) : undefined;
+      if (answer && 'follower' in answer) return answer;
+      if (answer)
+        return void (await writeOff(this.#components, this.#parts, task, answer.attempt, answer.failure));
+      rounds.hopeless = funded && allRefuseForGood(task.record) ? rounds.hopeless + 1 : 0;
+      if (rounds.hopeless >= HOPELESS_ROUNDS) return this.#fail(task, noWorkerFits(task.record));
+      await this.#rest(task, rounds.count++, funded);
     } catch (error) {
       if (!signal.aborted) throw error;
-      return this.#stopped(task, undefined);
+      return this.#stopped(task);
     }
     return undefined;
   }
 
-  /** Awards bid after bid until a worker accepts. */
-  async #awardOne(task: LiveTask, result: AuctionResult): Promise<Accepted | undefined> {
-    const { store } = this.#parts;
-    const { offer } = result;
-    const { attempt } = offer.body;
-    await store.update(task, record => ({
-      phase: 'awarding',
-      attempts: [...record.attempts.filter(entry => entry.attempt !== attempt), emptyAttempt(result)],
-    }));
-    const order = await store.order(task.record.taskId);
-    for (const choice of result.bids) {
-      const award = makeAward(this.#components, result, choice, order);
-      const { worker, price, awardedAt } = award.body;
-      await store.updateAttempt(
-        task,
-        attempt,
-        { worker, price, awardedAt, award: award.bytes },
-        { sync: true },
-      );
-      try {
-        const answer = await sendAward(this.#components, award, offer.bytes, order, {
-          signal: task.stop.signal,
-        });
-        if (answer.accepted) {
-          await store.updateAttempt(task, attempt, { acceptance: answer.acceptance.bytes });
-          return { attempt, follower: new Follower(this.#components, store, task, attempt, answer.channel) };
-        }
-        await this.#refused(task, attempt, worker, answer.refusal);
-      } catch (error) {
-        if (task.stop.signal.aborted) throw reasonOf(task.stop.signal);
-        await this.#attemptFailed(task, attempt, {
-          class: 'network',
-          code: codeOf(error),
-          message: messageOf(error),
-        });
-        return undefined;
-      }
-    }
-    return undefined;
+  #auction(task: LiveTask, selfOnly: boolean): Promise<Accepted | Unanswered | undefined> {
+    const { store, room, house } = this.#parts;
+    return room.enter(task.record.policy.priority, task.stop.signal, async () => {
+      const spec = await store.spec(task.record.taskId);
+      await store.update(task, { state: 'scheduled', phase: 'offering', waiting: null });
+      const result = await house.run(task, spec, { attempt: nextAttempt(task.record), selfOnly });
+      return awardOne(this.#components, store, task, result);
+    });
   }
 
-  /** A refusal leaves the attempt's number free for the next bid. */
-  async #refused(task: LiveTask, attempt: number, worker: string, refusal: Refusal): Promise<void> {
-    await this.#parts.store.update(task, record => ({
-      attempts: record.attempts.map(entry =>
-        entry.attempt === attempt
-          ? {
-              ...entry,
-              worker: null,
-              price: null,
-              awardedAt: null,
-              award: null,
-              bids: entry.bids.map(bid => (bid.worker === worker ? { ...bid, refusal } : bid)),
-            }
-          : entry,
-      ),
-    }));
+  /** Until it is worth another try: a moment that grows, or an event that may help. */
+  async #rest(task: LiveTask, round: number, funded: boolean): Promise<void> {
+    const { store, room } = this.#parts;
+    const { clock, random } = this.#components;
+    const { policy } = task.record;
+    await store.update(task, {
+      state: 'pending',
+      phase: 'queued',
+      waiting: funded ? 'no_bids' : 'funds_locked',
+    });
+    // for want of money time alone changes nothing: its event will come, and the longest pause is for one that was missed
+    const pause = funded ? backoffMs(round, random) : BACKOFF_MAX_MS;
+    const ms = Math.max(0, Math.min(pause, policy.deadline - clock.now()));
+    const needs = funded ? null : policy.payment;
+    await room.rest(ms, { priority: policy.priority, needs }, task.stop.signal);
   }
 
   async #follow(task: LiveTask, { attempt, follower }: Accepted): Promise<void> {
@@ -194,16 +160,18 @@ export class TaskRunner {
     const locking = this.#lock(task, attempt, follower, broke);
     try {
       const end = await follower.run({ signal });
+      // a lock that is under way is closed when it is there; only while no notary answers, another try would meet the same
+      if (end.kind === 'failed' && end.message.code !== 'LOCK_MISSING') broke.abort(over);
       await locking;
       await this.#ended(task, attempt, follower, end);
     } catch (error) {
       if (task.stop.signal.aborted) return void (await this.#stopped(task, { attempt, follower }));
       const funds = hasCode(error, 'FUNDS_INSUFFICIENT');
-      if (funds) await follower.cancel('the payer is short of funds');
-      follower.abandon(error instanceof Error ? error : new Error(messageOf(error)));
-      const errorClass = funds ? 'funds' : hasCode(error, 'WORKER_DEAD', 'LEASE_LOST') ? 'worker' : 'network';
-      await this.#attemptFailed(task, attempt, {
-        class: errorClass,
+      const lost = hasCode(error, 'WORKER_DEAD', 'LEASE_LOST');
+      if (lost) follower.abandon(error);
+      else await follower.finish({ type: 'cancel', reason: 'the payment could not be locked' });
+      await writeOff(this.#components, this.#parts, task, attempt, {
+        class: funds ? 'funds' : lost ? 'worker' : 'network',
         code: codeOf(error),
         message: messageOf(error),
       });
@@ -212,11 +180,14 @@ export class TaskRunner {
 
   /** Beside the worker's staging: the lock, and its certificate to the worker. Failure ends the attempt. */
   async #lock(task: LiveTask, attempt: number, follower: Follower, broke: AbortController): Promise<void> {
-    const { treasurer } = this.#parts;
+    const { treasurer, store } = this.#parts;
     if (follower.award.price === 0n) return;
     const signal = AbortSignal.any([task.stop.signal, broke.signal]);
     try {
-      await follower.sendLock(await treasurer.lock(task, attempt, { signal }));
+      const lock = await watchingLedger(this.#components, store, task, () =>
+        treasurer.lock(task, attempt, { signal }),
+      );
+      await follower.sendLock(lock);
     } catch (error) {
       broke.abort(error);
     }
@@ -232,37 +203,12 @@ export class TaskRunner {
         code: verdict.failure.code,
         reason: verdict.failure.message.slice(0, 300),
       });
-      return this.#attemptFailed(task, attempt, verdict.failure);
+      return writeOff(this.#components, this.#parts, task, attempt, verdict.failure);
     }
     const { class: errorClass, code, message, evidence } = end.message;
     if (evidence) await treasurer.keep(task, attempt, evidence);
     await follower.finish({ type: 'heartbeat' });
-    return this.#attemptFailed(task, attempt, { class: errorClass, code, message });
-  }
-
-  /** Writes an attempt off; its worker is not asked again. A user's mistake ends the task. */
-  async #attemptFailed(task: LiveTask, attempt: number, failure: TaskFailure): Promise<void> {
-    const { store, settler } = this.#parts;
-    const { clock, logger } = this.#components;
-    const entry = attemptOf(task.record, attempt);
-    logger.info({ task: task.record.taskId, attempt, worker: entry.worker, ...failure }, 'attempt failed');
-    const ended = { ...entry, failure, endedAt: clock.now() };
-    const retry = mayRetry(failure) || failure.class === 'funds';
-    const blame = failure.class === 'worker' || failure.class === 'network';
-    await store.update(
-      task,
-      record => ({
-        ...(retry ? { state: 'pending', phase: 'queued' } : { state: 'failed', phase: 'done', failure }),
-        waiting: null,
-        attempts: record.attempts.map(other => (other.attempt === attempt ? ended : other)),
-        failedWorkers:
-          blame && entry.worker && !record.failedWorkers.includes(entry.worker)
-            ? [...record.failedWorkers, entry.worker]
-            : record.failedWorkers,
-      }),
-      failure.class === 'worker' ? settler.rating(ended, false) : [],
-    );
-    settler.closeLater(task, attempt);
+    return writeOff(this.#components, this.#parts, task, attempt, { class: errorClass, code, message });
   }
 
   async #fail(task: LiveTask, failure: TaskFailure): Promise<undefined> {
@@ -271,26 +217,35 @@ export class TaskRunner {
   }
 
   /** The task's own signal: cancelled by its owner, or the node stops and leaves everything as it is. */
-  async #stopped(task: LiveTask, accepted: Accepted | undefined): Promise<undefined> {
+  async #stopped(task: LiveTask, accepted?: Accepted): Promise<undefined> {
     const reason = reasonOf(task.stop.signal);
     if (!hasCode(reason, 'CANCELLED')) {
       accepted?.follower.abandon(reason);
       throw reason;
     }
     const { store, treasurer, settler, room } = this.#parts;
-    if (accepted) await cancelAttempt(this.#components, treasurer, task, accepted);
+    const end = accepted && (await cancelAttempt(this.#components, task, accepted.follower));
+    if (end?.kind === 'delivered') {
+      // it was done before it could be stopped: that is what the user gets, and pays
+      await this.#ended(task, accepted!.attempt, accepted!.follower, end);
+      return undefined;
+    }
+    const evidence = end?.message.evidence;
+    if (accepted && evidence) await treasurer.keep(task, accepted.attempt, evidence);
+    await accepted?.follower.finish({ type: 'heartbeat' });
     const failure: TaskFailure = { class: 'user', code: 'CANCELLED', message: reason.message };
+    const endedAt = this.#components.clock.now();
     await store.update(task, record => ({
       state: 'cancelled',
       phase: 'done',
       waiting: null,
       failure,
-      attempts: record.attempts.map(entry =>
-        entry.attempt === accepted?.attempt ? { ...entry, failure } : entry,
-      ),
+      attempts: accepted ? changeAttempt(record, accepted.attempt, { failure, endedAt }) : record.attempts,
     }));
     if (accepted) settler.closeLater(task, accepted.attempt);
     room.wakeOne();
     return undefined;
   }
 }
+
+const over = new CodedError({ code: 'ATTEMPT_OVER' }, 'the worker has given up');

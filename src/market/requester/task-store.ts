@@ -87,7 +87,13 @@ export class TaskStore {
     this.#index.set(record.taskId, record.submittedAt);
     this.#orders.set(record.taskId, order);
     const writes = [tasks.putOp(record.taskId, record), orders.putOp(record.taskId, order), ...ops];
-    await db.write(writes, { sync: true });
+    try {
+      await db.write(writes, { sync: true });
+    } catch (error) {
+      this.#live.delete(record.taskId);
+      this.#index.delete(record.taskId);
+      throw error;
+    }
     this.#announce(task);
     return task;
   }

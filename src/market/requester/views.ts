@@ -5,7 +5,9 @@ import {
   type TaskRecord,
   type TaskSpec,
 } from '../../wire/index.ts';
-import type { AttemptView, PaymentView, TaskView } from '../interface.ts';
+import type { AttemptView, EngineStats, PaymentView, TaskView } from '../interface.ts';
+import type { Worker } from '../worker/worker.ts';
+import { hasEnded, type TaskStore } from './task-store.ts';
 
 /** A task as its owner sees it. */
 export function taskView(record: TaskRecord, spec: TaskSpec, progress: number | null): TaskView {
@@ -69,4 +71,29 @@ function paymentView({ money, price, pay, fee, escrowId }: AttemptRecord): Payme
 /** What an attestation says of a result, beside what was checked. */
 export function attested(record: NonNullable<TaskRecord['result']>) {
   return open(attestationKind, record.attestation).body;
+}
+
+export function engineStats({ live, counts }: TaskStore, worker: Worker, slots: number): EngineStats {
+  const { completed, failed, cancelled } = counts;
+  const open = [...live.values()].filter(task => !hasEnded(task.record));
+  const pending = open.filter(task => task.record.state === 'pending').length;
+  const ended = completed + failed;
+  const { capacity, draining, executed } = worker;
+  return {
+    active: open.length - pending,
+    pending,
+    completed,
+    failed,
+    cancelled,
+    successRate: ended === 0 ? 1 : completed / ended,
+    worker: {
+      draining,
+      running: capacity.running,
+      queued: capacity.queued,
+      executed,
+      slots,
+      freeMilliCpus: capacity.free.milliCpus,
+      freeMemoryBytes: capacity.free.memoryBytes,
+    },
+  };
 }

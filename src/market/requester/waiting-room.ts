@@ -9,6 +9,8 @@ export function backoffMs(round: number, random: () => number): number {
 interface Guest {
   readonly priority: number;
   readonly order: number;
+  /** Free money that it waits for; null: it waits for workers. */
+  readonly needs: bigint | null;
   readonly woken: Deferred<void>;
 }
 
@@ -28,19 +30,29 @@ export class WaitingRoom {
 
   /** Runs `fn` when it is this task's turn. */
   async enter<T>(priority: number, signal: AbortSignal, fn: () => Promise<T>): Promise<T> {
-    if (this.#active >= this.#limit) await this.#wait(this.#atTheDoor, priority, signal);
-    this.#active++;
+    if (this.#active < this.#limit) this.#active++;
+    else await this.#wait(priority, signal);
     try {
       return await fn();
     } finally {
-      this.#active--;
-      if (this.#active < this.#limit) this.#atTheDoor.shift()?.woken.resolve();
+      this.#leave();
     }
   }
 
-  /** Until the time is over, or something has changed that may help. */
-  async rest(ms: number, priority: number, signal: AbortSignal): Promise<void> {
-    const guest = this.#guest(priority);
+  /** A place goes straight to the first at the door: nobody slips in between. */
+  #leave(): void {
+    const next = this.#atTheDoor.shift();
+    if (next) next.woken.resolve();
+    else this.#active--;
+  }
+
+  /** Until the time is over, or something has changed that may help: a place at a worker, or `needs` in the wallet. */
+  async rest(
+    ms: number,
+    { priority, needs = null }: { priority: number; needs?: bigint | null },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const guest = this.#guest(priority, needs);
     const cancel = this.#clock.after(ms, () => guest.woken.resolve());
     this.#resting.push(guest);
     this.#resting.sort(byTurn);
@@ -52,31 +64,42 @@ export class WaitingRoom {
     }
   }
 
-  /** A place was freed somewhere: the first of those that rest tries again. */
+  /** A place was freed somewhere: the first of those that rest for it tries again. */
   wakeOne(): void {
-    this.#resting.shift()?.woken.resolve();
+    this.#wakeFirst(guest => guest.needs === null);
+  }
+
+  /** This much money is free: the first whom it suffices tries again. */
+  wakeFunded(free: bigint): void {
+    this.#wakeFirst(guest => guest.needs !== null && guest.needs <= free);
+  }
+
+  #wakeFirst(mayWake: (guest: Guest) => boolean): void {
+    const guest = this.#resting.find(mayWake);
+    this.#resting = this.#resting.filter(other => other !== guest);
+    guest?.woken.resolve();
   }
 
   wakeAll(): void {
     for (const guest of this.#resting.splice(0)) guest.woken.resolve();
   }
 
-  async #wait(line: Guest[], priority: number, signal: AbortSignal): Promise<void> {
-    const guest = this.#guest(priority);
-    line.push(guest);
-    line.sort(byTurn);
+  async #wait(priority: number, signal: AbortSignal): Promise<void> {
+    const guest = this.#guest(priority, null);
+    this.#atTheDoor.push(guest);
+    this.#atTheDoor.sort(byTurn);
     try {
       await raceSignal(guest.woken.promise, signal);
     } catch (error) {
-      const at = line.indexOf(guest);
-      if (at >= 0) line.splice(at, 1);
-      else line.shift()?.woken.resolve();
+      const isWaiting = this.#atTheDoor.includes(guest);
+      this.#atTheDoor = this.#atTheDoor.filter(other => other !== guest);
+      if (!isWaiting) this.#leave();
       throw error;
     }
   }
 
-  #guest(priority: number): Guest {
-    return { priority, order: this.#arrivals++, woken: deferred() };
+  #guest(priority: number, needs: bigint | null): Guest {
+    return { priority, needs, order: this.#arrivals++, woken: deferred() };
   }
 }
 

@@ -1,0 +1,36 @@
+import { withDeadline } from '../../util/index.ts';
+import { type Award, type Decided, MAX_STREAM_BYTES } from '../../wire/index.ts';
+import { openTaskStream } from './award.ts';
+import type { RequesterComponents } from './interface.ts';
+
+const FETCH_MS = 5_000;
+
+/**
+ * Shows a worker the lock of an attempt that is over, and takes what it signs for that: it may have given up before the lock was
+ * certified, or while it could not be heard. Undefined when it has nothing to sign: it runs still, has a result, or knows nothing of it.
+ */
+export function fetchEvidence(
+  components: RequesterComponents,
+  { taskId, replica, attempt, worker }: Award,
+  lock: Decided,
+  { signal }: { signal: AbortSignal },
+): Promise<Uint8Array | undefined> {
+  const ref = { taskId, replica, attempt };
+  const all = { stdoutFrom: MAX_STREAM_BYTES, stderrFrom: MAX_STREAM_BYTES };
+  const ask = async (signal: AbortSignal): Promise<Uint8Array | undefined> => {
+    const channel = await openTaskStream(components, worker, { signal });
+    try {
+      await channel.send({ type: 'attach', ...ref, ...all }, { signal });
+      await channel.send({ type: 'locked', lock }, { signal });
+      for (;;) {
+        const message = await channel.receive({ signal });
+        // a failure without evidence is said before the lock was read
+        if (message?.type !== 'heartbeat' && message?.type !== 'failed') return undefined;
+        if (message.type === 'failed' && message.evidence) return message.evidence;
+      }
+    } finally {
+      await channel.close();
+    }
+  };
+  return withDeadline(FETCH_MS, 'the worker', ask, { signal, clock: components.clock });
+}
