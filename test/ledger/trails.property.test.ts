@@ -10,7 +10,7 @@ import * as s from './support.ts';
 const test = suite('ledger: notary and trails, properties');
 const { admin, alice, bob, carol } = s;
 const PEOPLE = [admin, alice, bob, carol];
-const RUNS = 60;
+const RUNS = 30;
 
 const who = fc.integer({ min: 0, max: 3 });
 /** Mostly those who have money. */
