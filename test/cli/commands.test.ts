@@ -1,0 +1,213 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { runCli, type Shell, withDir, withShell } from './support.ts';
+
+const test = suite('cli: commands');
+
+async function submitted({ run }: Shell, body = 'code: print(1)\n'): Promise<string> {
+  const { code, out } = await run(['submit', '-'], { stdin: body });
+  assert.is(code, 0);
+  return out.trim();
+}
+
+test('no daemon is exit code 3, in one line', () =>
+  withDir(async dir => {
+    const none = await runCli(['status'], { env: { DUXNODE_DATA: dir } });
+    assert.is(none.code, 3);
+    assert.match(none.err, /^duxnode: no daemon runs in .*duxnode start.*\n$/);
+    await writeFile(join(dir, 'api.json'), '{"url":"http://127.0.0.1:1","pid":1}');
+    assert.is((await runCli(['peers', '--data', dir])).code, 3);
+    assert.is((await runCli(['peers', '--api', 'http://127.0.0.1:1'])).code, 3);
+  }));
+
+test('usage mistakes are exit code 2', async () => {
+  const lines = [
+    ['nothing'],
+    ['start', '--no-such-flag'],
+    ['start', '--api-port', 'x'],
+    ['task'],
+    ['run'],
+    ['run', '--cpus', 'many', '--', 'ls'],
+    ['run', '--memory', '1x', '--', 'ls'],
+    ['run', '-e', '=x', '--', 'ls'],
+    ['peers', '--api', 'localhost'],
+    ['devnet', '99'],
+    ['submit', '-'],
+  ];
+  for (const line of lines) assert.is((await runCli(line)).code, 2, line.join(' '));
+  assert.is((await runCli(['--help'])).code, 0);
+  assert.match((await runCli(['run', '--help'])).out, /Examples/);
+});
+
+test('submit takes YAML, JSON, lists and several documents; amounts stay as written', () =>
+  withShell(async shell => {
+    const { run, server } = shell;
+    await submitted(shell, 'code: print(1)\npayment_amount: 0.10\n');
+    assert.is(server.market.requests[0]?.policy.payment, 10_000_000n);
+    await submitted(shell, '{"code": "print(1)", "payment_amount": 92233720368.54775807}');
+    assert.is(server.market.requests[1]?.policy.payment, 2n ** 63n - 1n);
+    const many = await run(['submit', '-'], { stdin: '- code: a\n- code: b\n---\ncode: c\n' });
+    assert.is(many.out.trim().split('\n').length, 3);
+    const wrong = await run(['submit', '-'], { stdin: 'code: [\n' });
+    assert.is(wrong.code, 2);
+    assert.match(wrong.err, /-:\d+:\d+: /);
+    const refused = await run(['submit', '-'], { stdin: 'code: ""\nmemory_mb: 1\n' });
+    assert.is(refused.code, 2);
+    assert.match(refused.err, /memory_mb: /);
+  }));
+
+test('path inputs are read here', () =>
+  withShell(async shell => {
+    const { run, server, dir } = shell;
+    await writeFile(join(dir, 'data.txt'), 'hello');
+    await writeFile(
+      join(dir, 'task.yaml'),
+      'code: x\ninputs:\n  - {path: data.txt, target: inputs/data.txt}\n',
+    );
+    assert.is((await run(['submit', join(dir, 'task.yaml')])).code, 0);
+    const [input] = server.market.requests[0]?.spec.inputs ?? [];
+    assert.is(Buffer.from(input?.bytes ?? []).toString(), 'hello');
+    const volume = ['run', '--quiet', '-v', `${dir}:/inputs`, '--', 'ls'];
+    const running = run(volume, { onErr: () => {} });
+    await new Promise<void>(resolve => {
+      const off = server.market.onEvent(event => {
+        off();
+        server.market.finish(event.taskId);
+        resolve();
+      });
+    });
+    await running;
+    const targets = server.market.requests[1]?.spec.inputs.map(({ path }) => path) ?? [];
+    assert.ok(targets.includes('inputs/data.txt'), targets.join());
+  }));
+
+test('run shows live output, ends with the task’s exit code and a last line', () =>
+  withShell(async ({ run, server }) => {
+    const { market } = server;
+    const ran = await run(['run', '--pay', '5', '-e', 'A=b', '--', 'sh', '-c', 'exit 3'], {
+      onErr(text) {
+        const id = /^task (\S+)/.exec(text)?.[1];
+        if (id === undefined) return;
+        market.write(id, 'stdout', 'live\n');
+        market.finish(id, { stdout: 'live\nmissed\n', exitCode: 3 });
+      },
+    });
+    assert.is(ran.code, 3);
+    assert.is(ran.out, 'live\nmissed\n');
+    assert.match(
+      ran.err,
+      /failed \(user: .*worker …\w{8} {2}time 0.01 s {2}price 5 FLOP {2}receipt: duxnode receipt bafy/,
+    );
+    assert.equal(market.requests[0]?.spec.program, { argv: ['sh', '-c', 'exit 3'] });
+    assert.equal(market.requests[0]?.spec.env, { A: 'b' });
+  }));
+
+test('Ctrl-C cancels the running task and is exit code 130', () =>
+  withShell(async ({ run, server }) => {
+    const interrupt = new AbortController();
+    const ran = await run(['run', '--', 'sleep', '60'], {
+      signal: interrupt.signal,
+      onErr: text => text.startsWith('task ') && interrupt.abort(new Error('interrupted')),
+    });
+    assert.is(ran.code, 130);
+    const { tasks } = await server.market.list({ limit: 1 });
+    assert.is(tasks[0]?.state, 'cancelled');
+  }));
+
+test('result, logs, wait, cancel and their exit codes', () =>
+  withShell(async shell => {
+    const { run, server } = shell;
+    const good = await submitted(shell);
+    assert.is((await run(['result', good])).code, 1);
+    server.market.finish(good, { stdout: '{"a":1}', files: { 'out/x.txt': 'content' } });
+    const result = await run(['result', good, '--out', join(shell.dir, 'saved')]);
+    assert.is(result.code, 0);
+    assert.is(result.out, '{"a":1}');
+    assert.is(await readFile(join(shell.dir, 'saved/out/x.txt'), 'utf8'), 'content');
+    assert.equal(JSON.parse((await run(['result', good, '--json'])).out).result, { a: 1 });
+    assert.is((await run(['wait', good])).code, 0);
+
+    const bad = await submitted(shell);
+    server.market.finish(bad, { exitCode: 1 });
+    assert.is((await run(['wait', good, bad])).code, 1);
+
+    const poor = await submitted(shell);
+    const failure = { class: 'funds', code: 'FUNDS_LOCKED', message: 'no money' } as const;
+    server.market.move(poor, { state: 'failed', phase: 'done', failure, endedAt: 1 });
+    assert.is((await run(['wait', poor])).code, 4);
+
+    const open = await submitted(shell);
+    assert.is((await run(['wait', open, '--timeout', '0'])).code, 1);
+    assert.is((await run(['cancel', open])).out, `${open} cancelled\n`);
+    assert.is((await run(['cancel', open])).code, 1);
+    assert.is((await run(['task', 'none'])).code, 1);
+  }));
+
+test('lists print tables, ids or JSON', () =>
+  withShell(async shell => {
+    const { run } = shell;
+    const id = await submitted(shell, 'service_name: mine\ncode: x\n');
+    assert.match((await run(['tasks'])).out, /^TASK .*\n.*mine\n$/);
+    assert.is((await run(['tasks', '-q'])).out, `${id}\n`);
+    assert.is(JSON.parse((await run(['tasks', '--json'])).out).tasks[0].task_id, id);
+    assert.match((await run(['task', id])).out, /pays up to +0 FLOP/);
+    assert.match((await run(['wallet'])).out, /balance +12.5 FLOP/);
+    assert.match((await run(['wallet', 'history', '--limit', '1'])).out, /lock +-5/);
+    assert.match(
+      (await run(['status'])).out,
+      /docker +degraded +Docker does not answer|docker +degraded Docker/,
+    );
+    assert.match((await run(['peers'])).out, /inbound +1.5 ms/);
+  }));
+
+test('what peers wrote cannot steer the terminal', () =>
+  withShell(async shell => {
+    const { run, server } = shell;
+    const id = await submitted(shell, 'service_name: "x\\e[2Jy"\ncode: x\n');
+    assert.match((await run(['tasks'])).out, /x\[2Jy/);
+    server.market.finish(id, { stdout: 'a\u001b]0;title\u0007b\n' });
+    assert.is((await run(['result', id], { terminal: true })).out, 'a]0;titleb\n');
+    assert.is((await run(['result', id])).out, 'a\u001b]0;title\u0007b\n');
+  }));
+
+test('colour is for terminals, and never with NO_COLOR', () =>
+  withDir(async dir => {
+    const file = join(dir, 'receipt');
+    await writeFile(file, 'nothing');
+    const shown = (how: Parameters<typeof runCli>[1]) => runCli(['receipt', 'verify', file], how);
+    assert.is((await shown({})).code, 1);
+    assert.match((await shown({})).out, /^INVALID: /);
+    assert.ok((await shown({ terminal: true })).out.startsWith('\u001b[31m'));
+    assert.match((await shown({ terminal: true, env: { NO_COLOR: '1' } })).out, /^INVALID/);
+  }));
+
+test('a receipt is exported as it is', () =>
+  withShell(async shell => {
+    const { run, server, dir } = shell;
+    const id = await submitted(shell);
+    assert.is((await run(['receipt', id])).code, 1);
+    server.market.finish(id);
+    const file = join(dir, 'out.receipt');
+    assert.is((await run(['receipt', id, '-o', file])).code, 0);
+    assert.is(await readFile(file, 'utf8'), 'not a receipt');
+    assert.is((await run(['receipt', 'export', id])).out, 'not a receipt');
+    assert.is(JSON.parse((await run(['receipt', id, '--json'])).out).valid, false);
+    assert.is((await run(['receipt', id], { terminal: true })).code, 2);
+  }));
+
+test('the daemon is named by flags over environment', () =>
+  withShell(async ({ dir, server, run }) => {
+    assert.is((await runCli(['peers', '--api', server.url])).code, 0);
+    assert.is((await run(['peers', '--data', '/nowhere'])).code, 3);
+    assert.is((await run(['peers', '--data', dir], { env: { DUXNODE_API: 'http://127.0.0.1:1' } })).code, 0);
+    assert.is((await run(['peers'], { env: { DUXNODE_API: 'http://127.0.0.1:1' } })).code, 3);
+    const tokenFile = join(dir, 'api.token');
+    assert.is((await runCli(['wallet', '--api', server.url, '--token-file', tokenFile])).code, 0);
+    assert.is((await runCli(['wallet', '--api', server.url, '--token-file', '/nowhere'])).code, 2);
+    await writeFile(tokenFile, 'wrong');
+    assert.is((await run(['wallet'])).code, 1);
+  }));
+
+test.run();
