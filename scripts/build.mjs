@@ -66,7 +66,6 @@ async function bundle() {
     chunkNames: 'chunks/[name]-[hash]',
     external,
     banner: { js: banner },
-    keepNames: true,
     minifyWhitespace: true,
     minifySyntax: true,
     plugins: [withoutRemoteEngines],

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { amountProblem, parseAmount } from './money.ts';
 
 /** A point in time as ISO 8601 text, UTC, with milliseconds. */

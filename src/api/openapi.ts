@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { ERRORS } from './errors.ts';
 import { AMOUNT_FIELDS } from './json-text.ts';
 import { openApiPath, type ReplyDef, type Route } from './route.ts';

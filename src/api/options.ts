@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { amountProblem, parseAmount } from './money.ts';
 import type { TaskDefaults } from './task-body.ts';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { taskPhaseSchema, taskStateSchema } from '../wire/index.ts';
 import { amountText, isoTime, peerText } from './fields.ts';
 

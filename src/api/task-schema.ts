@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { MAX_INPUT_BYTES, peerSchema, relativePathSchema } from '../wire/index.ts';
 import { amountInput } from './fields.ts';
 

@@ -1,5 +1,5 @@
 import { availableParallelism, totalmem } from 'node:os';
-import { z } from 'zod';
+import * as z from 'zod';
 import { amountProblem, apiConfigSchema, parseAmount } from '../api/index.ts';
 
 /** An amount in FLOP: a decimal with at most 8 places. */

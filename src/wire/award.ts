@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type BodyOf, defineKind } from './envelope.ts';
 import { amountSchema, countSchema, hashSchema, peerSchema, taskRef, timeSchema } from './primitives.ts';
 

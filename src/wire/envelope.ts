@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { checkSize, decodeCanonical, encodeCbor, WireError } from './cbor.ts';
 import { sha256 } from './hash.ts';
 import { type Signer, verifySignature } from './identity.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type BodyOf, defineKind } from './envelope.ts';
 import { amountSchema, bytesSchema, hashSchema, hexHashSchema, taskRef } from './primitives.ts';
 

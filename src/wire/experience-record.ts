@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { defineMessage } from './message.ts';
 import { countSchema, peerSchema, timeSchema } from './primitives.ts';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { WireError } from './cbor.ts';
 import { type BodyOf, defineKind, type Opened, open } from './envelope.ts';
 import { cborCid, cborCidOfDigest, sha256 } from './hash.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { decidedSchema } from './certificate.ts';
 import { defineMessage } from './message.ts';
 import {

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { decidedSchema, MAX_VALUE_BYTES, slotSchema } from './certificate.ts';
 import { defineMessage } from './message.ts';
 import { bytesSchema, countSchema, hexHashSchema, peerSchema } from './primitives.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { encodeCbor } from './cbor.ts';
 import { type BodyOf, defineKind, type Opened } from './envelope.ts';
 import { sha256, toHex } from './hash.ts';

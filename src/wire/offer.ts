@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { encodeCbor } from './cbor.ts';
 import { type BodyOf, defineKind } from './envelope.ts';
 import { sha256 } from './hash.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { type BodyOf, defineKind, type Opened } from './envelope.ts';
 import { cborCid } from './hash.ts';
 import { hashSchema, peerSchema } from './primitives.ts';

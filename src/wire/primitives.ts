@@ -1,5 +1,5 @@
 import { CID } from 'multiformats/cid';
-import { z } from 'zod';
+import * as z from 'zod';
 import { isPeerText, peerToKeyBytes } from './identity.ts';
 
 /** The largest amount that a ledger operation takes: 2^63 - 1 units of 1e-8 FLOP. */

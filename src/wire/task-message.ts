@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { refusalSchema } from './bid.ts';
 import { decidedSchema } from './certificate.ts';
 import { defineMessage } from './message.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { bytes, defineRoute, text } from '../route.ts';
 
 const common = { access: 'local', method: 'GET', tag: 'docs' } as const;

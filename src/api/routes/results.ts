@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { flag, queryInt, taskParams } from '../fields.ts';
 import { bytes, defineRoute, json, stream } from '../route.ts';
 import { logLine, taskEventReply, taskResultReply, taskStatusReply } from '../task-replies.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { taskStateSchema } from '../../wire/index.ts';
 import { queryInt, taskParams } from '../fields.ts';
 import { defineRoute, json } from '../route.ts';

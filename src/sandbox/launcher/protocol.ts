@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { failed } from '../errors.ts';
 import type { SandboxFile, SandboxTask } from '../interface.ts';
 import { collectedFiles, MAX_PATH_BYTES } from '../outputs.ts';
