@@ -80,11 +80,13 @@ export class AuctionHouse {
     return auction.result();
   }
 
-  /** A bid on a gossiped offer. Unknown and late ones are dropped. */
+  /** A bid on a gossiped offer. Unknown and late ones are dropped: an offer made again for one attempt has a hash of its own. */
   answer(bytes: Uint8Array, from: string): void {
     const message = offerAnswerMessage.decode(bytes);
     if (message.type !== 'bid') return;
-    this.#open.get(refKey(open(bidKind, message.bid).body))?.take(from, bytes);
+    const { body } = open(bidKind, message.bid);
+    const auction = this.#open.get(refKey(body));
+    if (auction?.isOn(body.offerHash)) auction.take(from, bytes);
   }
 
   async #publish(offer: Opened<Offer>): Promise<void> {
@@ -159,6 +161,10 @@ class Auction {
     this.#offer = offer;
     this.#mayAsk = mayAsk;
     this.#asked = asked;
+  }
+
+  isOn(offerHash: Uint8Array): boolean {
+    return sameBytes(this.#offer.digest, offerHash);
   }
 
   ask(peer: string): void {

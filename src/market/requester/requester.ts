@@ -165,7 +165,8 @@ export class Requester implements TaskMarket {
   }
 
   async accept(taskId: string): Promise<TaskView> {
-    const task = await this.#waiting(taskId);
+    await this.#store.get(taskId);
+    const task = this.#waiting(taskId);
     const { attempt } = task.record.result as { attempt: number };
     await this.#store.update(task, record => ({
       waiting: null,
@@ -178,7 +179,8 @@ export class Requester implements TaskMarket {
   }
 
   async dispute(taskId: string, reason: string): Promise<TaskView> {
-    const task = await this.#waiting(taskId);
+    await this.#store.get(taskId);
+    const task = this.#waiting(taskId);
     const { attempt } = task.record.result as { attempt: number };
     const { genesis, signer } = this.#components;
     const escrowId = task.record.attempts.find(entry => entry.attempt === attempt)?.escrowId;
@@ -260,8 +262,8 @@ export class Requester implements TaskMarket {
     return bytes;
   }
 
-  async #waiting(taskId: string): Promise<LiveTask> {
-    await this.#store.get(taskId);
+  /** Not awaited: of two answers at once only the first finds it waiting. */
+  #waiting(taskId: string): LiveTask {
     const task = this.#store.live.get(taskId);
     if (task?.record.waiting !== 'awaiting_accept')
       throw new CodedError(
