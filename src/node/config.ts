@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { LineCounter, parseDocument } from 'yaml';
+import { isScalar, LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import { CodedError, messageOf } from '../util/index.ts';
 import { type Config, configSchema } from './options.ts';
@@ -12,6 +12,14 @@ export class ConfigError extends CodedError<{ code: 'CONFIG_INVALID'; place: str
 }
 
 type Tree = Record<string, unknown>;
+
+/** Keys that hold money. */
+const AMOUNTS = [
+  ['api', 'tokenless_daily_limit'],
+  ['network', 'open_grant'],
+  ['worker', 'price'],
+  ['ledger', 'supply'],
+];
 
 export interface ConfigSources {
   /** A YAML file; none: defaults. */
@@ -88,6 +96,12 @@ function readYaml(file: string): { tree: Tree; placeOf: (path: readonly string[]
   };
   const wrong = document.errors[0];
   if (wrong) throw new ConfigError(place(wrong.pos[0]), wrong.message.split('\n')[0] ?? 'not YAML');
+  // an amount is what was written, not the float that it looks like
+  for (const path of AMOUNTS) {
+    const scalar: unknown = document.getIn(path, true);
+    if (isScalar(scalar) && typeof scalar.value === 'number' && scalar.source !== undefined)
+      scalar.value = scalar.source;
+  }
   const tree = document.toJS({ maxAliasCount: 10 }) ?? {};
   if (typeof tree !== 'object' || Array.isArray(tree))
     throw new ConfigError(place(0), 'must be a mapping of blocks');

@@ -13,13 +13,13 @@ import type { HandlerParts, Handlers } from './context.ts';
 const RETRY_AFTER_SECONDS = '1';
 const ENDED = new Set(['completed', 'failed', 'cancelled']);
 
-/** A result that waits for its user's word is not waited for. */
-function isSettled(task: TaskView): boolean {
-  return ENDED.has(task.state) || (task.state === 'paying' && !task.policy.automaticPayment);
+/** A checked result is handed out at once: its payment settles behind the user's back. */
+function isReady(task: TaskView): boolean {
+  return ENDED.has(task.state) || task.state === 'paying';
 }
 
-/** The task as soon as it has ended; as it is after `ms` or when the signal aborts. */
-async function waitUntilSettled(
+/** The task as soon as it has a result or has ended; as it is after `ms` or when the signal aborts. */
+async function waitUntilReady(
   { market, clock }: { market: TaskMarket; clock: Clock },
   taskId: string,
   ms: number,
@@ -40,7 +40,7 @@ async function waitUntilSettled(
     for (;;) {
       const change = changed.promise;
       const task = await market.get(taskId);
-      if (isOver || isSettled(task)) return task;
+      if (isOver || isReady(task)) return task;
       await Promise.race([change, over.promise.then(() => (isOver = true))]);
     }
   } finally {
@@ -94,8 +94,8 @@ export function resultHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof
   const { market, events } = parts;
   return {
     async getTaskResult({ params, query }, { signal }) {
-      const task = await waitUntilSettled(parts, params.task_id, (query.wait ?? 0) * 1000, signal);
-      if (!isSettled(task) && task.state !== 'paying')
+      const task = await waitUntilReady(parts, params.task_id, (query.wait ?? 0) * 1000, signal);
+      if (!isReady(task) && task.state !== 'paying')
         return { status: 202, headers: { 'retry-after': RETRY_AFTER_SECONDS }, body: statusOf(task) };
       return { status: 200, body: resultOf(task, await resultOrNull(market, task)) };
     },
