@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { codeOf, messageOf, raceSignal } from '../../util/index.ts';
 import { buildReceipt } from '../../verification/index.ts';
 import type { AttemptRecord, TaskRecord } from '../../wire/index.ts';
@@ -20,6 +21,8 @@ export class Settler {
     this.#components = components;
     this.#store = store;
     this.#treasurer = treasurer;
+    // every task that is being paid listens: as many as may live
+    setMaxListeners(0, this.stop.signal);
   }
 
   /** Ends a task in *paying*. Rejects with the stop signal's reason alone. */

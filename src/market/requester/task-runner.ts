@@ -118,7 +118,11 @@ export class TaskRunner {
       if (answer)
         return void (await writeOff(this.#components, this.#parts, task, answer.attempt, answer.failure));
       rounds.hopeless = funded && allRefuseForGood(task.record) ? rounds.hopeless + 1 : 0;
-      if (rounds.hopeless >= HOPELESS_ROUNDS) return this.#fail(task, noWorkerFits(task.record));
+      if (rounds.hopeless >= HOPELESS_ROUNDS)
+        return this.#fail(
+          task,
+          executions(task.record) > 0 ? lastFailure(task.record) : noWorkerFits(task.record),
+        );
       await this.#rest(task, rounds.count++, funded);
     } catch (error) {
       if (!signal.aborted) throw error;
