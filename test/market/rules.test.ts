@@ -1,0 +1,185 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { type BidderView, decide } from '../../src/market/bidder.ts';
+import { Capacity } from '../../src/market/capacity.ts';
+import { costOf, rank } from '../../src/market/score.ts';
+import { lockFits, lockFor, termsAreFair, termsFor } from '../../src/market/terms.ts';
+import { Estimates } from '../../src/market/worker/estimates.ts';
+import { systemClock } from '../../src/util/index.ts';
+import type { Award, Lock, Offer } from '../../src/wire/index.ts';
+import { FLOP, taskRequest } from '../fixtures/nodes.ts';
+
+const test = suite('market: rules');
+
+const NOW = 1_800_000_000_000;
+const { spec } = taskRequest();
+const terms = termsFor(spec);
+const bytes = (fill: number) => new Uint8Array(32).fill(fill);
+
+const offer = {
+  net: bytes(1),
+  taskId: 'task',
+  replica: 0,
+  attempt: 1,
+  requester: 'requester',
+  needs: {
+    milliCpus: 1_000,
+    memoryBytes: 2 ** 26,
+    diskBytes: 2 ** 24,
+    gpus: 0,
+    runtime: null,
+    architecture: null,
+    image: 'python:3.9-slim',
+    inputBytes: 100,
+  },
+  terms,
+  maxPrice: 5n * FLOP,
+  priority: 5,
+  bidWindowMs: 50,
+  issuedAt: NOW,
+  deadline: NOW + 60_000,
+  verification: 'check',
+  funds: null,
+} as Offer;
+
+const capacity = () =>
+  new Capacity({ slots: 2, milliCpus: 4_000, memoryBytes: 2 ** 30, diskBytes: 2 ** 30 }, systemClock);
+
+const view: BidderView = {
+  now: NOW,
+  self: 'worker',
+  draining: false,
+  workerEnabled: true,
+  sandbox: { available: true, reason: null, runtime: 'memory' },
+  architecture: 'x64',
+  capacity: capacity(),
+  slots: 2,
+  price: null,
+  allowedImages: null,
+  payerFunds: 100n * FLOP,
+  payerIsMember: true,
+};
+
+const needing = (change: Partial<Offer['needs']>): Offer => ({
+  ...offer,
+  needs: { ...offer.needs, ...change },
+});
+
+const refusals: [code: string, permanent: boolean, offer: Offer, view: Partial<BidderView>][] = [
+  ['NO_WORKER', true, offer, { workerEnabled: false }],
+  ['DRAINING', false, offer, { draining: true }],
+  ['NO_SANDBOX', false, offer, { sandbox: { available: false, reason: 'x'.repeat(900), runtime: 'memory' } }],
+  ['DEADLINE', true, { ...offer, deadline: NOW }, {}],
+  ['RUNTIME', true, needing({ runtime: 'docker' }), {}],
+  ['ARCHITECTURE', true, needing({ architecture: 'arm64' }), {}],
+  ['NO_GPU', true, needing({ gpus: 1 }), {}],
+  ['IMAGE_POLICY', true, offer, { allowedImages: ['busybox'] }],
+  ['TOO_LARGE', true, needing({ milliCpus: 4_001 }), {}],
+  ['TOO_LARGE', true, needing({ memoryBytes: 2 ** 31 }), {}],
+  ['TOO_LARGE', true, needing({ diskBytes: 2 ** 31 }), {}],
+  ['PRICE', true, offer, { price: 6n * FLOP }],
+  ['NOT_A_MEMBER', false, { ...offer, maxPrice: 0n }, { payerIsMember: false }],
+  ['NO_FUNDS_PROOF', false, offer, { payerFunds: null }],
+  ['FUNDS', false, offer, { payerFunds: 4n * FLOP }],
+  ['TERMS', true, { ...offer, terms: { ...terms, claimMs: 1 } }, {}],
+];
+
+for (const [code, permanent, asked, change] of refusals)
+  test(`a worker refuses: ${code}`, () => {
+    const decision = decide(asked, { ...view, ...change });
+    assert.not(decision.bid);
+    if (decision.bid) return;
+    assert.equal([decision.refusal.code, decision.refusal.permanent], [code, permanent]);
+    assert.ok(decision.refusal.reason.length <= 300, 'what is longer is taken for nonsense by its reader');
+  });
+
+test('a worker with a full queue refuses for now', () => {
+  const full = capacity();
+  const { signal } = new AbortController();
+  for (let i = 0; i < 2 + 4 * 2; i++) void full.acquire(offer.needs, 5, { signal });
+  const decision = decide(offer, { ...view, capacity: full });
+  assert.is(!decision.bid && decision.refusal.code, 'BUSY');
+});
+
+test('a worker asks its price, or what is offered, and its own node for nothing', () => {
+  const ask = (change: Partial<BidderView>) => {
+    const decision = decide(offer, { ...view, ...change });
+    return decision.bid ? decision.ask : null;
+  };
+  assert.is(ask({}), 5n * FLOP);
+  assert.is(ask({ price: 2n * FLOP }), 2n * FLOP);
+  assert.is(ask({ self: 'requester', price: 9n * FLOP, payerFunds: null }), 0n);
+});
+
+test('terms leave room for all phases, and unfair ones are seen', () => {
+  assert.ok(termsAreFair(offer));
+  assert.not(termsAreFair({ ...offer, terms: { ...terms, disputeMs: 0 } }));
+});
+
+const award = {
+  taskId: 'task',
+  replica: 0,
+  attempt: 1,
+  worker: 'worker',
+  price: FLOP,
+  awardedAt: NOW,
+} as Award;
+const lock: Lock = { op: 'lock', taskId: 'task', replica: 0, attempt: 1, ...lockFor(award, terms) };
+
+test('the lock that was agreed fits', () => {
+  assert.ok(lockFits(lock, award, terms));
+});
+
+const changes: Partial<Lock>[] = [
+  { taskId: 'other' },
+  { replica: 1 },
+  { attempt: 2 },
+  { amount: FLOP - 1n },
+  { worker: 'other' },
+  { termsHash: bytes(9) },
+  { claimBy: lock.claimBy - 1 },
+  { disputeBy: lock.disputeBy + 1 },
+  { verdictBy: lock.verdictBy + 1 },
+  { verifiers: ['someone'] },
+  { verifierQuorum: 1 },
+  { arbiters: ['someone'] },
+  { arbiterQuorum: 1 },
+  { defaultPermille: 0 },
+];
+
+for (const change of changes)
+  test(`a lock with another ${Object.keys(change)[0]} does not fit`, () => {
+    assert.not(lockFits({ ...lock, ...change }, award, terms));
+  });
+
+test('the cost of a bid is its ask, its waiting, and the risk of its failure', () => {
+  const facts = { ask: FLOP, queueMs: 0, bytesMissing: 0, expectedMs: 10_000, success: 1 };
+  const near = (a: number, b: number) => assert.ok(Math.abs(a - b) < 1e-9, `${a} is not ${b}`);
+  near(costOf(facts), 1 + 0.001 * 10);
+  near(costOf({ ...facts, queueMs: 5_000 }), 1 + 0.001 * 15);
+  near(costOf({ ...facts, bytesMissing: 12_500_000 }), 1 + 0.001 * 11);
+  near(costOf({ ...facts, success: 0.5 }), 1 + 0.001 * 10 + 0.001 * (5 + 30));
+  assert.ok(Number.isFinite(costOf({ ...facts, success: 0 })));
+  assert.is(costOf({ ...facts, success: 7 }), costOf(facts));
+});
+
+test('bids are tried from the best on; one within the band goes first', () => {
+  const bids = [{ score: 2 }, { score: 1.02 }, { score: 1 }, { score: 1.2 }];
+  const scores = (...random: number[]) => rank(bids, () => random.shift() ?? 0).map(({ score }) => score);
+  assert.equal(scores(0.5, 0), [1, 1.02, 1.2, 2]);
+  assert.equal(scores(0.5, 0.99), [1.02, 1, 1.2, 2]);
+  assert.equal(scores(0.01, 0.99), [2, 1, 1.02, 1.2], 'now and then any may go first');
+  assert.equal(rank([], Math.random), []);
+});
+
+test('estimates follow what was measured, within the task’s limit', () => {
+  const estimates = new Estimates();
+  assert.is(estimates.executionMs(60_000), 1_000);
+  for (let i = 0; i < 50; i++) estimates.learn(5_000);
+  assert.ok(Math.abs(estimates.executionMs(60_000) - 5_000) < 5);
+  assert.is(estimates.executionMs(500), 1_500);
+  assert.ok(Math.abs(estimates.queueMs(4, 2) - 10_000) < 10);
+  assert.ok(Number.isFinite(estimates.queueMs(1, 0)));
+});
+
+test.run();
