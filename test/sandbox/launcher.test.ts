@@ -9,7 +9,7 @@ const test = suite('sandbox: launcher protocol');
 
 const nonce = Buffer.from('0123456789abcdef');
 const mark = Buffer.concat([Buffer.from([0]), nonce]);
-const end = { code: 0, signal: 0, cpuMs: 1, peakBytes: 2, wallMs: 3, truncated: false };
+const end = { code: 0, signal: 0, cpuMs: 1, peakBytes: 2, oomKills: 0, wallMs: 3, truncated: false };
 type Files = readonly (readonly [string, number])[];
 
 function answer(value: unknown): Buffer {
@@ -143,6 +143,21 @@ test('an answer that claims to be huge, or is no JSON, is refused before it is k
     }
     assert.is(code, 'SANDBOX_FAILED');
   }
+});
+
+test('stderr ends at its own mark, however it is split; without one, nothing is lost', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 40 }), fc.nat(60), fc.boolean(), (bytes, cut, marked) => {
+      const own = Buffer.from(bytes);
+      fc.pre(!own.includes(mark));
+      const sent = marked ? Buffer.concat([own, mark]) : own;
+      const reader = new LauncherReader(nonce, limits);
+      reader.push(conversation(Buffer.alloc(0), [], Buffer.alloc(0)));
+      const heard = [reader.pushStderr(sent.subarray(0, cut)), reader.pushStderr(sent.subarray(cut))];
+      assert.is(reader.complete, marked);
+      assert.ok(Buffer.concat([...heard, reader.flushStderr()]).equals(own));
+    }),
+  );
 });
 
 test.run();

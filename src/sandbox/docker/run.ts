@@ -97,7 +97,7 @@ export async function runTask(
     };
     await raceSignal(pump(box, staged?.reader, capture, stopper, onTaskEnd), stopper.broken);
     if (wallMs === 0) onTaskEnd();
-    const exit = await box.ended();
+    const exit = seenByLauncher(staged?.reader, stopper.cause) ?? (await box.ended());
     const counted = stopper.cause ? await raceSignal(stopper.counted, stopper.broken) : undefined;
     throwIfStopped(stopper.cause, signal);
     const times = { startedAt, endedAt: startedAt + Math.round(wallMs), wallMs };
@@ -112,7 +112,20 @@ export async function runTask(
   }
 }
 
-/** Reads the box's output until it ends. After a kill the rest is drained and dropped. */
+/**
+ * The launcher's own word, where it is enough: both streams are complete and it could count the kernel's kills. The engine would
+ * say the same about 40 ms later.
+ */
+function seenByLauncher(
+  reader: LauncherReader | undefined,
+  cause: StopCause | undefined,
+): ExitState | undefined {
+  const end = reader?.complete ? reader.end : undefined;
+  if (!end || cause || end.oomKills < 0) return undefined;
+  return { exitCode: end.code, oomKilled: end.oomKills > 0 };
+}
+
+/** Reads the box's output until it ends, or all of the task's was said. After a kill the rest is drained and dropped. */
 async function pump(
   box: Box,
   reader: LauncherReader | undefined,
@@ -128,13 +141,16 @@ async function pump(
   for (let next = await box.next(); !next.done; next = await box.next()) {
     const { stream, bytes } = next.value;
     if (stopper.cause) continue;
-    await keep(stream, reader && stream === 'stdout' ? reader.push(bytes) : bytes);
+    await keep(stream, !reader ? bytes : stream === 'stdout' ? reader.push(bytes) : reader.pushStderr(bytes));
     if (reader?.ended && !ended) {
       ended = true;
       onTaskEnd();
     }
+    if (seenByLauncher(reader, stopper.cause)) return;
   }
-  if (reader) await keep('stdout', reader.flush());
+  if (!reader) return;
+  await keep('stdout', reader.flush());
+  await keep('stderr', reader.flushStderr());
 }
 
 function throwIfStopped(cause: StopCause | undefined, signal: AbortSignal | undefined): void {

@@ -18,6 +18,8 @@ const endAnswer = z.object({
   signal: z.int().min(0).max(127),
   cpuMs: z.number().min(0),
   peakBytes: z.number().min(0),
+  /** Processes that the kernel killed for memory; -1 where the sandbox cannot see it. */
+  oomKills: z.int().min(-1),
   wallMs: z.number().min(0),
   files: z.array(z.tuple([z.string(), z.int().min(0)])),
   truncated: z.boolean(),
@@ -69,6 +71,8 @@ export class LauncherReader {
   #contentBytes = 0;
   #refused: string | undefined;
   #end: TaskEnd | undefined;
+  #heldStderr: Buffer = Buffer.alloc(0);
+  #stderrEnded = false;
 
   constructor(nonce: Buffer, limits: SandboxTask['limits']) {
     this.#mark = Buffer.concat([Buffer.from([0]), nonce]);
@@ -90,6 +94,20 @@ export class LauncherReader {
     return this.#end;
   }
 
+  /** True when both streams have come to their end: nothing of the task is still under way. */
+  get complete(): boolean {
+    return this.#end !== undefined && this.#stderrEnded;
+  }
+
+  /** Takes the next bytes of stderr; returns those that are the task's own. */
+  pushStderr(chunk: Buffer): Buffer {
+    if (this.#stderrEnded) return Buffer.alloc(0);
+    const { own, rest, found } = splitAtMark(Buffer.concat([this.#heldStderr, chunk]), this.#mark);
+    this.#heldStderr = rest;
+    this.#stderrEnded = found;
+    return own;
+  }
+
   /** Takes the next bytes; returns those that are the task's own stdout. */
   push(chunk: Buffer): Buffer {
     this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
@@ -102,7 +120,14 @@ export class LauncherReader {
     return own;
   }
 
-  /** What is still held back of the task's stdout, for when it ended without the launcher's word. */
+  /** What is still held back of the task's stderr, for when it ended without the launcher's word. */
+  flushStderr(): Buffer {
+    const rest = this.#stderrEnded ? Buffer.alloc(0) : this.#heldStderr;
+    this.#heldStderr = Buffer.alloc(0);
+    return rest;
+  }
+
+  /** The same of its stdout. */
   flush(): Buffer {
     const rest = this.#state === 'running' ? this.#held : Buffer.alloc(0);
     this.#held = Buffer.alloc(0);
@@ -117,16 +142,9 @@ export class LauncherReader {
   }
 
   #readRunning(): Buffer {
-    const at = this.#held.indexOf(this.#mark);
-    if (at >= 0) {
-      const own = this.#held.subarray(0, at);
-      this.#held = this.#held.subarray(at + this.#mark.length);
-      this.#state = 'ending';
-      return own;
-    }
-    const kept = possibleMark(this.#held, this.#mark);
-    const own = this.#held.subarray(0, this.#held.length - kept);
-    this.#held = this.#held.subarray(own.length);
+    const { own, rest, found } = splitAtMark(this.#held, this.#mark);
+    this.#held = rest;
+    if (found) this.#state = 'ending';
     return own;
   }
 
@@ -172,6 +190,14 @@ export class LauncherReader {
       throw failed('the launcher sends an answer that cannot be read', { cause });
     }
   }
+}
+
+/** What comes before the mark, and after it; without a mark, what cannot be the beginning of one. */
+function splitAtMark(bytes: Buffer, mark: Buffer): { own: Buffer; rest: Buffer; found: boolean } {
+  const at = bytes.indexOf(mark);
+  if (at >= 0) return { own: bytes.subarray(0, at), rest: bytes.subarray(at + mark.length), found: true };
+  const end = bytes.length - possibleMark(bytes, mark);
+  return { own: bytes.subarray(0, end), rest: bytes.subarray(end), found: false };
 }
 
 /** How many of the last bytes of `bytes` may be the beginning of `mark`. */

@@ -4,6 +4,7 @@
  *
  *   stdin   u32 length | JSON header | the inputs' bytes ...... then, to start the task: 'G' | 16-byte nonce
  *   stdout  u32 length | JSON {staged} or {refused} | the task's own stdout | \0 nonce | u32 length | JSON end | outputs
+ *   stderr  the task's own stderr | \0 nonce
  *
  * The nonce is read only when every process of the task is dead, and PR_SET_DUMPABLE 0 closes /proc/1 to the task (same
  * user), so no task can write an end of its own. Files go as a list of sizes and their plain bytes, not as a tar: no
@@ -121,6 +122,18 @@ def peak_bytes():
             pass
     return peak
 
+def oom_kills():
+    for path in ('/sys/fs/cgroup/memory/memory.oom_control', '/sys/fs/cgroup/memory.events'):
+        try:
+            with open(path) as file:
+                for line in file:
+                    words = line.split()
+                    if words[0] == 'oom_kill':
+                        return int(words[1])
+        except (OSError, ValueError, IndexError):
+            pass
+    return -1
+
 def supervise(task, limits, began):
     status = reap(task)
     wall = time.monotonic() - began
@@ -131,9 +144,11 @@ def supervise(task, limits, began):
         files, truncated = collect(limits['outputBytes'], limits['outputFiles'], limits['pathBytes'])
     except OSError:
         files, truncated = [], True
+    mark = b'\0' + read(16)
+    write(2, mark)
     answer({'code': code, 'signal': ended_by, 'cpuMs': (usage.ru_utime + usage.ru_stime) * 1000,
-            'peakBytes': peak_bytes(), 'wallMs': wall * 1000, 'files': files, 'truncated': truncated},
-           b'\0' + read(16))
+            'peakBytes': peak_bytes(), 'oomKills': oom_kills(), 'wallMs': wall * 1000, 'files': files,
+            'truncated': truncated}, mark)
     for path, size in files:
         send(path, size)
     os._exit(code)
