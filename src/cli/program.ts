@@ -70,9 +70,8 @@ function addDaemon(program: Command, run: Run): void {
   const doctor = async () => (await import('./commands/doctor.ts')).doctor;
   configured(command(program, run, 'doctor', 'Check what a node needs, and say how to mend it', doctor));
   const config = program.command('config').description('The configuration');
-  configured(
-    command(config, run, 'show', 'Print the merged configuration', async () => (await load()).showConfig),
-  );
+  const showConfig = async () => (await import('./commands/config.ts')).showConfig;
+  configured(command(config, run, 'show', 'Print the merged configuration', showConfig));
   const devnet = async () => (await import('./commands/devnet.ts')).devnet as unknown as Action;
   command(program, run, 'devnet [n]', 'N real nodes on this machine (default 3), or stop', devnet)
     .option('--dir <dir>', 'where their data goes (default: a temporary directory)')

@@ -65,17 +65,3 @@ export async function stop(io: Io, _: readonly string[], options: TargetOptions)
   await io.err(gone ? 'stopped\n' : 'the daemon was asked to stop, but still runs\n');
   return gone ? EXIT.done : EXIT.failed;
 }
-
-/** The merged configuration, as the daemon would take it. */
-export async function showConfig(io: Io, _: readonly string[], options: StartOptions): Promise<number> {
-  const [config, { formatAmount }, { stringify }] = await Promise.all([
-    configOf(io, options),
-    import('../../api/index.ts'),
-    import('yaml'),
-  ]);
-  const shown: unknown = JSON.parse(
-    JSON.stringify(config, (_key, value) => (typeof value === 'bigint' ? formatAmount(value) : value)),
-  );
-  await io.out(options.json ? json(shown) : stringify(shown));
-  return EXIT.done;
-}
