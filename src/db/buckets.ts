@@ -21,7 +21,7 @@ export const BUCKETS = [
   'receipts',
   'experience',
   'idempotency',
-  'results',
+  'spending',
 ] as const;
 
 export type Bucket = (typeof BUCKETS)[number];

@@ -5,6 +5,7 @@ import { type Abortable, type Deferred, deferred, systemClock } from '../util/in
 import { createLogger } from './logger.ts';
 import { type DuxNode, type NodeInit, startNode } from './node.ts';
 import type { Config } from './options.ts';
+import { createSpendingStore } from './spending.ts';
 import { VERSION } from './version.ts';
 
 export interface DaemonOptions {
@@ -105,6 +106,7 @@ class NodeDaemon implements Daemon {
         clock,
         logger: logger.child({ room: 'api' }),
         metrics,
+        spending: createSpendingStore(node.db),
       },
       { config: config.api, token: await ensureToken(dataDir), taskDefaults: taskDefaults(config, node) },
     );

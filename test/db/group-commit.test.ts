@@ -26,7 +26,7 @@ function withCommits(
       return store.batch(ops, sync);
     });
     try {
-      await fn(commits, new Repository(store, 'results', cborCodec(Number)), batches);
+      await fn(commits, new Repository(store, 'receipts', cborCodec(Number)), batches);
     } finally {
       await commits.close();
       await store.close();

@@ -17,7 +17,7 @@ async function filesOf(dir: string, pattern: RegExp): Promise<string[]> {
 }
 
 async function fill(database: Database, count: number): Promise<void> {
-  const results = database.repository('results', bytesCodec);
+  const results = database.repository('receipts', bytesCodec);
   for (let i = 0; i < count; i++) await database.write([results.putOp(`k${i}`, Buffer.alloc(1_000, i))]);
 }
 
@@ -27,7 +27,7 @@ test('records are there after reopening', () =>
     await fill(first, 10);
     await first.close();
     const second = await open(dir);
-    const results = second.repository('results', bytesCodec);
+    const results = second.repository('receipts', bytesCodec);
     assert.equal((await results.get('k9'))?.length, 1_000);
     await second.close();
   }));
@@ -64,7 +64,7 @@ test('another process holds the lock, and kill -9 frees it with all synced recor
       await once(holder, 'exit');
     }
     const database = await open(dir);
-    const kept = await database.repository('results', bytesCodec).get('kept');
+    const kept = await database.repository('receipts', bytesCodec).get('kept');
     assert.is(Buffer.from(kept ?? []).toString(), 'yes');
     await database.close();
   }));
@@ -128,7 +128,7 @@ test('after close reads and writes are refused', () =>
   withTempDir(async dir => {
     const database = await open(dir);
     await database.close();
-    const results = database.repository('results', bytesCodec);
+    const results = database.repository('receipts', bytesCodec);
     assert.is((await rejection(results.get('a'))).code, 'DB_CLOSED');
     assert.is((await rejection(results.iterate({ limit: 1 }).next())).code, 'DB_CLOSED');
     assert.is((await rejection(database.write([results.delOp('a')]))).code, 'DB_CLOSED');

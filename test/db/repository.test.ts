@@ -110,7 +110,7 @@ test('keys that cannot be one are refused', () =>
 
 test('an aborted signal ends an iteration', () =>
   withDatabase(async database => {
-    const records = database.repository('results', bytesCodec);
+    const records = database.repository('receipts', bytesCodec);
     await database.write([records.putOp('a', Buffer.alloc(1)), records.putOp('b', Buffer.alloc(1))]);
     const controller = new AbortController();
     const seen: string[] = [];

@@ -41,6 +41,17 @@ async function prune(components: RequesterComponents, store: TaskStore): Promise
     await db.write([tasks.putOp(record.taskId, { ...record, result })]);
   }
   for (const taskId of forgotten) await db.write(store.forget(taskId));
+  await forgetKeys(components, new Set(forgotten));
+}
+
+/** An idempotency key lives as long as its task. */
+async function forgetKeys(
+  { idempotency, db }: RequesterComponents,
+  forgotten: ReadonlySet<string>,
+): Promise<void> {
+  if (forgotten.size === 0) return;
+  for await (const [key, { taskId }] of idempotency.iterate(ALL))
+    if (forgotten.has(taskId)) await db.write([idempotency.delOp(key)]);
 }
 
 const ALL = { limit: Number.MAX_SAFE_INTEGER };
