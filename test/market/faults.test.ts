@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert';
 import type { DuxNode } from '../../src/node/node.ts';
 import { createMemoryExecutor, type MemoryExecutor } from '../../src/sandbox/index.ts';
 import { systemClock } from '../../src/util/index.ts';
+import { signerFromSeed } from '../../src/wire/index.ts';
 import { ended, FLOP, type TestNet, taskRequest } from '../fixtures/nodes.ts';
 import { waitFor } from '../fixtures/wait.ts';
 import { codeThrown, gate, indexOf, paidEscrows, seen, withNet } from './support.ts';
@@ -142,17 +143,15 @@ test('a worker that crashed and is back has lost its lease, says so, and gives t
 });
 
 test('cancel while pending: nothing was spent', () =>
-  withNet([{}, notary], async net => {
+  withNet([{}, {}], async net => {
     const node = net.nodes[0]!;
-    const { taskId } = await node.market.tasks.submit(
-      taskRequest({ requirePeers: [net.nodes[1]!.identity.peer] }),
-    );
-    await waitFor(async () => (await node.market.tasks.get(taskId)).attempts.length > 0, 'an offer');
-    const view = await node.market.tasks.cancel(taskId).catch(async error => {
-      assert.is(error.code, 'TASK_OVER'); // nobody can ever run it: it may have failed first
-      return node.market.tasks.get(taskId);
-    });
-    assert.ok(['cancelled', 'failed'].includes(view.state));
+    const { peer } = signerFromSeed(new Uint8Array(32).fill(7));
+    const { taskId } = await node.market.tasks.submit(taskRequest({ requirePeers: [peer] }));
+    await seen(node, taskId, 'waiting', ({ waiting }) => waiting === 'no_bids');
+    const before = node.settlement.balance();
+    const view = await node.market.tasks.cancel(taskId);
+    assert.equal([view.state, view.waiting, view.failure?.code], ['cancelled', null, 'CANCELLED']);
+    assert.equal(node.settlement.balance(), before);
     assert.is(await codeThrown(node.market.tasks.cancel(taskId)), 'TASK_OVER');
   }));
 

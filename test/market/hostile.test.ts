@@ -2,20 +2,14 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { DuxNode } from '../../src/node/node.ts';
 import {
-  bidKind,
-  offerAnswerMessage,
-  offerKind,
-  open,
   requesterMessage,
-  seal,
-  signerFromSeed,
   taskOrderMessage,
   taskRecordMessage,
   workerMessage,
 } from '../../src/wire/index.ts';
 import { ended, type TestNet, taskRequest } from '../fixtures/nodes.ts';
 import { waitFor } from '../fixtures/wait.ts';
-import { codeThrown, gate, openEscrows, seen, withNet } from './support.ts';
+import { codeThrown, gate, seen, withNet } from './support.ts';
 
 const test = suite('market: hostile peers');
 
@@ -111,64 +105,6 @@ test('a stranger cannot attach to a lease, nor learn of it', async () => {
     assert.is((await ended(node!, taskId)).state, 'completed');
   });
 });
-
-test('bids of another’s name, above the price or on another offer are not taken', () =>
-  withNet([notary, {}, { market: { workerEnabled: false } }], async net => {
-    const [node, , hostile] = net.nodes;
-    const signer = signerFromSeed(hostile!.identity.seed);
-    const { taskId } = await node!.market.tasks.submit(
-      taskRequest({ requirePeers: [hostile!.identity.peer] }),
-    );
-    const sent: Promise<unknown>[] = [];
-    let wrong = 0;
-    await waitFor(async () => {
-      const attempt = (await node!.market.tasks.get(taskId)).attempts.at(-1);
-      if (!attempt) return false;
-      const { offer } = await firstAttempt(node!, taskId);
-      const { body, digest } = open(offerKind, offer);
-      const bid = seal(
-        bidKind,
-        {
-          net: body.net,
-          taskId,
-          replica: 0,
-          attempt: body.attempt,
-          worker: signer.peer,
-          offerHash: wrong % 2 ? digest : new Uint8Array(32),
-          ask: body.maxPrice + 1n,
-          queuePosition: 0,
-          queueMs: 0,
-          etaMs: 1,
-          imageCached: true,
-          bytesMissing: 0,
-          reputationHash: null,
-          awardSeq: 1,
-          expires: Date.now() + 3_000,
-        },
-        signer,
-      );
-      wrong++;
-      const answer = offerAnswerMessage.encode({ type: 'bid', bid: bid.bytes });
-      sent.push(hostile!.network.call(node!.identity.peer, 'bid', answer));
-      await Promise.all(sent);
-      return wrong >= 4;
-    }, 'four wrong bids');
-    const view = await ended(node!, taskId);
-    assert.is(view.failure?.code, 'NO_WORKER_FITS');
-    assert.ok(view.attempts.every(({ worker }) => worker === null));
-    assert.is(await openEscrows(node!), 0);
-  }));
-
-test('what is too large for a protocol breaks its stream, and costs', () =>
-  withNet([notary, {}, notary], async net => {
-    const [, honest, hostile] = net.nodes;
-    const before = scoreOf(honest!, hostile!.identity.peer);
-    const call = hostile!.network.call(honest!.identity.peer, 'offer', new Uint8Array(10_000));
-    assert.is.not(await codeThrown(call), 'nothing was thrown');
-    assert.ok(scoreOf(honest!, hostile!.identity.peer) <= before);
-    const { taskId } = await net.nodes[0]!.market.tasks.submit(taskRequest());
-    assert.is((await ended(net.nodes[0]!, taskId)).state, 'completed');
-  }));
 
 async function firstAttempt(node: DuxNode, taskId: string) {
   const record = await node.db.repository('tasks', taskRecordMessage).get(taskId);

@@ -1,0 +1,120 @@
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { AuctionHouse } from '../../src/market/requester/auction.ts';
+import type { RequesterComponents } from '../../src/market/requester/interface.ts';
+import { LiveTask } from '../../src/market/requester/task-store.ts';
+import { NO_EXPERIENCE } from '../../src/reputation/index.ts';
+import { noMetrics, silentLogger, systemClock } from '../../src/util/index.ts';
+import {
+  type Bid,
+  bidKind,
+  type Offer,
+  type Opened,
+  offerAnswerMessage,
+  offerKind,
+  open,
+  orderKind,
+  type Signer,
+  seal,
+  signerFromSeed,
+  type TaskRecord,
+  taskIdOf,
+} from '../../src/wire/index.ts';
+import { taskRequest } from '../fixtures/nodes.ts';
+
+const test = suite('market: auction');
+
+const net = new Uint8Array(32).fill(1);
+const other = new Uint8Array(32).fill(9);
+const [requester, bidder, stranger] = [11, 12, 13].map(fill =>
+  signerFromSeed(new Uint8Array(32).fill(fill)),
+) as [Signer, Signer, Signer];
+const request = taskRequest({ payment: 100n, maxTotal: 200n });
+const order = seal(
+  orderKind,
+  { net, requester: requester.peer, nonce: other, saltedSpecHash: other },
+  requester,
+);
+
+/** One auction in which `bidder` is asked, stays silent, and sends `answer` as if it had heard the gossip. */
+async function auction(answer: (offer: Opened<Offer>) => Uint8Array) {
+  const reports: string[] = [];
+  const network = {
+    peers: () => [{ peer: bidder.peer }],
+    rtt: () => 0,
+    call: () => new Promise(() => undefined),
+    report: (peer: string) => reports.push(peer),
+    publish: async (_topic: string, bytes: Uint8Array) =>
+      house.answer(answer(open(offerKind, bytes)), bidder.peer),
+  };
+  const house = new AuctionHouse({
+    network,
+    signer: requester,
+    genesis: { net },
+    // a window that keeps the process alive
+    clock: {
+      ...systemClock,
+      after: (ms: number, fn: () => void) => clearTimeout.bind(null, setTimeout(fn, ms)),
+    },
+    metrics: noMetrics,
+    logger: silentLogger,
+    settlement: { funds: () => null },
+    experience: { of: () => NO_EXPERIENCE },
+    random: () => 0.5,
+  } as unknown as RequesterComponents);
+  const task = new LiveTask({
+    taskId: taskIdOf(order),
+    policy: request.policy,
+    failedWorkers: [],
+  } as unknown as TaskRecord);
+  const { bids } = await house.run(task, request.spec, { attempt: 1, selfOnly: false });
+  return { bids: bids.map(({ bid }) => bid.body.worker), reports };
+}
+
+function bidOn({ body, digest }: Opened<Offer>, change: Partial<Bid> = {}, signer = bidder): Uint8Array {
+  const bid = seal(
+    bidKind,
+    {
+      net,
+      taskId: body.taskId,
+      replica: body.replica,
+      attempt: body.attempt,
+      worker: bidder.peer,
+      offerHash: digest,
+      ask: body.maxPrice,
+      queuePosition: 0,
+      queueMs: 0,
+      etaMs: 1,
+      imageCached: true,
+      bytesMissing: 0,
+      reputationHash: null,
+      awardSeq: 1,
+      expires: Date.now() + 3_000,
+      ...change,
+    },
+    signer,
+  );
+  return offerAnswerMessage.encode({ type: 'bid', bid: bid.bytes });
+}
+
+test('a sound bid is taken', async () => {
+  assert.equal(await auction(offer => bidOn(offer)), { bids: [bidder.peer], reports: [] });
+});
+
+test('a bid on an earlier offer of the same attempt is late: not taken, and nobody’s fault', async () => {
+  assert.equal(await auction(offer => bidOn(offer, { offerHash: other })), { bids: [], reports: [] });
+});
+
+const wrong: [string, Partial<Bid>, Signer?][] = [
+  ['above the price', { ask: 101n }],
+  ['of another network', { net: other }],
+  ['of another name', { worker: stranger.peer }],
+  ['signed by another', {}, stranger],
+];
+
+for (const [what, change, signer] of wrong)
+  test(`a bid ${what} is not taken, and costs its sender`, async () => {
+    assert.equal(await auction(offer => bidOn(offer, change, signer)), { bids: [], reports: [bidder.peer] });
+  });
+
+test.run();
