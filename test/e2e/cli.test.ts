@@ -147,37 +147,47 @@ async function cancelsAndAccepts({ on, onManual }: Fixture): Promise<void> {
 
 async function showsTheNode({ auto, manual, on, json }: Fixture): Promise<void> {
   const peer = await auto.peer();
-  assert.is((await on('status', '-q')).stdout, `${peer}\n`);
-  assert.match((await on('status')).stdout, /^peer +12D3/);
-  assert.is(((await json('status')).node as { peer_id: string }).peer_id, peer);
-  assert.equal(lines((await on('peers', '-q')).stdout), [await manual.peer()]);
-  assert.is(((await json('peers')).peers as unknown[]).length, 1);
-  assert.match((await on('wallet', 'balance', '-q')).stdout, /^\d+(\.\d+)?\n$/);
-  assert.is((await json('wallet', 'balance')).account, peer);
-  const { entries } = await json('wallet', 'history');
-  assert.ok((entries as { kind: string }[]).some(({ kind }) => kind === 'paid'));
-  const doctor = JSON.parse((await on('doctor', '--json')).stdout) as {
-    findings: { check: string; ok: boolean }[];
-  };
+  const [id, status, peers, balance, config] = await Promise.all([
+    on('status', '-q'),
+    on('status'),
+    on('peers', '-q'),
+    on('wallet', 'balance', '-q'),
+    on('config', 'show'),
+  ]);
+  assert.is(id.stdout, `${peer}\n`);
+  assert.match(status.stdout, /^peer +12D3/);
+  assert.equal(lines(peers.stdout), [await manual.peer()]);
+  assert.match(balance.stdout, /^\d+(\.\d+)?\n$/);
+  assert.match(assertCode(config, 0).stdout, /max_concurrent_tasks: 10/);
+
+  const [node, found, wallet, history, doctor] = await Promise.all([
+    json('status'),
+    json('peers'),
+    json('wallet', 'balance'),
+    json('wallet', 'history'),
+    on('doctor', '--json'),
+  ]);
+  assert.is((node.node as { peer_id: string }).peer_id, peer);
+  assert.is((found.peers as unknown[]).length, 1);
+  assert.is(wallet.account, peer);
+  assert.ok((history.entries as { kind: string }[]).some(({ kind }) => kind === 'paid'));
+  const { findings } = JSON.parse(doctor.stdout) as { findings: { check: string; ok: boolean }[] };
   for (const check of ['node', 'docker', 'base image', 'data', 'daemon', 'ledger'])
-    assert.ok(doctor.findings.find(found => found.check === check)?.ok, check);
-  const shown = await on('config', 'show');
-  assert.match(assertCode(shown, 0).stdout, /max_concurrent_tasks: 10/);
+    assert.ok(findings.find(finding => finding.check === check)?.ok, check);
 }
 
 async function saysNo({ dir, auto, on, onManual }: Fixture): Promise<void> {
-  assert.match(
-    assertCode(await on('run', '--no-such', '--', 'true'), 2).stderr,
-    /unknown option '--no-such'/,
-  );
-  assertCode(await on('run'), 2);
-  assertCode(await on('frobnicate'), 2);
-  assertCode(await command(['status', '--data', join(dir, 'nobody')]), 3);
-  assertCode(await command(['status', '--api', 'http://127.0.0.1:9']), 3);
-  const poor = await onManual('run', '--avoid', 'self', '--pay', '5000', ...python('print(1)'));
-  assertCode(poor, 4);
-  assertCode(await on('run', '--cpus', '900', ...python('print(1)')), 1);
-  assertCode(await on('task', 'no-such-task'), 1);
+  const table: readonly (readonly [end: Promise<CommandEnd>, code: number, words: RegExp])[] = [
+    [on('run', '--no-such', '--', 'true'), 2, /unknown option '--no-such'/],
+    [on('run'), 2, /give a command/],
+    [on('frobnicate'), 2, /unknown command/],
+    [command(['status', '--data', join(dir, 'nobody')]), 3, /no daemon runs in/],
+    [command(['status', '--api', 'http://127.0.0.1:9']), 3, /no daemon answers/],
+    [onManual('run', '--avoid', 'self', '--pay', '5000', ...python('print(1)')), 4, /holds less/],
+    [on('run', '--cpus', '900', ...python('print(1)')), 1, /no node can run this task/],
+    [on('task', 'no-such-task'), 1, /no-such-task|no such task/],
+  ];
+  for (const [end, code, words] of table) assert.match(assertCode(await end, code).stderr, words);
 
   const config = join(dir, 'bad.yaml');
   await writeFile(config, 'api:\n  port: 8001\n  prot: 1\n');
