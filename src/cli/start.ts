@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { Config, StartReport } from '../node/index.ts';
 import { raceSignal } from '../util/index.ts';
 import { EXIT, usage } from './exit.ts';
@@ -62,13 +63,24 @@ function lines(report: StartReport): string {
   ]);
 }
 
+/** The data directory's own list of members, or the one that ships with the package. */
+function bootstrapFile(dataDir: string): string | undefined {
+  const shipped = fileURLToPath(new URL('../../bootstrap-peers.json', import.meta.url));
+  return [join(dataDir, 'bootstrap-peers.json'), shipped].find(existsSync);
+}
+
 /** Runs the daemon in this process until a signal, or until somebody asks it to stop. */
 export async function runDaemon(io: Io, options: StartOptions): Promise<number> {
   const config = await configOf(io, options);
   const dataDir = dataDirOf(io, options);
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const { createDaemon } = await import('../node/index.ts');
-  const daemon = createDaemon({ config, dataDir, join: options.join ?? [] });
+  const daemon = createDaemon({
+    config,
+    dataDir,
+    join: options.join ?? [],
+    bootstrapFile: bootstrapFile(dataDir),
+  });
   try {
     const report = await daemon.start({ signal: io.signal });
     await io.out(options.json ? json(report) : lines(report));

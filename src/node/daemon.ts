@@ -1,19 +1,15 @@
-import { readFile } from 'node:fs/promises';
 import { createApi, createMetrics, ensureToken, removeEndpoint, writeEndpoint } from '../api/index.ts';
 import { createDockerExecutor, socketPathFrom } from '../sandbox/index.ts';
 import { type Abortable, type Deferred, deferred, systemClock } from '../util/index.ts';
+import { type JoinSources, joinAddresses } from './bootstrap.ts';
 import { createLogger } from './logger.ts';
 import { type DuxNode, type NodeInit, startNode } from './node.ts';
 import type { Config } from './options.ts';
 import { createSpendingStore } from './spending.ts';
 import { VERSION } from './version.ts';
 
-export interface DaemonOptions {
-  readonly config: Config;
+export interface DaemonOptions extends JoinSources {
   readonly dataDir: string;
-  /** Multiaddrs of members, beside those of the configuration and of bootstrap-peers.json. */
-  readonly join: readonly string[];
-  readonly bootstrapFile?: string | undefined;
 }
 
 /** What `start` prints. */
@@ -67,6 +63,8 @@ class NodeDaemon implements Daemon {
     const metrics = createMetrics();
     const clock = systemClock;
     const startedAt = clock.now();
+    if (config.sandbox.runtime === 'native')
+      logger.warn({}, 'sandbox.runtime native is not there yet: tasks run in Docker, which isolates no less');
     const node = await startNode(
       {
         logger,
@@ -170,18 +168,6 @@ function taskDefaults({ sandbox, engine }: Config, node: DuxNode) {
     automaticPayment: engine.automatic_payments,
     self: node.identity.peer,
   };
-}
-
-/** Flags, then the configuration, then the list that ships with the package. */
-async function joinAddresses({ join, config, bootstrapFile }: DaemonOptions): Promise<string[]> {
-  const listed =
-    bootstrapFile === undefined ? [] : bootstrapPeers(JSON.parse(await readFile(bootstrapFile, 'utf8')));
-  return [...new Set([...join, ...config.network.bootstrap, ...listed])];
-}
-
-function bootstrapPeers(list: { network?: string | null; peers?: string[] }): string[] {
-  const suffix = list.network ? `#${list.network}` : '';
-  return (list.peers ?? []).map(peer => peer + suffix);
 }
 
 function report({ worker, engine }: Config, node: DuxNode, apiUrl: string): StartReport {

@@ -1,2 +1,2 @@
-/** The package's version; `test/node/version.test.ts` holds it to package.json. */
+/** The package's version; `test/docs.test.ts` holds it to package.json. */
 export const VERSION = '0.1.0';
