@@ -13,4 +13,5 @@ function onSignal(signal: NodeJS.Signals): void {
 process.on('SIGINT', onSignal);
 process.on('SIGTERM', onSignal);
 
-process.exitCode = await runProgram(processIo(interrupt.signal), process.argv.slice(2));
+// All is stopped and written by now; timers that libraries leave behind would keep the process for up to three seconds more.
+process.exit(await runProgram(processIo(interrupt.signal), process.argv.slice(2)));
