@@ -9,8 +9,9 @@ import { command, completed, historyOf, submit, taskBody, withDevnet } from '../
 
 const test = suite('e2e: many paid tasks from each of three processes at once');
 
-/** `HUNDRED=100` is the issue's figure; the suite has ten minutes for everything. */
-const TASKS_EACH = Number(process.env.HUNDRED ?? 60);
+const TASKS_EACH = Number(process.env.TASKS_EACH ?? 100);
+/** For all of them: two idle cores take a minute. */
+const LIMIT_MS = 200_000;
 const PAYMENT = '0.01';
 /** Byte flips that go through the command, which takes a process each. */
 const FLIPS_BY_COMMAND = 3;
@@ -74,7 +75,7 @@ test('all complete, money adds up, every receipt verifies offline and with a fli
     const all = (await Promise.all(daemons.map(submitAll))).flat();
     const took = (): string => `${((performance.now() - began) / 1000).toFixed(1)} s`;
     console.log(`${all.length} tasks taken after ${took()}`);
-    const results = await Promise.all(all.map(({ daemon, taskId }) => completed(daemon, taskId)));
+    const results = await Promise.all(all.map(({ daemon, taskId }) => completed(daemon, taskId, LIMIT_MS)));
     console.log(`${all.length} paid tasks completed after ${took()}`);
     for (const [i, { result }] of results.entries()) assert.is(result, (all[i]?.number ?? 0) ** 2);
 
