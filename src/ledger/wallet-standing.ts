@@ -30,6 +30,7 @@ export class WalletStanding {
   #funds: { bytes: Uint8Array; at: number; member: boolean } | undefined;
   #usedAt = Number.NEGATIVE_INFINITY;
   #refreshing: Promise<void> | undefined;
+  #signal: AbortSignal | undefined;
   #stopTimers: () => void = () => {};
 
   constructor(parts: StandingComponents, account: string) {
@@ -39,6 +40,7 @@ export class WalletStanding {
 
   start(signal: AbortSignal): void {
     const { clock } = this.#parts;
+    this.#signal = signal;
     const stopFunds = every(clock, CHECK_MS, () => this.#keepFresh(signal));
     const stopJoin = every(clock, JOIN_RETRY_MS, () => this.join(signal));
     this.#stopTimers = () => {
@@ -58,11 +60,13 @@ export class WalletStanding {
     return membership === 'open' && (openGrant === 0n || this.#parts.book.meta.lines > 0);
   }
 
-  /** A statement young enough to show, or null. */
+  /** A statement young enough to show, or null; then it asks for one at once, since whoever wants it will look again. */
   current(): Uint8Array | null {
     const { clock } = this.#parts;
     this.#usedAt = clock.monotonic();
-    return this.#funds && clock.now() - this.#funds.at <= FUNDS_MAX_AGE_MS ? this.#funds.bytes : null;
+    if (this.#funds && clock.now() - this.#funds.at <= FUNDS_MAX_AGE_MS) return this.#funds.bytes;
+    if (this.#signal && !this.#signal.aborted) void this.refresh(this.#signal);
+    return null;
   }
 
   async #keepFresh(signal: AbortSignal): Promise<void> {
