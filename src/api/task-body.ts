@@ -25,7 +25,7 @@ const DEFAULT_PRIORITY = 5;
 const DEFAULT_RETRIES = 3;
 /** How long a task may look for workers, on top of the time that its executions may take. */
 const DEFAULT_SEARCH_SECONDS = 3600;
-/** Twice the longest execution: a later deadline is a mistake in the year. */
+/** Far beyond the longest execution: a later deadline is a mistake in the year. */
 const MAX_DEADLINE_MS = 60 * 86_400_000;
 
 type Ruled = { readonly value: TaskRequest } | { readonly errors: readonly FieldError[] };
@@ -66,7 +66,7 @@ function specOf(body: TaskBody, defaults: TaskDefaults): TaskRequest['spec'] {
 function deadlineOf(body: TaskBody, timeoutMs: number, retries: number, now: number): number {
   if (typeof body.deadline === 'string') return Date.parse(body.deadline);
   if (body.deadline !== undefined) return now + Math.round(body.deadline * 1000);
-  return now + DEFAULT_SEARCH_SECONDS * 1000 + timeoutMs * (retries + 1);
+  return now + Math.min(MAX_DEADLINE_MS, DEFAULT_SEARCH_SECONDS * 1000 + timeoutMs * (retries + 1));
 }
 
 function policyOf(

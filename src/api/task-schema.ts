@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { MAX_TIMEOUT_MS } from '../market/index.ts';
 import { MAX_INPUT_BYTES, peerSchema, relativePathSchema } from '../wire/index.ts';
 import { amountInput } from './fields.ts';
 
@@ -99,7 +100,7 @@ export const taskBodySchema = z
     timeout_seconds: z
       .number()
       .min(0.001)
-      .max(30 * 86_400)
+      .max(MAX_TIMEOUT_MS / 1000, 'must be at most 604800 (7 days): split the task into shorter ones')
       .optional()
       .meta({ description: 'Counts the execution alone' }),
     payment_amount: amountInput.optional(),

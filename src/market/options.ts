@@ -72,6 +72,19 @@ export const CLAIM_MARGIN_MS = 60_000;
 export const DISPUTE_MS = 24 * 3_600_000;
 export const VERDICT_MS = 3_600_000;
 
+/** The longest `timeout_seconds`: with all phases it stays far below what a term of a lock may last (30 days). */
+export const MAX_TIMEOUT_MS = 7 * 86_400_000;
+/**
+ * A result that is not paid yet is claimed this long before its claim's time is over, and tried again at most this far apart: the
+ * notaries may be away for some minutes of it.
+ */
+export const CLAIM_LEAD_MS = 600_000;
+export const CLAIM_RETRY_MAX_MS = 15_000;
+/** A split that both have signed is filed this long before the claim would be paid in full. */
+export const SPLIT_LEAD_MS = 120_000;
+/** Money has deadlines that no event tells of: sweeps are never further apart, whatever `engine.scheduling_interval` says. */
+export const LONGEST_SWEEP_MS = 60_000;
+
 /** After staging, how long a worker holds the slot for the certified lock. */
 export const LOCK_WAIT_MS = 5_000;
 /** A handshake on the task stream: award to acceptance. */

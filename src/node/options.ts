@@ -1,6 +1,7 @@
 import { availableParallelism, totalmem } from 'node:os';
 import * as z from 'zod';
 import { amountProblem, apiConfigSchema, parseAmount } from '../api/index.ts';
+import { MAX_TIMEOUT_MS } from '../market/index.ts';
 
 /** An amount in FLOP: a decimal with at most 8 places. */
 const flop = (initial: string) =>
@@ -32,7 +33,7 @@ const sandboxSchema = z.strictObject({
   runtime: z.enum(['docker', 'native', 'container']).default('docker'),
   memory_limit_mb: z.int().min(16).max(16_777_216).default(512),
   cpu_limit: z.number().min(0.01).max(1024).default(1),
-  timeout_seconds: seconds(300, 0.1, 30 * 86_400),
+  timeout_seconds: seconds(300, 0.1, MAX_TIMEOUT_MS / 1000),
   base_image: z
     .string()
     .regex(/^[a-z0-9][a-zA-Z0-9._/:@-]{0,254}$/, 'must be an image reference')

@@ -31,11 +31,11 @@ export const countSchema = z.int().min(0);
 /** Wall-clock milliseconds. The upper bound is the year 2286: later ones are mistakes. */
 export const timeSchema = z.int().min(0).max(9_999_999_999_999);
 
-/** A duration in milliseconds, up to 30 days. */
-export const durationSchema = z
-  .int()
-  .min(0)
-  .max(30 * 86_400_000);
+/** 30 days. */
+export const MAX_DURATION_MS = 30 * 86_400_000;
+
+/** A duration in milliseconds. */
+export const durationSchema = z.int().min(0).max(MAX_DURATION_MS);
 
 const anyBytesSchema = z.custom<Uint8Array>(value => value instanceof Uint8Array, 'not bytes');
 

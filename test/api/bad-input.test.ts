@@ -50,6 +50,7 @@ test('one mistake, one field', () =>
       ['{"code": "x", "entrypoint": "sh"}', 'entrypoint'],
       ['{"command": []}', 'command'],
       ['{"code": "x", "timeout_seconds": 1e400}', 'timeout_seconds'],
+      ['{"code": "x", "timeout_seconds": 604801}', 'timeout_seconds'],
       ['{"code": "x", "image": "no spaces"}', 'image'],
       ['{"code": "x", "env": {"1A": "b"}}', 'env.1A'],
       ['{"code": "x", "outputs": [{"path": "../up"}]}', 'outputs[0].path'],
@@ -184,6 +185,20 @@ test('a body becomes the market’s request', () => {
   assert.is(policy.deadline, 61_000);
   assert.ok(policy.avoidSelf);
   assert.equal(policy.avoidPeers, [workerSigner.peer]);
+});
+
+test('a week is the longest timeout, said as such; its default deadline is one that is taken', () => {
+  const DAY_S = 86_400;
+  const body = (timeout_seconds: number) =>
+    taskBodySchema.safeParse({ code: 'x', timeout_seconds, retries: 20 });
+  const week = body(7 * DAY_S);
+  assert.ok(week.success);
+  const ruled = ruleTaskBody(week.data, DEFAULTS, 1000);
+  assert.ok('value' in ruled);
+  assert.is(ruled.value.spec.timeoutMs, 7 * DAY_S * 1000);
+  assert.is(ruled.value.policy.deadline, 1000 + 60 * DAY_S * 1000);
+  const { error } = body(29.99 * DAY_S);
+  assert.match(error?.issues[0]?.message ?? '', /at most 604800 \(7 days\)/);
 });
 
 test.run();

@@ -9,10 +9,12 @@ import {
   sha256,
   type TaskOrder,
   type TaskRecord,
+  type TaskSpec,
   taskIdOf,
   taskSpecMessage,
 } from '../../wire/index.ts';
 import type { TaskRequest } from '../interface.ts';
+import { MAX_TIMEOUT_MS } from '../options.ts';
 import type { RequesterComponents } from './interface.ts';
 import type { LiveTask, TaskStore } from './task-store.ts';
 
@@ -35,7 +37,7 @@ export class Submissions {
 
   /**
    * Makes the order and writes the task before anything is sent. With an idempotency key the same request gives the same task.
-   * @throws CodedError `IDEMPOTENCY_CONFLICT`, `FUNDS_INSUFFICIENT`, `QUEUE_FULL`, `SCHEMA_INVALID`.
+   * @throws CodedError `TIMEOUT_TOO_LONG`, `IDEMPOTENCY_CONFLICT`, `FUNDS_INSUFFICIENT`, `QUEUE_FULL`, `SCHEMA_INVALID`.
    */
   async submit(request: TaskRequest, key: string | undefined): Promise<Submission> {
     if (key === undefined) return submit(this.#components, this.#store, request, key);
@@ -62,11 +64,20 @@ async function submit(
     throw new CodedError(facts, 'this Idempotency-Key was used for another task; choose a new key');
   }
   if (request.policy.resultSchema !== null) compileResultSchema(request.policy.resultSchema);
+  requireTimeout(request.spec);
   requireFunds(components, request);
   const { order, taskId } = makeOrder(components, request, idempotencyKey);
   const ops =
     idempotencyKey === undefined ? [] : [idempotency.putOp(idempotencyKey, { taskId, request: fingerprint })];
   return { task: await store.create(newRecord(components, taskId, request), order, ops), taskId };
+}
+
+function requireTimeout({ timeoutMs }: TaskSpec): void {
+  if (timeoutMs <= MAX_TIMEOUT_MS) return;
+  throw new CodedError(
+    { code: 'TIMEOUT_TOO_LONG', timeoutMs, maxMs: MAX_TIMEOUT_MS },
+    'timeout_seconds must be at most 604800 (7 days): split the task into shorter ones',
+  );
 }
 
 /** A task that nobody but strangers may run, for more than there is: better said now than waited for. */

@@ -1,3 +1,5 @@
+import { MAX_DURATION_MS } from '../../wire/index.ts';
+
 /** Until something was measured: a short script in a fresh container. */
 const FIRST_GUESS_MS = 1_000;
 /** Weight of the newest execution: about the last ten count. */
@@ -17,8 +19,8 @@ export class Estimates {
     return Math.round(Math.min(this.#meanMs, limitMs + FIRST_GUESS_MS));
   }
 
-  /** Until the task at this position would start, with this many running side by side. */
+  /** Until the task at this position would start, with this many running side by side; at most what a bid can say. */
   queueMs(position: number, running: number): number {
-    return Math.round((position * this.#meanMs) / Math.max(1, running));
+    return Math.min(MAX_DURATION_MS, Math.round((position * this.#meanMs) / Math.max(1, running)));
   }
 }
