@@ -31,6 +31,8 @@ export class LiveTask {
   readonly stop = new AbortController();
   /** Settles with each change of the record. */
   changed: Deferred<void> = deferred();
+  /** Settles when the newest change, and what was written beside it, is on disk. */
+  written: Promise<void> = Promise.resolve();
 
   constructor(record: TaskRecord) {
     this.record = record;
@@ -118,7 +120,8 @@ export class TaskStore {
     if (ended && !hasEnded(before)) this.#ended(task);
     this.#announce(task);
     const written = task.record;
-    await db.write([tasks.putOp(written.taskId, written), ...ops], { sync });
+    task.written = db.write([tasks.putOp(written.taskId, written), ...ops], { sync });
+    await task.written;
     if (ended && !task.record.attempts.some(moneyMoves)) this.#live.delete(written.taskId);
   }
 
