@@ -1,13 +1,5 @@
 import { type Closing, type Escrow, readLock } from '../../ledger/index.ts';
-import {
-  codeOf,
-  type Deferred,
-  deferred,
-  hasCode,
-  messageOf,
-  raceSignal,
-  reasonOf,
-} from '../../util/index.ts';
+import { codeOf, hasCode, messageOf, reasonOf } from '../../util/index.ts';
 import { failureShare } from '../../verification/index.ts';
 import {
   type AttemptRecord,
@@ -25,30 +17,34 @@ import {
   seal,
   timeoutKind,
 } from '../../wire/index.ts';
-import { NOTARY_GRACE_MS } from '../options.ts';
+import { NOTARY_GRACE_MS, SPLIT_LEAD_MS } from '../options.ts';
 import { lockFor } from '../terms.ts';
+import { EscrowWaits } from './escrow-waits.ts';
 import { fetchEvidence } from './fetch-evidence.ts';
 import type { RequesterComponents } from './interface.ts';
 import { attemptOf, type LiveTask, type TaskStore } from './task-store.ts';
 
 /** Between tries while no notary answers, or while an escrow waits for time alone. */
 const RETRY_MS = 5_000;
-/** A wait for a deadline is cut into these, so that a step of the clock is noticed. */
+/** A wait for a deadline is cut into these: the worker may have closed the escrow meanwhile. */
 const LONGEST_WAIT_MS = 60_000;
 /** A worker's signature is asked for at growing intervals, from this one. */
 const ASK_FIRST_MS = 500;
 const MAX_EVIDENCE_BYTES = 4096;
+/** Why a task waits whose user neither accepted nor disputed in time. */
+export const UNANSWERED = 'unanswered';
 
 /** The requester's side of escrows: locks, and whatever closes them, until each is closed. */
 export class Treasurer {
   readonly #components: RequesterComponents;
   readonly #store: TaskStore;
   /** Escrows that are open, between two looks at them. */
-  readonly #waiting = new Set<{ readonly worker: string | null; readonly woken: Deferred<void> }>();
+  readonly waits: EscrowWaits;
 
   constructor(components: RequesterComponents, store: TaskStore) {
     this.#components = components;
     this.#store = store;
+    this.waits = new EscrowWaits(components.clock);
   }
 
   /** Locks the award's price: once, whatever is repeated. @throws CodedError `FUNDS_INSUFFICIENT`, or the signal's reason. */
@@ -112,9 +108,15 @@ export class Treasurer {
     }
   }
 
-  /** A worker is back: the escrows that wait for its signature are looked at again. */
-  peerUp(peer: string): void {
-    for (const waiting of this.#waiting) if (waiting.worker === peer) waiting.woken.resolve();
+  /**
+   * When the silence of a user who is to accept or dispute ends, wall-clock milliseconds: the claim is paid then; a split that both
+   * have signed is filed before, since the claim is of the whole.
+   */
+  silenceEnds(task: LiveTask, attempt: number): number {
+    const { award, offer, evidence } = attemptOf(task.record, attempt);
+    const { terms } = open(offerKind, offer).body;
+    const { disputeBy } = lockFor(open(awardKind, award as Uint8Array).body, terms);
+    return evidence ? disputeBy - SPLIT_LEAD_MS : disputeBy + NOTARY_GRACE_MS;
   }
 
   /**
@@ -135,7 +137,7 @@ export class Treasurer {
           await this.#store.updateAttempt(task, attempt, { money: 'none' });
           return undefined;
         }
-        const closing = await this.#tryClose(attemptOf(task.record, attempt), escrow, signal);
+        const closing = await this.#tryClose(task, attempt, escrow, signal);
         if (closing) {
           await this.#closed(task, attempt, closing);
           return closing;
@@ -149,7 +151,9 @@ export class Treasurer {
           'escrow is still open',
         );
       }
-      if (await this.#pause(wait, attemptOf(task.record, attempt).worker, signal)) tries = 0;
+      const { worker } = attemptOf(task.record, attempt);
+      const at = this.#components.clock.now() + wait;
+      if ((await this.waits.until(at, { worker, signal })) === 'peer') tries = 0;
     }
   }
 
@@ -167,24 +171,6 @@ export class Treasurer {
     return signed !== undefined && this.keep(task, attempt, signed);
   }
 
-  /** True when it ended early, since the worker came back. */
-  async #pause(ms: number, worker: string | null, signal: AbortSignal): Promise<boolean> {
-    const waiting = { worker, woken: deferred<void>() };
-    let isOver = false;
-    const cancel = this.#components.clock.after(ms, () => {
-      isOver = true;
-      waiting.woken.resolve();
-    });
-    this.#waiting.add(waiting);
-    try {
-      await raceSignal(waiting.woken.promise, signal);
-    } finally {
-      cancel();
-      this.#waiting.delete(waiting);
-    }
-    return !isOver;
-  }
-
   async #escrowOf(task: LiveTask, attempt: number, signal: AbortSignal): Promise<Escrow | undefined> {
     const { settlement, committee } = this.#components;
     const entry = attemptOf(task.record, attempt);
@@ -195,9 +181,15 @@ export class Treasurer {
     return found;
   }
 
-  async #tryClose(entry: AttemptRecord, escrow: Escrow, signal: AbortSignal): Promise<Closing | undefined> {
-    const { settlement, genesis, clock, signer } = this.#components;
-    const { escrowId, lock } = escrow;
+  async #tryClose(
+    task: LiveTask,
+    attempt: number,
+    escrow: Escrow,
+    signal: AbortSignal,
+  ): Promise<Closing | undefined> {
+    const { settlement, clock } = this.#components;
+    const entry = attemptOf(task.record, attempt);
+    const { lock } = escrow;
     const now = clock.now();
     const isClaimOver = now > lock.claimBy + NOTARY_GRACE_MS;
     // a dispute has its place on a claim, and waits for one
@@ -210,22 +202,33 @@ export class Treasurer {
     if (seen !== 'open') return seen;
     // before that the worker may still claim, and there is nothing to dispute
     if (!isClaimOver) return undefined;
-    const timeout = (step: 'refund' | 'arbitration') =>
-      seal(timeoutKind, { net: genesis.net, escrowId, step }).bytes;
-    const reason = entry.failure?.code ?? 'NOT_DELIVERED';
-    const steps = [
-      // nothing attested in time: it all comes back
-      () => timeout('refund'),
-      // claimed, and nothing that passed its checks was delivered
-      () => now <= lock.disputeBy && seal(disputeKind, { net: genesis.net, escrowId, reason }, signer).bytes,
-      () => now > lock.verdictBy + NOTARY_GRACE_MS && timeout('arbitration'),
-    ];
-    for (const step of steps) {
-      const evidence = step();
-      const closing = evidence ? await this.#settle(escrow, evidence, signal) : 'refused';
+    for (const evidence of this.#byTime(task, entry, escrow, now)) {
+      const closing = await this.#settle(escrow, evidence, signal);
       if (closing !== 'refused' && closing !== 'pending') return closing;
     }
     return undefined;
+  }
+
+  /** What may come next once the claim's time is over, each in one state of the escrow. */
+  *#byTime(
+    { record }: LiveTask,
+    { attempt, failure }: AttemptRecord,
+    { escrowId, lock }: Escrow,
+    now: number,
+  ): Generator<Uint8Array> {
+    const { genesis, signer } = this.#components;
+    const { net } = genesis;
+    const timeout = (step: 'refund' | 'claim' | 'arbitration') =>
+      seal(timeoutKind, { net, escrowId, step }).bytes;
+    // nothing attested in time: it all comes back
+    yield timeout('refund');
+    // claimed, and nothing that passed its checks was delivered; what was delivered is the user's to dispute
+    const isTaken = record.waiting === UNANSWERED && record.result?.attempt === attempt;
+    const reason = failure?.code ?? 'NOT_DELIVERED';
+    if (!isTaken && now <= lock.disputeBy) yield seal(disputeKind, { net, escrowId, reason }, signer).bytes;
+    // its worker may be gone by now: what it is owed must not stay locked
+    if (now > lock.disputeBy + NOTARY_GRACE_MS) yield timeout('claim');
+    if (now > lock.verdictBy + NOTARY_GRACE_MS) yield timeout('arbitration');
   }
 
   /** `refused`: this evidence has no place in the escrow's state. */
@@ -253,7 +256,9 @@ export class Treasurer {
 
   #untilNext({ lock }: Escrow): number {
     const now = this.#components.clock.now();
-    const next = [lock.claimBy, lock.verdictBy].map(at => at + NOTARY_GRACE_MS + 1 - now).find(ms => ms > 0);
+    const next = [lock.claimBy, lock.disputeBy, lock.verdictBy]
+      .map(at => at + NOTARY_GRACE_MS + 1 - now)
+      .find(ms => ms > 0);
     return Math.min(LONGEST_WAIT_MS, Math.max(RETRY_MS, next ?? RETRY_MS));
   }
 }

@@ -16,7 +16,7 @@ import type {
   TaskRequest,
   TaskView,
 } from '../interface.ts';
-import { MAX_AUCTIONS } from '../options.ts';
+import { LONGEST_SWEEP_MS, MAX_AUCTIONS } from '../options.ts';
 import { AuctionHouse } from './auction.ts';
 import type { RequesterComponents } from './interface.ts';
 import { Treasurer } from './money.ts';
@@ -64,14 +64,16 @@ export class Requester implements TaskMarket {
   }
 
   async start(): Promise<void> {
-    const { clock, network, settlement } = this.#components;
+    const { clock, network, settlement, options } = this.#components;
+    const { waits } = this.#treasurer;
     for (const task of await this.#store.start()) this.#run(task);
     this.#stops = [
       every(clock, PRUNE_MS, () => pruneResults(this.#components, this.#store)),
       network.on('peer:up', ({ peer }) => {
         this.#room.wakeAll();
-        this.#treasurer.peerUp(peer);
+        waits.peerUp(peer);
       }),
+      every(clock, Math.min(options.sweepMs, LONGEST_SWEEP_MS), () => waits.sweep()),
       settlement.on(() => this.#room.wakeFunded(settlement.balance().free)),
     ];
   }
@@ -197,6 +199,8 @@ export class Requester implements TaskMarket {
 
   async receipt(taskId: string): Promise<Uint8Array> {
     await this.#store.get(taskId);
+    // its end is told while the receipt is still on its way to the disk
+    await this.#store.live.get(taskId)?.written;
     const receipt = await this.#components.receipts.get(taskId);
     if (!receipt) throw new CodedError({ code: 'RECEIPT_NOT_READY', taskId }, 'the task has no receipt yet');
     return receipt;

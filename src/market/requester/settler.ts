@@ -1,11 +1,11 @@
 import { setMaxListeners } from 'node:events';
-import { codeOf, messageOf, raceSignal } from '../../util/index.ts';
+import { codeOf, messageOf } from '../../util/index.ts';
 import { buildReceipt } from '../../verification/index.ts';
 import type { AttemptRecord, TaskRecord } from '../../wire/index.ts';
 import type { Follower } from './follow.ts';
 import type { RequesterComponents } from './interface.ts';
 import { watchingLedger } from './ledger-watch.ts';
-import type { Treasurer } from './money.ts';
+import { type Treasurer, UNANSWERED } from './money.ts';
 import { attemptOf, type LiveTask, moneyMoves, type TaskStore } from './task-store.ts';
 
 /** From a checked result to the end: the money, the receipt, the rating, in one batch; and money that outlives its task. */
@@ -28,15 +28,15 @@ export class Settler {
   /** Ends a task in *paying*. Rejects with the stop signal's reason alone. */
   async finish(task: LiveTask, follower: Follower | null): Promise<void> {
     const { signal } = this.stop;
-    while (task.record.waiting === 'awaiting_accept') await raceSignal(task.changed.promise, signal);
+    await this.#answered(task);
     const { attempt } = task.record.result as NonNullable<TaskRecord['result']>;
     const entry = attemptOf(task.record, attempt);
-    if (moneyMoves(entry) && entry.evidence)
+    if (moneyMoves(entry) && (entry.evidence || task.record.waiting === UNANSWERED))
       await watchingLedger(this.#components, this.#store, task, () =>
         this.#treasurer.close(task, attempt, { signal }),
       );
     const closed = attemptOf(task.record, attempt);
-    const { accept, failure } = task.record;
+    const { accept, failure, waiting } = task.record;
     const receipt = await this.#receipt(task, closed);
     const { receipts } = this.#components;
     await this.#store.update(
@@ -44,11 +44,24 @@ export class Settler {
       { state: failure ? 'failed' : 'completed', phase: 'done', waiting: null, hasReceipt: receipt !== null },
       [
         ...(receipt ? [receipts.putOp(task.record.taskId, receipt)] : []),
-        ...this.rating(closed, accept !== null || failure !== null),
+        ...this.rating(closed, waiting !== 'disputed'),
       ],
     );
     if (moneyMoves(closed)) this.closeLater(task, attempt);
     await follower?.finish({ type: 'settled', accept, close: closed.close });
+  }
+
+  /** Until the user has answered. Silence is an answer at its end: then what is signed, or time alone, closes the escrow. */
+  async #answered(task: LiveTask): Promise<void> {
+    const { clock } = this.#components;
+    const { signal } = this.stop;
+    const { attempt } = task.record.result as NonNullable<TaskRecord['result']>;
+    while (task.record.waiting === 'awaiting_accept') {
+      const at = this.#treasurer.silenceEnds(task, attempt);
+      // nobody has accepted: the acceptance that was ready is not shown to anyone
+      if (clock.now() >= at) await this.#store.update(task, { waiting: UNANSWERED, accept: null });
+      else await this.#treasurer.waits.until(at, { signal, change: task.changed.promise });
+    }
   }
 
   /** What this execution teaches about its worker; nothing about ourselves. */
@@ -84,11 +97,12 @@ export class Settler {
     await Promise.allSettled(this.#background.values());
   }
 
-  /** The bundle that proves the deal; null while its escrow is open, and where no lock was ever closed by us. */
+  /** The bundle that proves the deal; null while its escrow is open, where its lock came back, and where none was ever closed by us. */
   async #receipt(task: LiveTask, entry: AttemptRecord): Promise<Uint8Array | null> {
     const { genesis, logger } = this.#components;
     const { result, accept, taskId } = task.record;
     if (!result || !entry.acceptance || moneyMoves(entry) || (!accept && !entry.close)) return null;
+    if (entry.money === 'refunded') return null;
     const { order } = await this.#store.order(taskId);
     try {
       return buildReceipt({

@@ -9,7 +9,13 @@ import {
   statusRequestMessage,
   timeoutKind,
 } from '../../wire/index.ts';
-import { CLAIM_MARGIN_MS, NOTARY_GRACE_MS, REDIAL_MAX_MS, REDIAL_MIN_MS } from '../options.ts';
+import {
+  CLAIM_LEAD_MS,
+  CLAIM_RETRY_MAX_MS,
+  NOTARY_GRACE_MS,
+  REDIAL_MAX_MS,
+  REDIAL_MIN_MS,
+} from '../options.ts';
 import type { WorkerComponents } from './interface.ts';
 import type { Lease } from './lease.ts';
 
@@ -32,9 +38,10 @@ export async function closeLease(
   const parts: Parts = { ...components, signal };
   const { logger, clock } = components;
   const { state, lock } = lease.record;
-  const claims =
-    state === 'attested' && lock !== null && clock.now() >= claimByOf(lease) - CLAIM_MARGIN_MS / 2;
-  if (!isDue(lease, claims, clock.monotonic())) return;
+  const leftMs = claimByOf(lease) - clock.now();
+  const claims = state === 'attested' && lock !== null && leftMs <= CLAIM_LEAD_MS;
+  const longestMs = claims && leftMs >= 0 ? CLAIM_RETRY_MAX_MS : REDIAL_MAX_MS;
+  if (!isDue(lease, claims, longestMs, clock.monotonic())) return;
   try {
     if (claims) await claim(parts, lease);
     else if (state === 'given_up') await giveBack(parts, lease);
@@ -49,7 +56,7 @@ function claimByOf({ award, offer }: Lease): number {
 }
 
 /** Steps come at growing intervals, from the start again once a claim is due; none while its requester listens. */
-function isDue(lease: Lease, claims: boolean, now: number): boolean {
+function isDue(lease: Lease, claims: boolean, longestMs: number, now: number): boolean {
   const begins = claims && !lease.claiming;
   lease.claiming = claims;
   if (begins || (lease.outlet.attached && lease.record.state !== 'given_up')) {
@@ -57,39 +64,49 @@ function isDue(lease: Lease, claims: boolean, now: number): boolean {
     lease.stepMs = 0;
   }
   if (now < lease.stepAt) return false;
-  lease.stepMs = Math.min(REDIAL_MAX_MS, Math.max(REDIAL_MIN_MS, lease.stepMs * 2));
+  lease.stepMs = Math.min(longestMs, Math.max(REDIAL_MIN_MS, lease.stepMs * 2));
   lease.stepAt = now + lease.stepMs;
   return true;
 }
 
 /** A cancellation needs our signature alone; a split also the requester's, which fetches it or lets it be. */
 async function giveBack(parts: Parts, lease: Lease): Promise<void> {
-  const { lock, evidence } = lease.record;
+  const { lock, evidence, escrowId } = lease.record;
   const isCancel = evidence !== null && peekKind(evidence, MAX_EVIDENCE_BYTES) === cancelKind.name;
+  const isOver = parts.clock.now() > claimByOf(lease) + NOTARY_GRACE_MS;
   if (lock && isCancel) return settleBy(parts, lease, evidence);
+  // its requester may be gone for good
+  if (lock && escrowId && isOver) return settleBy(parts, lease, timeout(parts, escrowId, 'refund'));
   if (lock) return noteClosing(parts, lease);
   // without a lock by now there will be none: its own deadline has passed
-  if (parts.clock.now() > claimByOf(lease)) await lease.save({ state: 'settled' });
+  if (isOver) await lease.save({ state: 'settled' });
 }
 
-/** The claim in its time; after that, what time alone decides. */
+function timeout({ genesis }: Parts, escrowId: string, step: 'refund' | 'claim' | 'arbitration'): Uint8Array {
+  return seal(timeoutKind, { net: genesis.net, escrowId, step }).bytes;
+}
+
+/** The claim in its time; after that, what time alone decides: the first that has its place in the escrow's state. */
 async function claim(parts: Parts, lease: Lease): Promise<void> {
-  const { net } = parts.genesis;
   const { attestation, escrowId } = lease.record;
   if (!attestation || !escrowId) return;
-  const now = parts.clock.now();
   const { disputeMs, verdictMs } = lease.offer.terms;
-  const disputeBy = claimByOf(lease) + disputeMs;
-  if (now <= disputeBy + NOTARY_GRACE_MS) return settleBy(parts, lease, attestation);
-  const timeout = (step: 'claim' | 'arbitration') =>
-    settleBy(parts, lease, seal(timeoutKind, { net, escrowId, step }).bytes);
-  try {
-    await timeout('claim');
-  } catch (error) {
-    // it was disputed
-    if (!hasCode(error, 'LEDGER_REFUSED') || now <= disputeBy + verdictMs + NOTARY_GRACE_MS) throw error;
-    await timeout('arbitration');
-  }
+  const claimBy = claimByOf(lease);
+  const disputeBy = claimBy + disputeMs;
+  const verdictBy = disputeBy + verdictMs;
+  const isOver = (limit: number) => parts.clock.now() > limit + NOTARY_GRACE_MS;
+  const steps = [
+    ...(isOver(disputeBy) ? [timeout(parts, escrowId, 'claim')] : [attestation]),
+    ...(isOver(verdictBy) ? [timeout(parts, escrowId, 'arbitration')] : []),
+    // this node was away while it could have claimed: it is not owed anything any more, and nothing may stay locked
+    ...(isOver(claimBy) ? [timeout(parts, escrowId, 'refund')] : []),
+  ];
+  for (const [i, evidence] of steps.entries())
+    try {
+      return await settleBy(parts, lease, evidence);
+    } catch (error) {
+      if (!hasCode(error, 'LEDGER_REFUSED') || i === steps.length - 1) throw error;
+    }
 }
 
 async function settleBy(parts: Parts, lease: Lease, evidence: Uint8Array): Promise<void> {

@@ -12,7 +12,7 @@ import {
 } from '../../wire/index.ts';
 import { Capacity } from '../capacity.ts';
 import { receiveWithin, type WorkerChannel } from '../channel.ts';
-import { AWARD_TIMEOUT_MS } from '../options.ts';
+import { AWARD_TIMEOUT_MS, LONGEST_SWEEP_MS } from '../options.ts';
 import { Estimates } from './estimates.ts';
 import { execute } from './execute.ts';
 import { type AwardMessage, acceptAward, checkAward, refuseAward } from './intake.ts';
@@ -91,7 +91,7 @@ class MarketWorker implements Worker {
     await this.#recoverSandboxes();
     for (const lease of this.#leases.all())
       if (lease.record.state === 'accepted') await lease.giveUp(lostLease);
-    this.#stopSweep = every(clock, options.sweepMs, () => this.#sweep());
+    this.#stopSweep = every(clock, Math.min(options.sweepMs, LONGEST_SWEEP_MS), () => this.#sweep());
   }
 
   /** An engine that is away now removes them when it is back. */
