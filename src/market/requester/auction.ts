@@ -71,7 +71,7 @@ export class AuctionHouse {
     try {
       if (withSelf) auction.take(signer.peer, worker.offer(offer.bytes, signer.peer).encoded);
       for (const peer of peers) auction.ask(peer);
-      if (!init.selfOnly) await this.#publish(offer);
+      if (!init.selfOnly) void this.#publish(offer);
       await auction.close(peers.length === 0 && init.selfOnly ? 0 : offer.body.bidWindowMs);
     } finally {
       this.#open.delete(key);

@@ -68,8 +68,21 @@ export async function openTaskStream(
   return ends.requester;
 }
 
+/** The stream is opened while the award goes to disk: it is sent when both are done. */
+async function openOnceWritten(
+  components: RequesterComponents,
+  peer: string,
+  { signal, written }: { signal: AbortSignal; written: Promise<void> },
+): Promise<RequesterChannel> {
+  const [opened, kept] = await Promise.allSettled([openTaskStream(components, peer, { signal }), written]);
+  if (opened.status === 'rejected') throw opened.reason;
+  if (kept.status === 'fulfilled') return opened.value;
+  opened.value.abort(new CodedError({ code: 'NOT_WRITTEN' }, 'the award could not be written'));
+  throw kept.reason;
+}
+
 /**
- * Sends the award and waits for the worker's word. A refusal is an answer; silence, nonsense or a broken stream throws, and
+ * Sends the award, once it is `written`, and waits for the worker's word. A refusal is an answer; silence, nonsense or a broken stream throws, and
  * then the worker may or may not have accepted: the next try needs a new attempt.
  */
 export async function sendAward(
@@ -77,14 +90,14 @@ export async function sendAward(
   award: Opened<Award>,
   offerBytes: Uint8Array,
   order: TaskOrder,
-  { signal }: { signal: AbortSignal },
+  { signal, written }: { signal: AbortSignal; written: Promise<void> },
 ): Promise<AwardAnswer> {
   const { clock } = components;
   return withDeadline(
     AWARD_TIMEOUT_MS,
     'the award',
     async signal => {
-      const channel = await openTaskStream(components, award.body.worker, { signal });
+      const channel = await openOnceWritten(components, award.body.worker, { signal, written });
       try {
         await channel.send({ type: 'award', award: award.bytes, offer: offerBytes, ...order }, { signal });
         const answer = await channel.receive({ signal });

@@ -37,14 +37,14 @@ export async function awardOne(
   for (const choice of result.bids) {
     const award = makeAward(components, result, choice, order);
     const { worker, price, awardedAt } = award.body;
-    await store.updateAttempt(
+    const written = store.updateAttempt(
       task,
       attempt,
       { worker, price, awardedAt, award: award.bytes },
       { sync: true },
     );
     try {
-      const answer = await sendAward(components, award, offer.bytes, order, { signal });
+      const answer = await sendAward(components, award, offer.bytes, order, { signal, written });
       if (answer.accepted) {
         task.log.restart();
         await store.updateAttempt(task, attempt, { acceptance: answer.acceptance.bytes });
