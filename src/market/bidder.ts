@@ -94,7 +94,9 @@ export const rules: readonly Rule[] = [
     return undefined;
   },
   function terms(offer) {
-    return termsAreFair(offer) ? undefined : no('TERMS', 'the terms leave too little time to claim', true);
+    return termsAreFair(offer)
+      ? undefined
+      : no('TERMS', 'the terms are not those that a worker is safe under', true);
   },
   function queue(_offer, view) {
     return view.capacity.queued >= QUEUE_PER_SLOT * view.slots

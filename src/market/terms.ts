@@ -77,9 +77,27 @@ function sameList(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((item, i) => item === b[i]);
 }
 
-/** Whether the terms leave room for what the offer asks: a claim cannot end before the phases may. */
-export function termsAreFair(offer: Offer): boolean {
-  const { limits, claimMs, disputeMs } = offer.terms;
+/** A claim's time beyond all phases: more would keep the worker's money waiting for nothing. */
+const CLAIM_MOST_MS = 3_600_000;
+
+/**
+ * Whether a worker is safe under these terms: time to claim after the longest phases, no longer waits than our own terms have, no
+ * third party that decides (none is supported yet), halves by default, and a floor for failed runs.
+ */
+export function termsAreFair({ terms }: Pick<Offer, 'terms'>): boolean {
+  const { limits, claimMs, disputeMs, verdictMs } = terms;
   const phases = limits.queueMs + limits.pullMs + limits.stageMs + limits.runMs + limits.collectMs;
-  return claimMs >= phases && disputeMs > 0;
+  const claimMargin = claimMs - phases;
+  const thirdParties =
+    terms.verifiers.length + terms.verifierQuorum + terms.arbiters.length + terms.arbiterQuorum;
+  return (
+    claimMargin >= CLAIM_MARGIN_MS &&
+    claimMargin <= CLAIM_MOST_MS &&
+    disputeMs > 0 &&
+    disputeMs <= DISPUTE_MS &&
+    verdictMs <= VERDICT_MS &&
+    thirdParties === 0 &&
+    terms.defaultPermille === 500 &&
+    terms.failureFloorPermille >= 100
+  );
 }

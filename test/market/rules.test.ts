@@ -113,7 +113,20 @@ test('a worker asks its price, or what is offered, and its own node for nothing'
 
 test('terms leave room for all phases, and unfair ones are seen', () => {
   assert.ok(termsAreFair(offer));
-  assert.not(termsAreFair({ ...offer, terms: { ...terms, disputeMs: 0 } }));
+  const unfair: readonly Partial<typeof terms>[] = [
+    { disputeMs: 0 },
+    { disputeMs: terms.disputeMs + 1 },
+    { verdictMs: terms.verdictMs + 1 },
+    { claimMs: terms.claimMs - 1 },
+    { claimMs: terms.claimMs + 3_600_000 },
+    { verifiers: ['someone'], verifierQuorum: 1 },
+    { arbiters: ['someone'] },
+    { arbiterQuorum: 1 },
+    { defaultPermille: 0 },
+    { failureFloorPermille: 99 },
+  ];
+  for (const change of unfair)
+    assert.not(termsAreFair({ ...offer, terms: { ...terms, ...change } }), Object.keys(change).join());
 });
 
 const award = {
