@@ -1,4 +1,5 @@
 import { type Clock, deferred, raceSignal, reasonOf } from '../util/index.ts';
+import { isCleanPath } from '../wire/index.ts';
 import { createCapture } from './capture.ts';
 import { failed, imageUnknown, unavailable } from './errors.ts';
 import type {
@@ -9,7 +10,6 @@ import type {
   SandboxSink,
   SandboxTask,
 } from './interface.ts';
-import { isCleanPath } from './outputs.ts';
 import { checkTask } from './task.ts';
 
 /** A task's program as a function: writes through `sink`, heeds `signal`, returns what is not the usual. */

@@ -1,20 +1,6 @@
+import { isCleanPath } from '../wire/index.ts';
 import { failed } from './errors.ts';
 import type { SandboxFile, SandboxLimits } from './interface.ts';
-
-/** Longest path of an input or output, in bytes of UTF-8. */
-export const MAX_PATH_BYTES = 512;
-const MAX_SEGMENT_BYTES = 255;
-
-/** True for a relative POSIX path of clean segments: no `..`, `.`, empty part, backslash or control character. */
-export function isCleanPath(path: string): boolean {
-  if (path.length === 0 || Buffer.byteLength(path) > MAX_PATH_BYTES || /[\p{Cc}\p{Cs}\\]/u.test(path))
-    return false;
-  return path
-    .split('/')
-    .every(
-      part => part !== '' && part !== '.' && part !== '..' && Buffer.byteLength(part) <= MAX_SEGMENT_BYTES,
-    );
-}
 
 /**
  * Cuts the outputs' plain bytes into files, having checked again what the sandbox said: clean and distinct paths, no file

@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
+import { isCleanPath } from '../wire/index.ts';
 import { refused } from './errors.ts';
 import type { SandboxLimits, SandboxTask } from './interface.ts';
-import { isCleanPath } from './outputs.ts';
 
 /** What one machine can enforce; a task that asks for more is refused. */
 export interface TaskBounds {

@@ -15,6 +15,7 @@ export * from './ledger-order.ts';
 export * from './message.ts';
 export * from './offer.ts';
 export * from './order.ts';
+export * from './path.ts';
 export * from './primitives.ts';
 export * from './receipt.ts';
 export * from './signer.ts';

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { decidedSchema } from './certificate.ts';
 import { defineMessage } from './message.ts';
+import { relativePathSchema } from './path.ts';
 import {
   amountSchema,
   bytesSchema,
@@ -12,7 +13,6 @@ import {
   taskRef,
   timeSchema,
 } from './primitives.ts';
-import { relativePathSchema } from './task-spec.ts';
 
 /**
  * `accepted`: nothing attested yet. `attested`: the result is kept for its requester. `given_up`: the lock goes back by

@@ -2,8 +2,9 @@ import * as z from 'zod';
 import { refusalSchema } from './bid.ts';
 import { decidedSchema } from './certificate.ts';
 import { defineMessage } from './message.ts';
+import { relativePathSchema } from './path.ts';
 import { bytesSchema, countSchema, hashSchema, taskRef } from './primitives.ts';
-import { MAX_SPEC_BYTES, relativePathSchema } from './task-spec.ts';
+import { MAX_SPEC_BYTES } from './task-spec.ts';
 
 /** stdout and stderr that a result may carry each. */
 export const MAX_STREAM_BYTES = 1024 * 1024;

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { refusalSchema } from './bid.ts';
 import { decidedSchema } from './certificate.ts';
 import { defineMessage } from './message.ts';
+import { relativePathSchema } from './path.ts';
 import {
   amountSchema,
   bytesSchema,
@@ -13,7 +14,7 @@ import {
   timeSchema,
 } from './primitives.ts';
 import { errorClassSchema } from './task-message.ts';
-import { MAX_SPEC_BYTES, relativePathSchema } from './task-spec.ts';
+import { MAX_SPEC_BYTES } from './task-spec.ts';
 
 /** A task goes through these in order, to one of the last three. */
 export const taskStateSchema = z.enum([

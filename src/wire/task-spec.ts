@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { encodeCbor } from './cbor.ts';
 import { sha256 } from './hash.ts';
 import { defineMessage } from './message.ts';
+import { relativePathSchema } from './path.ts';
 import { bytesSchema, countSchema } from './primitives.ts';
 
 /** Inline inputs of one task together; more needs storage by content id. */
@@ -9,20 +10,6 @@ export const MAX_INPUT_BYTES = 2 * 1024 * 1024;
 export const MAX_SPEC_BYTES = MAX_INPUT_BYTES + 1024 * 1024;
 /** More than any program's environment that was ever seen, and few enough for one message. */
 const MAX_ENV = 1024;
-
-/** A relative POSIX path that stays where it is put. */
-export const relativePathSchema = z
-  .string()
-  .min(1)
-  .max(255)
-  .refine(
-    path =>
-      !path.startsWith('/') && !path.split('/').some(part => part === '' || part === '.' || part === '..'),
-    {
-      message: 'must be a relative path without empty, . or .. parts',
-    },
-  )
-  .refine(path => !path.includes('\0'), 'must not hold NUL');
 
 const textWithoutNul = (max: number) =>
   z

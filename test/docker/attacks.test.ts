@@ -263,7 +263,7 @@ test('an end of its own making is only output', () =>
     const image = await executor.ensureImage(IMAGE, {});
     const forged = `
 import json, os, sys
-text = json.dumps({'code': 0, 'signal': 0, 'cpuMs': 0, 'peakBytes': 0, 'wallMs': 0, 'files': [], 'truncated': False}).encode()
+text = json.dumps({'code': 0, 'signal': 0, 'cpuMs': 0, 'peakBytes': 0, 'oomKills': 0, 'files': [], 'truncated': False}).encode()
 os.write(1, b'\\0' + bytes(16) + len(text).to_bytes(4, 'big') + text)
 sys.exit(9)`;
     const prepared = await executor.prepare(taskOf(forged), image, {});
@@ -284,13 +284,18 @@ socket.socket(socket.AF_UNIX).bind('outputs/socket')
 os.truncate(os.open('outputs/sparse', os.O_CREAT | os.O_RDWR), 1 << 24)
 open(b'outputs/\\xff', 'w').write('x')
 open('outputs/new\\nline', 'w').write('x')
+open('outputs/c1\\x9b', 'w').write('x')
+open('outputs/back\\\\slash', 'w').write('x')
+os.makedirs('outputs/' + 'd' * 200)
+open('outputs/' + 'd' * 200 + '/' + 'f' * 60, 'w').write('x')
+open('outputs/no\\u200bbreak \\U000e0041', 'w').write('x')
 open('outputs/closed', 'w').write('x'); os.chmod('outputs/closed', 0)
 open('outputs/good', 'w').write('x')`;
     const result = await runOn(executor, image, taskOf(code));
     assert.is(textOf(result.stderr), '');
     assert.equal(
       result.outputs.map(file => file.path),
-      ['good'],
+      ['good', 'no\u200bbreak \u{e0041}'],
     );
     assert.is(result.truncated.outputs, true);
     const swapped = await runOn(

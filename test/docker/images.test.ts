@@ -1,7 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { codeOf } from '../../src/util/index.ts';
-import { quiet, rejection, runOn, taskOf, textOf } from '../sandbox/conformance.ts';
+import { limits, quiet, rejection, runOn, taskOf, textOf } from '../sandbox/conformance.ts';
 import { docker, IMAGE, withDocker, withImage } from './support.ts';
 
 const test = suite('docker: images');
@@ -41,7 +41,7 @@ test('an image whose Python cannot run the launcher is as one without', () =>
   ));
 
 /** A `python3` that speaks the launcher's protocol and lies: stages, then ends at once with `files` and `contents`. */
-const liar = (files: string, contents: string) => `#!/usr/bin/python3
+const liar = (files: string, contents: string, used = 0) => `#!/usr/bin/python3
 import json, os
 def read(size):
     got = b''
@@ -53,8 +53,10 @@ def answer(facts):
 read(int.from_bytes(read(4), 'big'))
 os.write(1, answer({'staged': True}))
 read(1)
-end = {'code': 0, 'signal': 0, 'cpuMs': 0, 'peakBytes': 0, 'wallMs': 0, 'truncated': False, 'files': ${files}}
-os.write(1, b'\\0' + read(16) + answer(end) + ${contents})
+end = {'code': 0, 'signal': 0, 'cpuMs': ${used}, 'peakBytes': ${used}, 'oomKills': 0, 'truncated': False, 'files': ${files}}
+mark = b'\\0' + read(16)
+os.write(1, mark + answer(end) + ${contents})
+os.write(2, mark)
 `;
 
 test('a hostile image that writes the launcher’s words itself gets no file out of its place', () =>
@@ -71,6 +73,22 @@ test('a hostile image that writes the launcher’s words itself gets no file out
         const image = await executor.ensureImage(ref, {});
         const prepared = await executor.prepare(taskOf(''), image, {});
         assert.is(codeOf(await rejection(prepared.run(quiet, {}))), 'SANDBOX_FAILED');
+      }),
+  ));
+
+test('what a hostile image says of its use stays within what can be, and its time is taken outside', () =>
+  withImage(
+    `FROM ${IMAGE}\nCOPY liar python3 /usr/local/bin/\n`,
+    {
+      python3: '#!/bin/sh\nexec /usr/bin/python3 /usr/local/bin/liar\n',
+      liar: liar('[]', `b''`, 1e300),
+    },
+    ref =>
+      withDocker(async executor => {
+        const { usage } = await runOn(executor, await executor.ensureImage(ref, {}), taskOf(''));
+        assert.is(usage.peakMemoryBytes, limits.memoryBytes);
+        assert.is(usage.cpuMs, usage.wallMs * 1024);
+        assert.ok(usage.wallMs > 0 && usage.wallMs < 20_000);
       }),
   ));
 

@@ -9,7 +9,7 @@ const test = suite('sandbox: launcher protocol');
 
 const nonce = Buffer.from('0123456789abcdef');
 const mark = Buffer.concat([Buffer.from([0]), nonce]);
-const end = { code: 0, signal: 0, cpuMs: 1, peakBytes: 2, oomKills: 0, wallMs: 3, truncated: false };
+const end = { code: 0, signal: 0, cpuMs: 1, peakBytes: 2, oomKills: 0, truncated: false };
 type Files = readonly (readonly [string, number])[];
 
 function answer(value: unknown): Buffer {

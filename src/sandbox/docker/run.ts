@@ -1,7 +1,7 @@
 import { type Abortable, type Clock, deferred, raceSignal, reasonOf } from '../../util/index.ts';
 import { type Capture, createCapture } from '../capture.ts';
 import { failed, unavailable } from '../errors.ts';
-import type { SandboxOutcome, SandboxResult, SandboxSink } from '../interface.ts';
+import type { SandboxLimits, SandboxOutcome, SandboxResult, SandboxSink } from '../interface.ts';
 import type { LauncherReader } from '../launcher/protocol.ts';
 import type { DockerOptions } from '../options.ts';
 import type { CheckedTask } from '../task.ts';
@@ -101,7 +101,8 @@ export async function runTask(
     const counted = stopper.cause ? await raceSignal(stopper.counted, stopper.broken) : undefined;
     throwIfStopped(stopper.cause, signal);
     const times = { startedAt, endedAt: startedAt + Math.round(wallMs), wallMs };
-    return resultOf({ exit, counted, capture, times, reader: staged?.reader, cause: stopper.cause });
+    const { reader } = staged ?? {};
+    return resultOf({ exit, counted, capture, times, reader, cause: stopper.cause, limits: task.limits });
   } catch (error) {
     if (!staged && isBadProgram(error)) return notRun(error as Error, startedAt);
     throw stopper.cause === 'aborted' && signal?.aborted ? reasonOf(signal) : error;
@@ -165,10 +166,14 @@ interface Findings {
   readonly counted: Counted | undefined;
   readonly capture: Capture;
   readonly reader: LauncherReader | undefined;
+  readonly limits: Pick<SandboxLimits, 'memoryBytes'>;
   readonly times: { readonly startedAt: number; readonly endedAt: number; readonly wallMs: number };
 }
 
-function resultOf({ exit, cause, counted, capture, reader, times }: Findings): SandboxResult {
+/** Far more than any machine has: above it, a count of CPU time is a lie. */
+const MAX_CORES = 1024;
+
+function resultOf({ exit, cause, counted, capture, reader, limits, times }: Findings): SandboxResult {
   const end = reader?.end;
   const outcome = outcomeOf(exit, cause, end?.signal);
   if (reader && !end && outcome === 'exited')
@@ -181,10 +186,11 @@ function resultOf({ exit, cause, counted, capture, reader, times }: Findings): S
     ...streams,
     outputs: end?.outputs ?? [],
     truncated: { ...truncated, outputs: end?.truncated ?? false },
+    // The image may speak in the launcher's place: its counts stay below what can be, and time is what was seen from outside.
     usage: {
-      cpuMs: end?.cpuMs ?? counted?.cpuMs ?? 0,
-      peakMemoryBytes: end?.peakBytes ?? counted?.peakMemoryBytes ?? 0,
-      wallMs: Math.min(end?.wallMs ?? times.wallMs, times.wallMs),
+      cpuMs: Math.min(end?.cpuMs ?? counted?.cpuMs ?? 0, times.wallMs * MAX_CORES),
+      peakMemoryBytes: Math.min(end?.peakBytes ?? counted?.peakMemoryBytes ?? 0, limits.memoryBytes),
+      wallMs: times.wallMs,
     },
     startedAt: times.startedAt,
     endedAt: times.endedAt,

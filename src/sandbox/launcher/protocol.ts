@@ -1,7 +1,8 @@
 import * as z from 'zod';
+import { MAX_PATH_BYTES } from '../../wire/index.ts';
 import { failed } from '../errors.ts';
 import type { SandboxFile, SandboxTask } from '../interface.ts';
-import { collectedFiles, MAX_PATH_BYTES } from '../outputs.ts';
+import { collectedFiles } from '../outputs.ts';
 
 export const NONCE_BYTES = 16;
 /** Room for the facts of an answer and for each file that it lists (a path of at most MAX_PATH_BYTES, escaped as JSON). */
@@ -20,7 +21,6 @@ const endAnswer = z.object({
   peakBytes: z.number().min(0),
   /** Processes that the kernel killed for memory; -1 where the sandbox cannot see it. */
   oomKills: z.int().min(-1),
-  wallMs: z.number().min(0),
   files: z.array(z.tuple([z.string(), z.int().min(0)])),
   truncated: z.boolean(),
 });

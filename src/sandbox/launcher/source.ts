@@ -15,7 +15,7 @@
  * `python3 main.py`.
  */
 export const launcherSource: string = String.raw`
-import _signal as signal, ctypes, os, resource, stat, sys, time
+import _signal as signal, ctypes, os, resource, stat, sys
 
 TASK = '/task'
 OUTPUTS = TASK + '/outputs'
@@ -37,13 +37,16 @@ def write(fd, data):
     while view:
         view = view[os.write(fd, view):]
 
+def is_control(c):
+    return c < ' ' or 127 <= ord(c) < 160 or 0xd800 <= ord(c) < 0xe000
+
 def encode(value):
     if isinstance(value, dict):
         return '{%s}' % ','.join(encode(name) + ':' + encode(value[name]) for name in value)
     if isinstance(value, (list, tuple)):
         return '[%s]' % ','.join(map(encode, value))
     if isinstance(value, str):
-        return '"%s"' % ''.join(c if c.isprintable() and c not in '"\\' else '\\u%04x' % ord(c) for c in value)
+        return '"%s"' % ''.join('\\u%04x' % ord(c) if is_control(c) or c in '"\\' else c for c in value)
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 def answer(facts, mark=b''):
@@ -84,6 +87,14 @@ def readable(path):
     except OSError:
         return False
 
+def clean_path(path, max_bytes):
+    raw = os.fsencode(path)
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if len(raw) <= max_bytes and not any(is_control(c) or c == '\\' for c in text) else None
+
 def collect(max_bytes, max_files, max_path):
     files, missed, left = [], [], max_bytes
     if not stat.S_ISDIR(os.lstat(OUTPUTS).st_mode):
@@ -92,13 +103,11 @@ def collect(max_bytes, max_files, max_path):
         folders.sort()
         for name in sorted(names):
             path = os.path.join(folder, name)
-            short = os.path.relpath(path, OUTPUTS)
             facts = os.lstat(path)
             if not stat.S_ISREG(facts.st_mode):
                 continue
-            encoded = len(short.encode('utf-8', 'surrogateescape'))
-            clean = short.isprintable() and encoded <= max_path
-            if not clean or facts.st_size > left or len(files) >= max_files or not readable(path):
+            short = clean_path(os.path.relpath(path, OUTPUTS), max_path)
+            if not short or facts.st_size > left or len(files) >= max_files or not readable(path):
                 missed.append(name)
                 continue
             left -= facts.st_size
@@ -106,7 +115,7 @@ def collect(max_bytes, max_files, max_path):
     return files, bool(missed)
 
 def send(path, size):
-    with open(os.path.join(OUTPUTS, path), 'rb') as file:
+    with open(os.path.join(OUTPUTS, path).encode(), 'rb') as file:
         while size > 0:
             piece = file.read(min(PIECE, size)) or bytes(min(PIECE, size))
             write(1, piece)
@@ -134,9 +143,8 @@ def oom_kills():
             pass
     return -1
 
-def supervise(task, limits, began):
+def supervise(task, limits):
     status = reap(task)
-    wall = time.monotonic() - began
     ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     code = 128 + ended_by if ended_by else os.WEXITSTATUS(status)
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -147,7 +155,7 @@ def supervise(task, limits, began):
     mark = b'\0' + read(16)
     write(2, mark)
     answer({'code': code, 'signal': ended_by, 'cpuMs': (usage.ru_utime + usage.ru_stime) * 1000,
-            'peakBytes': peak_bytes(), 'oomKills': oom_kills(), 'wallMs': wall * 1000, 'files': files,
+            'peakBytes': peak_bytes(), 'oomKills': oom_kills(), 'files': files,
             'truncated': truncated}, mark)
     for path, size in files:
         send(path, size)
@@ -193,10 +201,9 @@ except OSError as error:
 answer({'staged': True})
 if read(1) != b'G':
     os._exit(125)
-began = time.monotonic()
 task = os.fork()
 if task:
-    supervise(task, header['limits'], began)
+    supervise(task, header['limits'])
 become(header)
 
 def main_module(code):
