@@ -6,7 +6,7 @@ import { schemaError } from './envelope.ts';
 export interface Message<S extends z.ZodType> {
   readonly name: string;
   readonly maxBytes: number;
-  /** @throws WireError `WIRE_TOO_LARGE`. The value's shape is the type's business. */
+  /** @throws WireError `WIRE_TOO_LARGE`, `WIRE_SCHEMA`: nothing is written that its own schema would not read. */
   encode(value: z.input<S>): Uint8Array;
   /** @throws WireError `WIRE_TOO_LARGE`, `WIRE_TOO_COMPLEX`, `WIRE_MALFORMED`, `WIRE_NOT_CANONICAL`, `WIRE_SCHEMA`. */
   decode(bytes: Uint8Array): z.output<S>;
@@ -18,18 +18,22 @@ export function defineMessage<S extends z.ZodType>(
   schema: S,
   { maxItems = MAX_ITEMS } = {},
 ): Message<S> {
+  function check(value: unknown): z.output<S> {
+    const parsed = schema.safeParse(value);
+    if (!parsed.success) throw schemaError(name, parsed.error);
+    return parsed.data;
+  }
   return {
     name,
     maxBytes,
     encode(value) {
+      check(value);
       const bytes = encodeCbor(value);
       checkSize(bytes, maxBytes, name);
       return bytes;
     },
     decode(bytes) {
-      const parsed = schema.safeParse(decodeCanonical(bytes, maxBytes, name, maxItems));
-      if (!parsed.success) throw schemaError(name, parsed.error);
-      return parsed.data;
+      return check(decodeCanonical(bytes, maxBytes, name, maxItems));
     },
   };
 }

@@ -141,6 +141,22 @@ test('a message that was changed on its way is refused, or is the one encoding o
   );
 });
 
+test('what could not be read again is not written', () => {
+  const file = messageSamples.find(({ variant }) => variant === 'file');
+  assert.ok(file);
+  for (const path of ['a\\b', '\u009b2J', 'é'.repeat(128)])
+    assert.is(
+      codeOf(() => file.message.encode({ ...file.value, path })),
+      'WIRE_SCHEMA',
+    );
+  for (const { message, value } of messageSamples)
+    assert.is(
+      codeOf(() => message.encode({ ...value, more: 1 })),
+      'WIRE_SCHEMA',
+      message.name,
+    );
+});
+
 test('no text, however wrong, makes a schema throw', () => {
   const schemas = [peerSchema, cidSchema, slotSchema, relativePathSchema];
   const texts = fc.oneof(
