@@ -36,6 +36,11 @@ export function exitCodeOfTask(task: {
   readonly error: { readonly class: string; readonly code: string } | null;
 }): number {
   if (task.status === 'completed') return EXIT.done;
-  const refused = task.error?.class === 'funds' || task.error?.code.startsWith('NO_BIDS');
-  return refused ? EXIT.refused : EXIT.failed;
+  return task.error && isRefusal(task.error) ? EXIT.refused : EXIT.failed;
+}
+
+function isRefusal(error: { readonly class: string; readonly code: string }): boolean {
+  if (error.class === 'funds' || error.code === 'NO_WORKER_FITS') return true;
+  // Of class network: nobody took the task before its deadline.
+  return error.class === 'network' && error.code === 'DEADLINE';
 }
