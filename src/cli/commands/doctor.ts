@@ -56,6 +56,12 @@ async function probeSandbox(executor: Executor, image: string): Promise<Finding[
   return [finding('docker', true, status.version ?? 'it answers'), finding('base image', true, note)];
 }
 
+/** No failure, as the node runs all the same; but nobody shall believe in what is not there. */
+function checkRuntime(runtime: string): Finding[] {
+  if (runtime !== 'native') return [];
+  return [finding('runtime', true, 'sandbox.runtime native is not there yet: tasks run in Docker')];
+}
+
 async function checkData(dataDir: string): Promise<Finding[]> {
   try {
     await mkdir(dataDir, { recursive: true, mode: 0o700 });
@@ -131,6 +137,7 @@ export async function doctor(io: Io, _: readonly string[], options: StartOptions
     checkNode(),
     checkClock(),
     ...(await checkData(dataDirOf(io, options))),
+    ...checkRuntime(config.sandbox.runtime),
     ...(config.worker.enabled ? await checkSandbox(io, config.sandbox.base_image) : []),
     ...(await checkDaemon(io, options, config.api)),
   ];
