@@ -1,5 +1,5 @@
 import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join, relative, resolve } from 'node:path';
+import { dirname, join, relative, resolve, sep } from 'node:path';
 import type { Client, LogLine, TaskResultReply } from '../api/client.ts';
 import { usage } from './exit.ts';
 import type { Io } from './io.ts';
@@ -81,7 +81,8 @@ export async function saveOutputs(
   const saved: string[] = [];
   for (const { path } of result.outputs) {
     const file = resolve(join(root, path));
-    if (relative(root, file).startsWith('..'))
+    const below = relative(root, file);
+    if (below === '' || below === '..' || below.startsWith(`..${sep}`))
       throw usage(`the output ${plain(path)} would land outside ${root}`);
     const { body } = await client.getTaskOutput({ params: { task_id: result.task_id, path } }, { signal });
     await mkdir(dirname(file), { recursive: true });

@@ -33,9 +33,14 @@ export function facts(pairs: readonly (readonly [string, string | number | null]
   return pairs.map(([name, value]) => `${name.padEnd(width)}  ${plainLine(String(value ?? '-'))}\n`).join('');
 }
 
+/** JSON for a terminal too: the marks that JSON.stringify leaves raw, and `plain` would drop, are escaped. */
 export function json(value: unknown): string {
   const text = (_: string, item: unknown) => (typeof item === 'bigint' ? item.toString() : item);
-  return `${JSON.stringify(value, text, 2)}\n`;
+  const escaped = JSON.stringify(value, text, 2).replace(
+    /[\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g,
+    mark => `\\u${mark.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+  return `${escaped}\n`;
 }
 
 const COLOURS = { green: 32, red: 31, yellow: 33, dim: 2 } as const;

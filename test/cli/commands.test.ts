@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { json } from '../../src/cli/print.ts';
 import { runCli, type Shell, withDir, withShell } from './support.ts';
 
 const test = suite('cli: commands');
@@ -138,6 +139,18 @@ test('result, logs, wait, cancel and their exit codes', () =>
     server.market.move(poor, { state: 'failed', phase: 'done', failure, endedAt: 1 });
     assert.is((await run(['wait', poor])).code, 4);
 
+    const ends = [
+      ['network', 'DEADLINE', 4],
+      ['worker', 'DEADLINE', 1],
+      ['user', 'NO_WORKER_FITS', 4],
+    ] as const;
+    for (const [kind, code, exit] of ends) {
+      const id = await submitted(shell);
+      const failure = { class: kind, code, message: 'nobody' };
+      server.market.move(id, { state: 'failed', phase: 'done', failure, endedAt: 1 });
+      assert.is((await run(['wait', id])).code, exit, `${kind} ${code}`);
+    }
+
     const open = await submitted(shell);
     assert.is((await run(['wait', open, '--timeout', '0'])).code, 1);
     assert.is((await run(['cancel', open])).out, `${open} cancelled\n`);
@@ -161,6 +174,32 @@ test('lists print tables, ids or JSON', () =>
     );
     assert.match((await run(['peers'])).out, /inbound +1.5 ms/);
   }));
+
+test('outputs are saved under their own names, and only below the directory', () =>
+  withShell(async shell => {
+    const { run, server } = shell;
+    const into = join(shell.dir, 'saved');
+    const save = async (files: Record<string, string>) => {
+      const id = await submitted(shell);
+      server.market.finish(id, { files });
+      return run(['result', id, '--out', into]);
+    };
+    const good = await save({ '..data': 'kept', 'a\u009b2J': '' });
+    assert.is(good.code, 0);
+    assert.is(good.err, `saved ${into}/..data\nsaved ${into}/a2J\n`);
+    assert.is(await readFile(join(into, '..data'), 'utf8'), 'kept');
+    for (const path of ['../x', '..', 'a/../../x']) {
+      const bad = await save({ [path]: 'x' });
+      assert.is(bad.code, 2, path);
+      assert.match(bad.err, /would land outside/);
+    }
+  }));
+
+test('JSON holds no mark that a terminal obeys', () => {
+  const value = { name: 'a\u009b2J\u202e', amount: 1n };
+  assert.is(json(value), '{\n  "name": "a\\u009b2J\\u202e",\n  "amount": "1"\n}\n');
+  assert.is(JSON.parse(json(value)).name, value.name);
+});
 
 test('what peers wrote cannot steer the terminal', () =>
   withShell(async shell => {

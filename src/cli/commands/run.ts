@@ -160,7 +160,7 @@ async function follow(io: Io, client: Client, taskId: string, options: RunOption
   await io.err(stderrOf(result).subarray(written.stderr));
   if (options.out !== undefined) {
     const saved = await saveOutputs(client, result, options.out, signal);
-    for (const file of saved) await io.err(`saved ${file}\n`);
+    for (const file of saved) await io.err(`saved ${plainLine(file)}\n`);
   }
   const good = result.status === 'completed' || result.status === 'paying';
   if (!options.quiet)

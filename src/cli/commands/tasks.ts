@@ -160,7 +160,7 @@ export async function result(
   if (found.error) await io.err(`${found.status}: ${plainLine(found.error.message)}\n`);
   if (options.out !== undefined)
     for (const file of await saveOutputs(client, found, options.out, io.signal))
-      await io.err(`saved ${file}\n`);
+      await io.err(`saved ${plainLine(file)}\n`);
   return exitCodeOfTask(found.status === 'paying' ? { ...found, status: 'completed' } : found);
 }
 

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { EXIT, usage } from '../exit.ts';
 import type { Io } from '../io.ts';
-import { colour, duration, facts, json, table } from '../print.ts';
+import { colour, duration, facts, json, plainLine, table } from '../print.ts';
 import { clientOf } from '../target.ts';
 import type { ReadOptions } from './tasks.ts';
 
@@ -156,7 +156,7 @@ export async function verifyReceipt(
   else {
     const verdict = report.valid
       ? colour(io, 'green', 'valid')
-      : `${colour(io, 'red', 'INVALID')}: ${report.error?.message}`;
+      : `${colour(io, 'red', 'INVALID')}: ${plainLine(report.error?.message ?? '')}`;
     await io.out(`${verdict}\n`);
     if (report.receipt) await io.out(facts(Object.entries(report.receipt)));
   }
