@@ -90,6 +90,12 @@ export interface ExecutorStatus {
   readonly reason: string | null;
 }
 
+/** What one task may ask for at most, and must ask for at least: outside of it `prepare` refuses. */
+export interface ExecutorLimits {
+  readonly maxDiskBytes: number;
+  readonly minMemoryBytes: number;
+}
+
 export interface PullProgress {
   readonly fraction: number | null;
   readonly text: string;
@@ -108,6 +114,8 @@ export interface Executor {
   stop(): Promise<void>;
   /** The last known state; cheap, never throws. */
   status(): ExecutorStatus;
+  /** Fixed and cheap: for a worker that decides on an offer. */
+  limits(): ExecutorLimits;
   /** Looks again now. */
   probe(options?: Abortable): Promise<ExecutorStatus>;
   /** True when `ref` is here by what was last seen; cheap. */

@@ -74,6 +74,7 @@ export function createMemoryExecutor(
       else if (away.signal.aborted) away = new AbortController();
     },
     status,
+    limits: () => bounds,
     probe: async () => status(),
     hasImage: ref => known.has(ref),
     async ensureImage(ref, { signal }): Promise<SandboxImage> {

@@ -237,10 +237,13 @@ export function conformance(test: Test, create: () => Promise<Subject>): void {
 
   check('refuses what it cannot enforce, with a reason', async ({ executor }, image) => {
     const bytes = Buffer.from('x');
+    const { maxDiskBytes, minMemoryBytes } = executor.limits();
     const refusals: [Parameters<typeof taskOf>[1], RegExp][] = [
       [{ limits: { milliCpus: 1e9 } }, /milliCpus/],
       [{ limits: { memoryBytes: 2 ** 50 } }, /memoryBytes/],
       [{ limits: { diskBytes: 2 ** 50 } }, /diskBytes/],
+      [{ limits: { diskBytes: maxDiskBytes + 1 } }, /diskBytes/],
+      [{ limits: { memoryBytes: minMemoryBytes - 1 } }, /memoryBytes/],
       [{ limits: { timeoutMs: Number.NaN } }, /timeoutMs/],
       [{ inputs: [{ path: '../x', bytes }] }, /path/],
       [{ inputs: [{ path: '/etc/x', bytes }] }, /path/],

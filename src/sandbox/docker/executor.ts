@@ -73,6 +73,7 @@ export function createDockerExecutor(
       engine.stop();
     },
     status: engine.status,
+    limits: () => options,
     probe: engine.probe,
     hasImage: images.has,
     async ensureImage(ref, { signal, ...rest }) {
