@@ -59,24 +59,20 @@ test('the own node runs a task without a lock', () =>
     assert.is(view.attempts[0]?.price, 0n);
   }));
 
-test('a result that does not have its format is not accepted, and is tried elsewhere', () =>
+test('a result that does not have its format is the task’s own failure: kept, paid, tried nowhere else', () =>
   withNet(
     [{}, {}, {}],
     async net => {
       const node = net.nodes[1]!;
       const resultSchema = JSON.stringify({ type: 'object', required: ['answer'] });
-      const { taskId } = await node.market.tasks.submit(
-        taskRequest({ resultSchema, retries: 1, payment: 0n, maxTotal: 0n }),
-      );
+      const { taskId } = await node.market.tasks.submit(taskRequest({ resultSchema, retries: 1 }));
       const view = await ended(node, taskId);
       assert.is(view.state, 'failed');
-      assert.is(view.failure?.code, 'RESULT_SCHEMA');
-      assert.equal(
-        view.attempts.map(({ failure }) => failure?.code),
-        ['RESULT_SCHEMA', 'RESULT_SCHEMA'],
-      );
-      assert.is.not(view.attempts[0]?.worker, view.attempts[1]?.worker);
-      assert.is(await codeThrown(node.market.tasks.result(taskId)), 'RESULT_NOT_READY');
+      assert.equal([view.failure?.class, view.failure?.code], ['user', 'RESULT_SCHEMA']);
+      assert.is(view.attempts.length, 1);
+      assert.equal([view.payment?.state, view.payment?.amount], ['released', 5n * FLOP]);
+      assert.is((await node.market.tasks.result(taskId)).exitCode, 0);
+      assert.is(verifyReceipt(await node.market.tasks.receipt(taskId)).settlement, 'paid');
       assert.ok(
         node.network.peers().every(({ score }) => score > 99),
         'the format is the user’s own: no peer is blamed',
@@ -133,7 +129,7 @@ test('a task that runs too long is killed, and its whole time is paid', () =>
     assert.is((await node.market.tasks.result(taskId)).outcome, 'timeout');
   }));
 
-test('an unknown image is the user’s mistake: not tried elsewhere, nothing paid', () =>
+test('an unknown image is the user’s mistake once two workers say so; nothing is paid', () =>
   withNet([{}, {}, {}], async net => {
     const node = net.nodes[1]!;
     const request = taskRequest();
@@ -143,10 +139,27 @@ test('an unknown image is the user’s mistake: not tried elsewhere, nothing pai
     });
     const view = await ended(node, taskId);
     assert.equal([view.state, view.failure?.class, view.failure?.code], ['failed', 'user', 'IMAGE_UNKNOWN']);
-    assert.is(view.attempts.length, 1);
+    assert.equal(
+      view.attempts.map(({ failure }) => failure?.class),
+      ['worker', 'worker'],
+    );
+    assert.is.not(view.attempts[0]?.worker, view.attempts[1]?.worker);
     // the lock may have been under way when the worker gave up
     await waitFor(() => node.settlement.balance().locked === 0n, 'the lock to come back');
     assert.is(node.settlement.balance().free, 1_000n * FLOP);
+  }));
+
+test('an unknown image on the only worker that there is ends the task soon, and by its code', () =>
+  withNet([{ market: { workerEnabled: false } }, {}], async net => {
+    const node = net.nodes[0]!;
+    const request = taskRequest();
+    const { taskId } = await node.market.tasks.submit({
+      ...request,
+      spec: { ...request.spec, image: 'nobody/has:this' },
+    });
+    const view = await ended(node, taskId);
+    assert.equal([view.failure?.class, view.failure?.code], ['user', 'IMAGE_UNKNOWN']);
+    await waitFor(() => node.settlement.balance().locked === 0n, 'the lock to come back');
   }));
 
 test('output files arrive whole, and by their names', () =>

@@ -5,6 +5,7 @@ import {
   blames,
   executions,
   hasFunds,
+  inWordsOf,
   nextAttempt,
 } from '../../src/market/requester/attempts.ts';
 import { termsFor } from '../../src/market/terms.ts';
@@ -250,6 +251,14 @@ test('a round is hopeless when all who answered refuse for good', () => {
   assert.not(allRefuseForGood(record(attempt({ bids: [bid(true), bid(false)] }))));
   assert.not(allRefuseForGood(record(attempt({ bids: [bid(true), bid(null)] }))));
   assert.ok(allRefuseForGood(record(attempt({ bids: [bid(true), bid(true)] }))));
+});
+
+test('a worker may blame nobody but itself, save for a lock that did not come', () => {
+  const classIn = (failure: TaskFailure) => inWordsOf(failure).class;
+  for (const errorClass of ['user', 'funds', 'network', 'worker'] as const)
+    assert.is(classIn({ class: errorClass, code: 'IMAGE_UNKNOWN', message: '' }), 'worker');
+  assert.is(classIn({ class: 'network', code: 'LOCK_MISSING', message: '' }), 'network');
+  assert.is(classIn({ class: 'funds', code: 'LOCK_MISSING', message: '' }), 'worker');
 });
 
 test.run();

@@ -5,8 +5,8 @@ import type { TaskView } from '../../src/market/index.ts';
 import { DISPUTE_MS, MAX_TIMEOUT_MS, NOTARY_GRACE_MS, VERDICT_MS } from '../../src/market/options.ts';
 import { termsFor } from '../../src/market/terms.ts';
 import type { DuxNode } from '../../src/node/node.ts';
-import type { MemoryProgram } from '../../src/sandbox/index.ts';
-import { type Deferred, deferred } from '../../src/util/index.ts';
+import { createMemoryExecutor, type MemoryProgram } from '../../src/sandbox/index.ts';
+import { type Deferred, deferred, systemClock } from '../../src/util/index.ts';
 import { verifyReceipt } from '../../src/verification/index.ts';
 import { termsSchema } from '../../src/wire/index.ts';
 import { ended, FLOP, type TestNet, taskRequest } from '../fixtures/nodes.ts';
@@ -158,6 +158,24 @@ test('a user who never answers to a failed run: the split that both have signed 
   });
 });
 
+test('a failed run that waits for its user still waits after a restart: the split is not filed unasked', async () => {
+  const run = async () => ({ exitCode: 3, usage: { cpuMs: 1, peakMemoryBytes: 1, wallMs: 15_000 } });
+  await withNet(
+    [notary, requester, { run }],
+    async net => {
+      const { taskId } = await net.nodes[1]!.market.tasks.submit(taskRequest(byHand));
+      await waitsForUser(net.nodes[1]!, taskId);
+      await net.nodes[1]!.stop();
+      const node = await net.restart(1);
+      // another task goes through its whole settlement meanwhile
+      const other = await node.market.tasks.submit(taskRequest());
+      await ended(node, other.taskId);
+      assert.is((await waitsForUser(node, taskId)).payment?.state, 'locked');
+    },
+    { open: 1 },
+  );
+});
+
 test('a user’s dispute is filed on the claim, and without arbiters ends in halves on both ends', () =>
   withNet([notary, requester, {}], async net => {
     const node = net.nodes[1]!;
@@ -181,17 +199,28 @@ test('a user’s dispute is filed on the claim, and without arbiters ends in hal
 test('a result that fails its checks is not accepted: another runs the task, and its claim ends in halves', async () => {
   let runs = 0;
   const run: MemoryProgram = async (_task, sink) => {
-    await sink.stdout(Buffer.from(runs++ === 0 ? '{"wrong":1}\n' : '{"answer":42}\n'));
+    await sink.stdout(Buffer.from('{"answer":42}\n'));
     return {};
   };
-  const resultSchema = JSON.stringify({ type: 'object', required: ['answer'] });
-  await withNet([notary, requester, { run }, { run }], async net => {
+  const executor = () => {
+    const honest = createMemoryExecutor({ clock: systemClock }, { run });
+    const prepare: typeof honest.prepare = async (...args) => {
+      const prepared = await honest.prepare(...args);
+      const ran = async (...given: Parameters<typeof prepared.run>) => {
+        const result = await prepared.run(...given);
+        return runs++ === 0 ? { ...result, endedAt: result.startedAt - 1 } : result;
+      };
+      return { ...prepared, run: ran };
+    };
+    return { ...honest, prepare };
+  };
+  await withNet([notary, requester, { executor }, { executor }], async net => {
     const node = net.nodes[1]!;
-    const { taskId } = await node.market.tasks.submit(taskRequest({ resultSchema }));
+    const { taskId } = await node.market.tasks.submit(taskRequest());
     const view = await ended(node, taskId);
     const [bad, good] = view.attempts;
     assert.equal([view.state, view.attempts.length, runs], ['completed', 2, 2]);
-    assert.equal([bad?.failure?.code, bad?.payment?.state], ['RESULT_SCHEMA', 'locked']);
+    assert.equal([bad?.failure?.code, bad?.payment?.state], ['ATTESTATION_TIMES', 'locked']);
     assert.is(Buffer.from((await node.market.tasks.result(taskId)).stdout).toString(), '{"answer":42}\n');
     net.clock.jump(claimMs - BEFORE_MS);
     await escrowsAre(net, 'CLAIMED', 'PAID');

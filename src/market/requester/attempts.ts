@@ -23,6 +23,32 @@ export function blames(failure: TaskFailure): boolean {
   return (failure.class === 'worker' || failure.class === 'network') && !NOBODYS_FAULT.includes(failure.code);
 }
 
+/** What a worker may say of the task itself. Nothing proves it: it counts when another says so too, or there is no other. */
+const SAID_OF_TASK = ['IMAGE_UNKNOWN', 'SANDBOX_REFUSED'];
+/** Attempts that a worker may end for want of the lock: it waits seconds for it, and the notaries may be away for minutes. */
+const MAX_LOCKS_MISSED = 10;
+
+/** A failure in a worker's words: whatever it blames, it is its own, but for a lock that did not come. */
+export function inWordsOf({ class: errorClass, code, message }: TaskFailure): TaskFailure {
+  const isLock = errorClass === 'network' && code === 'LOCK_MISSING';
+  return { class: isLock ? 'network' : 'worker', code, message };
+}
+
+export function isSaidOfTask({ code }: Pick<TaskFailure, 'code'>): boolean {
+  return SAID_OF_TASK.includes(code);
+}
+
+/** Whether another worker than this one has said the same of the task. */
+export function isSaidTwice({ attempts }: TaskRecord, worker: string | null, { code }: TaskFailure): boolean {
+  return (
+    isSaidOfTask({ code }) && attempts.some(other => other.failure?.code === code && other.worker !== worker)
+  );
+}
+
+export function locksMissed({ attempts }: TaskRecord): boolean {
+  return attempts.filter(({ failure }) => failure?.code === 'LOCK_MISSING').length >= MAX_LOCKS_MISSED;
+}
+
 /** How often a worker accepted and then failed; what never began for want of money or of a notary does not count. */
 export function executions({ attempts }: TaskRecord): number {
   return attempts.filter(
@@ -41,10 +67,11 @@ export function hasFunds({ policy, attempts }: TaskRecord, free: bigint): boolea
   return bound + policy.payment <= policy.maxTotal && free >= policy.payment;
 }
 
-/** Every one that answered the last offer will never take it. */
-export function allRefuseForGood({ attempts }: TaskRecord): boolean {
-  const bids = attempts.at(-1)?.bids ?? [];
-  return bids.length > 0 && bids.every(bid => bid.refusal?.permanent);
+/** Every one that answered the last offer will never take it; where all others have failed at the task itself, nobody needs to answer. */
+export function allRefuseForGood(record: TaskRecord): boolean {
+  const bids = record.attempts.at(-1)?.bids ?? [];
+  const ofTask = executions(record) > 0 && isSaidOfTask(lastFailure(record));
+  return (bids.length > 0 || ofTask) && bids.every(bid => bid.refusal?.permanent);
 }
 
 export function emptyAttempt({ offer, views }: AuctionResult): AttemptRecord {
@@ -83,9 +110,11 @@ export function overdue(waiting: string | null): TaskFailure {
     : { class: 'network', code: 'DEADLINE', message: 'no worker took the task before its deadline' };
 }
 
+/** Why a task ends that nobody tries again: what was said of the task itself stands then. */
 export function lastFailure({ attempts }: TaskRecord): TaskFailure {
   const last = attempts.findLast(entry => entry.failure)?.failure;
-  return last ?? { class: 'worker', code: 'RETRIES_SPENT', message: 'all attempts failed' };
+  if (!last) return { class: 'worker', code: 'RETRIES_SPENT', message: 'all attempts failed' };
+  return isSaidOfTask(last) ? { ...last, class: 'user' } : last;
 }
 
 export function noWorkerFits({ attempts }: TaskRecord): TaskFailure {

@@ -17,7 +17,9 @@ import type { RequesterComponents } from './interface.ts';
 import type { Treasurer } from './money.ts';
 import { attemptOf, type LiveTask, type TaskStore } from './task-store.ts';
 
-/** A result that its worker has made up; one that does not fit the user's format may be the task's own fault. */
+/** A result whose user's format is not met: only the task's own code can mend that. */
+const MISSHAPEN = /^(RESULT_SCHEMA$|RESULT_NOT_JSON$|SCHEMA_)/;
+/** A result that its worker has made up. */
 const FORGED = /^(ATTESTATION_|WIRE_|RESULT_HASH$|RESULT_REPLAYED$)/;
 
 export type Verdict =
@@ -27,7 +29,8 @@ export type Verdict =
 
 /**
  * Checks a delivery and, when it passes, keeps it: its bytes in the store, what it proves in the record, the evidence that pays
- * for it. A task's own failure (exit code, time, memory, output) is a good delivery of a failure.
+ * for it. A task's own failure (exit code, time, memory, output, a stdout that is not in the user's format) is a good delivery
+ * of a failure.
  */
 export async function takeDelivery(
   components: RequesterComponents,
@@ -39,19 +42,40 @@ export async function takeDelivery(
 ): Promise<Verdict> {
   await store.update(task, { state: 'verifying', phase: 'verifying', waiting: null });
   let verified: VerifiedResult;
+  let misshapen: TaskFailure | null = null;
   try {
-    verified = verify(components, task, attempt, delivery);
+    ({ verified, misshapen } = verify(components, task, attempt, delivery));
   } catch (error) {
     const { worker } = attemptOf(task.record, attempt);
     if (worker && FORGED.test(codeOf(error))) components.network.report(worker, codeOf(error), 20);
     return { good: false, failure: { class: 'worker', code: codeOf(error), message: messageOf(error) } };
   }
-  const failure = await ownFailure(store, task, delivery);
+  const failure = misshapen ?? (await ownFailure(store, task, delivery));
   await keep(components, store, treasurer, { task, attempt, delivery, verified, failure });
   return { good: true, failure };
 }
 
+/** Integrity is the worker's matter; the format is the task's: a result of another form is verified without it. */
 function verify(
+  components: RequesterComponents,
+  task: LiveTask,
+  attempt: number,
+  delivery: Delivery,
+): { verified: VerifiedResult; misshapen: TaskFailure | null } {
+  const { verification } = task.record.policy;
+  try {
+    return { verified: verifyIn(verification, components, task, attempt, delivery), misshapen: null };
+  } catch (error) {
+    if (!MISSHAPEN.test(codeOf(error))) throw error;
+    return {
+      verified: verifyIn('none', components, task, attempt, delivery),
+      misshapen: { class: 'user', code: codeOf(error), message: messageOf(error) },
+    };
+  }
+}
+
+function verifyIn(
+  mode: 'none' | 'check',
   components: RequesterComponents,
   task: LiveTask,
   attempt: number,
@@ -71,7 +95,7 @@ function verify(
       specHash: award.specHash,
       escrowId: entry.escrowId,
       deadline: award.awardedAt + terms.claimMs,
-      mode: task.record.policy.verification,
+      mode,
       resultSchema: task.record.policy.resultSchema,
       seen: () => task.record.result !== null,
     },
@@ -131,7 +155,8 @@ async function keep(
     expired: false,
   };
   const entry = attemptOf(task.record, attempt);
-  const agreed = failure === null || failure.code === 'OUTPUT_MISSING';
+  // the run itself ended well: its worker cannot know what the user wants to find in it, and has earned its price
+  const agreed = verified.attestation.body.outcome === 'exited' && verified.attestation.body.exitCode === 0;
   const accept = agreed ? sealAccept(components, task, entry.escrowId, attempt, verified) : null;
   const split = agreed ? undefined : splitOf(treasurer, entry, delivery, verified);
   await store.update(task, record => ({
@@ -166,10 +191,9 @@ function sealAccept(
   attempt: number,
   verified: VerifiedResult,
 ): Uint8Array {
-  const { taskId, policy } = task.record;
-  const ref = { taskId, replica: 0, attempt };
+  const ref = { taskId: task.record.taskId, replica: 0, attempt };
   const { digest } = verified.attestation;
-  const body = { net: genesis.net, escrowId, ...ref, attestation: digest, verification: policy.verification };
+  const body = { net: genesis.net, escrowId, ...ref, attestation: digest, verification: verified.mode };
   return seal(acceptKind, body, signer).bytes;
 }
 

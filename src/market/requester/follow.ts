@@ -1,10 +1,11 @@
-import { CodedError, codeOf, messageOf, sleep, withDeadline } from '../../util/index.ts';
+import { CodedError, codeOf, hasCode, messageOf, sleep, withDeadline } from '../../util/index.ts';
 import {
   type Award,
   awardKind,
   type Decided,
   MAX_OUTPUT_BYTES,
   MAX_OUTPUT_FILES,
+  offerKind,
   open,
   type WorkerMessage,
 } from '../../wire/index.ts';
@@ -12,6 +13,7 @@ import { type RequesterChannel, receiveWithin } from '../channel.ts';
 import { heartbeat } from '../heartbeat.ts';
 import { openTaskStream } from './award.ts';
 import type { RequesterComponents } from './interface.ts';
+import { LeaseLimits } from './lease-limits.ts';
 import { attemptOf, type LiveTask, type TaskStore } from './task-store.ts';
 
 /** What a worker delivered, before anybody has checked it. */
@@ -27,6 +29,8 @@ export type FollowEnd =
 
 /** Between tries to reach a worker whose stream broke. */
 const REATTACH_MS = 500;
+/** Streams of one attempt that may break for what the worker said: the same result breaks the next one too. */
+const MAX_BREACHES = 3;
 /** For the last message to leave: the worker asks by itself when it was lost. */
 const FAREWELL_MS = 2_000;
 
@@ -43,6 +47,8 @@ export class Follower {
   #files = new Map<string, Uint8Array[]>();
   #fileBytes = 0;
   #heard: number;
+  #breaches = 0;
+  readonly #limits: LeaseLimits;
 
   constructor(
     components: RequesterComponents,
@@ -60,6 +66,7 @@ export class Follower {
     this.award = open(awardKind, record.award as Uint8Array).body;
     this.#lock = record.lock;
     this.#heard = components.clock.monotonic();
+    this.#limits = new LeaseLimits(components.clock, this.award, open(offerKind, record.offer).body.terms);
   }
 
   /** Passes the certified lock on, now and on every later stream. */
@@ -97,12 +104,13 @@ export class Follower {
   }
 
   /**
-   * @throws CodedError `WORKER_DEAD` after `deadMs` of silence, `LEASE_LOST` when the worker knows nothing of it; or the signal's
-   * reason.
+   * @throws CodedError `WORKER_DEAD` after `deadMs` of silence, `LEASE_LOST` when the worker knows nothing of it, `LEASE_OVERDUE`
+   * when it takes longer than agreed, `RESULT_UNREADABLE` when what it says is nonsense each time; or the signal's reason.
    */
   async run({ signal }: { signal: AbortSignal }): Promise<FollowEnd> {
-    const { options, clock, logger, network } = this.#components;
+    const { options, clock, logger } = this.#components;
     for (;;) {
+      this.#limits.check();
       try {
         if (!this.#channel) {
           this.#channel = await this.#attach(signal);
@@ -110,14 +118,23 @@ export class Follower {
         }
         return await this.#listen(this.#channel, signal);
       } catch (error) {
-        if (signal.aborted || codeOf(error) === 'LEASE_LOST') throw error;
+        if (signal.aborted || hasCode(error, 'LEASE_LOST', 'LEASE_OVERDUE')) throw error;
         logger.debug({ task: this.#task.record.taskId, error: messageOf(error) }, 'worker’s stream broke');
-        if (/^(WIRE_|PROTOCOL$)/.test(codeOf(error))) network.report(this.award.worker, codeOf(error), 10);
+        if (/^(WIRE_|PROTOCOL$)/.test(codeOf(error))) this.#breach(error);
         this.abandon(error instanceof Error ? error : new Error(messageOf(error)));
         if (clock.monotonic() - this.#heard >= options.deadMs) throw this.#dead();
         await sleep(REATTACH_MS, { signal, clock });
       }
     }
+  }
+
+  /** Nonsense costs once for each attempt: the same kept result is sent on every stream. */
+  #breach(cause: unknown): void {
+    this.#breaches++;
+    if (this.#breaches === 1) this.#components.network.report(this.award.worker, codeOf(cause), 10);
+    if (this.#breaches < MAX_BREACHES) return;
+    const message = `what the worker sends cannot be read: ${messageOf(cause)}`;
+    throw new CodedError({ code: 'RESULT_UNREADABLE' }, message, { cause });
   }
 
   #dead(): CodedError {
@@ -162,6 +179,7 @@ export class Follower {
         this.#heard = clock.monotonic();
         const end = await this.#react(message);
         if (end) return end;
+        this.#limits.check();
       }
     } finally {
       stopBeating();
@@ -217,7 +235,8 @@ export class Follower {
     const { record } = this.#task;
     const startedAt = phase === 'executing' ? clock.now() : attemptOf(record, this.#attempt).startedAt;
     const state = phase === 'queued' ? 'scheduled' : 'running';
-    if (record.phase !== phase || record.state !== state)
+    const isNews = this.#limits.enter(phase);
+    if (isNews && (record.phase !== phase || record.state !== state))
       await this.#store.update(this.#task, current => ({
         state,
         phase,
@@ -226,7 +245,7 @@ export class Follower {
           entry.attempt === this.#attempt ? { ...entry, startedAt } : entry,
         ),
       }));
-    if (progress !== null) this.#store.progress(this.#task, progress);
+    if (progress !== null && this.#limits.shows(phase)) this.#store.progress(this.#task, progress);
   }
 
   #file({ path, offset, bytes }: Extract<WorkerMessage, { type: 'file' }>): void {
@@ -241,6 +260,7 @@ export class Follower {
         'the worker sends more or other files than a result may hold',
       );
     parts.push(bytes);
+    this.#limits.alive();
     this.#files.set(path, parts);
   }
 

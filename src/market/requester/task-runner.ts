@@ -5,7 +5,9 @@ import {
   allRefuseForGood,
   executions,
   hasFunds,
+  inWordsOf,
   lastFailure,
+  locksMissed,
   nextAttempt,
   noWorkerFits,
   overdue,
@@ -51,8 +53,10 @@ export class TaskRunner {
   async run(task: LiveTask): Promise<void> {
     const { logger } = this.#components;
     const { settler } = this.#parts;
+    // the money of a result that is being paid is for `finish` to move, and where the user decides, for the user
+    const paying = task.record.state === 'paying' ? task.record.result?.attempt : undefined;
     for (const entry of task.record.attempts)
-      if (moneyMoves(entry) && (entry.failure || hasEnded(task.record)))
+      if (entry.attempt !== paying && moneyMoves(entry) && (entry.failure || hasEnded(task.record)))
         settler.closeLater(task, entry.attempt);
     if (hasEnded(task.record)) return;
     try {
@@ -110,7 +114,8 @@ export class TaskRunner {
     if (signal.aborted) return this.#stopped(task);
     if (this.#components.clock.now() >= policy.deadline)
       return this.#fail(task, overdue(task.record.waiting));
-    if (executions(task.record) > policy.retries) return this.#fail(task, lastFailure(task.record));
+    if (executions(task.record) > policy.retries || locksMissed(task.record))
+      return this.#fail(task, lastFailure(task.record));
     const funded = hasFunds(task.record, this.#components.settlement.balance().free);
     try {
       const answer = funded || !policy.avoidSelf ? await this.#auction(task, !funded) : undefined;
@@ -171,11 +176,13 @@ export class TaskRunner {
     } catch (error) {
       if (task.stop.signal.aborted) return void (await this.#stopped(task, { attempt, follower }));
       const funds = hasCode(error, 'FUNDS_INSUFFICIENT');
-      const lost = hasCode(error, 'WORKER_DEAD', 'LEASE_LOST');
+      const lost = hasCode(error, 'WORKER_DEAD', 'LEASE_LOST', 'RESULT_UNREADABLE');
+      const overdue = hasCode(error, 'LEASE_OVERDUE');
+      const reason = overdue ? 'the task took longer than agreed' : 'the payment could not be locked';
       if (lost) follower.abandon(error);
-      else await follower.finish({ type: 'cancel', reason: 'the payment could not be locked' });
+      else await follower.finish({ type: 'cancel', reason });
       await writeOff(this.#components, this.#parts, task, attempt, {
-        class: funds ? 'funds' : lost ? 'worker' : 'network',
+        class: funds ? 'funds' : lost || overdue ? 'worker' : 'network',
         code: codeOf(error),
         message: messageOf(error),
       });
@@ -209,10 +216,10 @@ export class TaskRunner {
       });
       return writeOff(this.#components, this.#parts, task, attempt, verdict.failure);
     }
-    const { class: errorClass, code, message, evidence } = end.message;
+    const { evidence } = end.message;
     if (evidence) await treasurer.keep(task, attempt, evidence);
     await follower.finish({ type: 'heartbeat' });
-    return writeOff(this.#components, this.#parts, task, attempt, { class: errorClass, code, message });
+    return writeOff(this.#components, this.#parts, task, attempt, inWordsOf(end.message));
   }
 
   async #fail(task: LiveTask, failure: TaskFailure): Promise<undefined> {

@@ -1,6 +1,6 @@
 import { codeOf } from '../../util/index.ts';
 import type { TaskFailure } from '../../wire/index.ts';
-import { blames } from './attempts.ts';
+import { blames, isSaidOfTask, isSaidTwice } from './attempts.ts';
 import { mayRetry } from './deliver.ts';
 import type { RequesterComponents } from './interface.ts';
 import type { Settler } from './settler.ts';
@@ -12,7 +12,7 @@ const MAX_MESSAGE = 2_000;
 type Parts = { readonly store: TaskStore; readonly settler: Settler };
 type Components = Pick<RequesterComponents, 'clock' | 'logger'>;
 
-/** Writes an attempt off; its worker is not asked again where it is to blame. A user's mistake ends the task. */
+/** Writes an attempt off; its worker is not asked again where it is to blame. A user's mistake, said by two workers, ends the task. */
 export async function writeOff(
   { clock, logger }: Components,
   { store, settler }: Parts,
@@ -24,11 +24,13 @@ export async function writeOff(
   const failure = { ...rest, message: message.slice(0, MAX_MESSAGE) };
   logger.info({ task: task.record.taskId, attempt, worker: entry.worker, ...failure }, 'attempt failed');
   const ended = { ...entry, failure, endedAt: clock.now() };
-  const retry = mayRetry(failure) || failure.class === 'funds';
+  const isUsers = isSaidTwice(task.record, entry.worker, failure);
+  const end = isUsers ? ({ ...failure, class: 'user' } as const) : failure;
+  const retry = mayRetry(end) || end.class === 'funds';
   await store.update(
     task,
     record => ({
-      ...(retry ? { state: 'pending', phase: 'queued' } : { state: 'failed', phase: 'done', failure }),
+      ...(retry ? { state: 'pending', phase: 'queued' } : { state: 'failed', phase: 'done', failure: end }),
       waiting: null,
       attempts: changeAttempt(record, attempt, ended),
       failedWorkers:
@@ -36,7 +38,7 @@ export async function writeOff(
           ? [...record.failedWorkers, entry.worker]
           : record.failedWorkers,
     }),
-    failure.class === 'worker' ? settler.rating(ended, false) : [],
+    failure.class === 'worker' && !isSaidOfTask(failure) ? settler.rating(ended, false) : [],
   );
   settler.closeLater(task, attempt);
 }
