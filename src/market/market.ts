@@ -41,6 +41,8 @@ const TASK_LIMITS = { maxBytes: 4 * 2 ** 20, rate: 1_000, burst: 5_000, deadline
 /** Nonsense that no honest node sends: ten of these in a row, and the peer is banned for a while. */
 const BREACHES = /^(WIRE_|OFFER_INVALID$|BID_INVALID$|AWARD_|PROTOCOL$)/;
 const BREACH_COST = 10;
+/** A stale offer may come of a wrong clock; a replay of many is noticed. */
+const STALE_COST = 1;
 
 export function createMarket(components: MarketComponents): Market {
   const { db } = components;
@@ -78,7 +80,9 @@ function serve({ network, logger }: MarketComponents, worker: Worker, requester:
     try {
       return await fn();
     } catch (error) {
-      if (BREACHES.test(codeOf(error))) network.report(from, codeOf(error), BREACH_COST);
+      const code = codeOf(error);
+      if (BREACHES.test(code)) network.report(from, code, BREACH_COST);
+      if (code === 'OFFER_STALE') network.report(from, code, STALE_COST);
       throw error;
     }
   }

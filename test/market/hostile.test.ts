@@ -66,6 +66,38 @@ test('an offer in another’s name is refused', () =>
     });
   }));
 
+test('a repeated offer gets the same bid, byte for byte; a stale one costs its sender a little', () =>
+  withNet([notary, {}, notary], async net => {
+    const [node, worker] = net.nodes;
+    const { taskId } = await node!.market.tasks.submit(taskRequest());
+    await ended(node!, taskId);
+    const { offer } = await firstAttempt(node!, taskId);
+    const ask = () => node!.network.call(worker!.identity.peer, 'offer', offer);
+    const answers = [await ask(), await ask()];
+    assert.equal(answers[0], answers[1]);
+    assert.is(scoreOf(worker!, node!.identity.peer), 100);
+    net.clock.jump(180_000);
+    assert.is(await codeThrown(ask()), 'REMOTE');
+    await waitFor(() => scoreOf(worker!, node!.identity.peer) < 100, 'the score to fall');
+    assert.ok(scoreOf(worker!, node!.identity.peer) > 98);
+  }));
+
+test('a lease cannot be called settled while it runs', async () => {
+  const door = gate();
+  await withNet([notary, { run: door.run }], async net => {
+    const [node, worker] = net.nodes;
+    const { taskId } = await node!.market.tasks.submit(taskRequest({ payment: 0n, maxTotal: 0n }));
+    await door.entered;
+    const stream = await node!.network.open(worker!.identity.peer, 'task');
+    const ref = { taskId, replica: 0, attempt: 1, stdoutFrom: 0, stderrFrom: 0 };
+    await stream.send(requesterMessage.encode({ type: 'attach', ...ref }));
+    await stream.send(requesterMessage.encode({ type: 'settled', accept: null, close: null }));
+    await waitFor(() => scoreOf(worker!, node!.identity.peer) < 100, 'the score to fall');
+    door.open();
+    assert.is((await ended(node!, taskId)).state, 'completed');
+  });
+});
+
 test('a replayed award starts nothing, from its own requester or from another', async () => {
   await withNet([notary, {}, notary], async net => {
     const [node, worker, hostile] = net.nodes;

@@ -39,8 +39,8 @@ export class OfferDesk {
   readonly #isDraining: () => boolean;
   readonly #nextSeq: () => number;
   readonly #bids = new LRUCache<string, Opened<Bid>>({ max: MAX_OPEN_BIDS });
-  /** Offers answered before, by digest: gossip brings each a second time. */
-  readonly #answered = new LRUCache<string, true>({ max: MAX_OPEN_BIDS });
+  /** Answers given, by the offer's digest: gossip brings each offer a second time, and a repeated one changes nothing. */
+  readonly #answered = new LRUCache<string, Answer>({ max: MAX_OPEN_BIDS });
 
   constructor(
     components: WorkerComponents,
@@ -76,20 +76,28 @@ export class OfferDesk {
     return offer;
   }
 
-  /** True the first time; a gossiped offer that came by stream before needs no second answer. */
-  firstSight(offer: Opened<Offer>): boolean {
-    const key = Buffer.from(offer.digest).toString('base64');
-    if (this.#answered.has(key)) return false;
-    this.#answered.set(key, true);
-    return true;
+  /** A gossiped offer that came by stream before needs no second answer. */
+  wasAnswered(offer: Opened<Offer>): boolean {
+    return this.#answered.has(keyOf(offer));
   }
 
+  /** The answer to a checked offer: to the same one always the same. @throws WireError for funds that are none; CodedError `BID_FAILED`. */
   answer(offer: Opened<Offer>): Answer {
-    const { signer, genesis, clock, executor, metrics } = this.#components;
-    const { body } = offer;
-    const decision = decide(body, this.#view(body));
+    const before = this.#answered.get(keyOf(offer));
+    if (before) return before;
+    const decision = decide(offer.body, this.#view(offer.body));
+    const { metrics } = this.#components;
     metrics.count('offers_total', { answer: decision.bid ? 'bid' : decision.refusal.code });
-    if (!decision.bid) return { refusal: decision.refusal };
+    const answer = decision.bid
+      ? { bid: ourFault(() => this.#bid(offer, decision.ask)) }
+      : { refusal: decision.refusal };
+    this.#answered.set(keyOf(offer), answer);
+    return answer;
+  }
+
+  #bid(offer: Opened<Offer>, ask: bigint): Opened<Bid> {
+    const { signer, genesis, clock, executor } = this.#components;
+    const { body } = offer;
     const free = this.#capacity.fitsNow(body.needs);
     const etaMs = this.#estimates.executionMs(body.terms.limits.runMs);
     const bid = seal(
@@ -101,7 +109,7 @@ export class OfferDesk {
         attempt: body.attempt,
         worker: signer.peer,
         offerHash: offer.digest,
-        ask: decision.ask,
+        ask,
         queuePosition: free ? 0 : this.#capacity.queued + 1,
         queueMs: free ? 0 : this.#estimates.queueMs(this.#capacity.queued + 1, this.#capacity.running),
         etaMs,
@@ -114,7 +122,7 @@ export class OfferDesk {
       signer,
     );
     this.#bids.set(refKey(body), bid);
-    return { bid };
+    return bid;
   }
 
   /** The bid that an award names, while it is good; null where there is none. */
@@ -130,10 +138,14 @@ export class OfferDesk {
     return decision.bid ? undefined : decision.refusal;
   }
 
-  encode(offer: Offer, answer: Answer): Uint8Array {
-    if ('bid' in answer) return offerAnswerMessage.encode({ type: 'bid', bid: answer.bid.bytes });
-    const { taskId, replica, attempt } = offer;
-    return offerAnswerMessage.encode({ type: 'refusal', taskId, replica, attempt, refusal: answer.refusal });
+  encode({ taskId, replica, attempt }: Offer, answer: Answer): Uint8Array {
+    return ourFault(() =>
+      offerAnswerMessage.encode(
+        'bid' in answer
+          ? { type: 'bid', bid: answer.bid.bytes }
+          : { type: 'refusal', taskId, replica, attempt, refusal: answer.refusal },
+      ),
+    );
   }
 
   #view(offer: Offer): BidderView {
@@ -168,5 +180,16 @@ export class OfferDesk {
     const fresh = Math.abs(clock.now() - funds.body.at) <= FUNDS_MAX_AGE_MS;
     const fits = funds.body.account === offer.requester && sameBytes(funds.body.net, genesis.net);
     return signed >= committee.quorum && fresh && fits ? funds.body : undefined;
+  }
+}
+
+const keyOf = ({ digest }: Opened<Offer>): string => Buffer.from(digest).toString('base64');
+
+/** What fails while an answer is made is never the sender's doing. */
+function ourFault<T>(make: () => T): T {
+  try {
+    return make();
+  } catch (cause) {
+    throw new CodedError({ code: 'BID_FAILED' }, 'this worker could not make its bid', { cause });
   }
 }

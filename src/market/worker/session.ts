@@ -79,6 +79,8 @@ async function settle(
 ): Promise<void> {
   const { record } = lease;
   if (record.state === 'settled') return;
+  if (record.state === 'accepted')
+    throw new CodedError({ code: 'PROTOCOL' }, 'a task that is still under way was called settled');
   if (record.lock) {
     if (!message.close)
       throw new CodedError({ code: 'PROTOCOL' }, 'a paid task was called settled without a certificate');

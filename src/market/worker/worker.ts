@@ -135,7 +135,6 @@ class MarketWorker implements Worker {
     const offer = this.#desk.check(bytes);
     if (offer.body.requester !== from)
       throw new CodedError({ code: 'OFFER_INVALID' }, 'a direct offer must come from its requester');
-    this.#desk.firstSight(offer);
     const answer = this.#desk.answer(offer);
     return { ...answer, encoded: this.#desk.encode(offer.body, answer) };
   }
@@ -143,7 +142,7 @@ class MarketWorker implements Worker {
   gossiped(bytes: Uint8Array): { verdict: Verdict; answer: { to: string; encoded: Uint8Array } | null } {
     try {
       const offer = this.#desk.check(bytes);
-      if (offer.body.requester === this.#components.signer.peer || !this.#desk.firstSight(offer))
+      if (offer.body.requester === this.#components.signer.peer || this.#desk.wasAnswered(offer))
         return { verdict: 'accept', answer: null };
       const answer = this.#desk.answer(offer);
       if (!('bid' in answer)) return { verdict: 'accept', answer: null };
@@ -152,9 +151,10 @@ class MarketWorker implements Worker {
         answer: { to: offer.body.requester, encoded: this.#desk.encode(offer.body, answer) },
       };
     } catch (error) {
-      const ignore = codeOf(error) === 'OFFER_STALE';
-      this.#components.metrics.count('gossip_refused_total', { code: codeOf(error) });
-      return { verdict: ignore ? 'ignore' : 'reject', answer: null };
+      const code = codeOf(error);
+      this.#components.metrics.count('gossip_refused_total', { code });
+      const verdict = code === 'BID_FAILED' ? 'accept' : code === 'OFFER_STALE' ? 'ignore' : 'reject';
+      return { verdict, answer: null };
     }
   }
 
