@@ -5,17 +5,18 @@ import type { LedgerDesk } from './notary-desk.ts';
 
 export const LEDGER_PROTOCOL = 'ledger';
 
-/** A wallet batches while it waits, so one peer has one request of each sort under way, each of some milliseconds. */
+/** A wallet batches while it waits, so one peer has few requests under way; beside them it asks for its funds and trail. */
 export const LEDGER_LIMITS: ProtocolLimits = {
   maxBytes: ledgerRequestMessage.maxBytes,
-  rate: 200,
-  burst: 400,
+  rate: 50,
+  burst: 100,
   deadlineMs: 10_000,
 };
 
-/** Of a request that is no request, or holds a statement that nobody signed so: ten of these and the peer is banned. */
+/** Of a request that is no request, or holds a statement that nobody signed so, or another than its own parties did: ten of these and the peer is banned. */
 const BREACH_COST = 10;
-const isBreach = (code: string): boolean => code.startsWith('WIRE_');
+const isBreach = (code: string): boolean =>
+  /^(WIRE_|STATEMENT_(KIND|SIGNER|NETWORK)$|ESCROW_SIGNERS$)/.test(code);
 
 /** Serves a notary to the network. Coded errors of the desk reach the caller as `REMOTE`. */
 export function serveLedger(network: Pick<Network, 'serve' | 'report'>, desk: LedgerDesk): void {

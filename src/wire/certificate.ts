@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { type BodyOf, defineKind } from './envelope.ts';
+import { type BodyOf, defineKind, MAX_SIGNATURES } from './envelope.ts';
 import { amountSchema, bytesSchema, countSchema, hashSchema, peerSchema, timeSchema } from './primitives.ts';
 
 /** Names of slots: A/<account>/<seq>, E/<escrowId>/<step>, G/<invite>/<use>. */
@@ -21,6 +21,7 @@ export const certificateKind = defineKind(
     /** sha-256 of the statement that was decided. */
     value: hashSchema,
   }),
+  { maxSignatures: MAX_SIGNATURES },
 );
 
 export type Certificate = BodyOf<typeof certificateKind>;
@@ -47,6 +48,7 @@ export const fundsKind = defineKind(
     member: z.boolean(),
     at: timeSchema,
   }),
+  { maxSignatures: MAX_SIGNATURES },
 );
 
 export type Funds = BodyOf<typeof fundsKind>;

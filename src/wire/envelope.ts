@@ -12,7 +12,14 @@ export interface Kind<S extends z.ZodType> {
   readonly maxBytes: number;
   /** How many signatures it carries at least: 0 for what time alone proves. */
   readonly minSignatures: number;
+  /** And at most: each costs a check. */
+  readonly maxSignatures: number;
 }
+
+/** Two parties sign what they agree on, and one more may take part. */
+const MAX_PARTIES = 3;
+/** More than any quorum that is planned (7 notaries), and a bound on the work of checking. */
+export const MAX_SIGNATURES = 16;
 
 export type BodyOf<K> = K extends Kind<infer S> ? z.output<S> : never;
 
@@ -20,9 +27,9 @@ export function defineKind<S extends z.ZodType>(
   name: string,
   maxBytes: number,
   schema: S,
-  { version = 1, minSignatures = 1 } = {},
+  { version = 1, minSignatures = 1, maxSignatures = MAX_PARTIES } = {},
 ): Kind<S> {
-  return { name, version, schema, maxBytes, minSignatures };
+  return { name, version, schema, maxBytes, minSignatures, maxSignatures };
 }
 
 /** An envelope whose signatures were checked over the bytes as received, and whose body passed its schema. */
@@ -36,9 +43,6 @@ export interface Opened<B> {
   /** sha-256 over the signed bytes: what other statements name this one by. Independent of its signatures. */
   readonly digest: Uint8Array;
 }
-
-/** More than any quorum that is planned (7 notaries), and a bound on the work of checking. */
-const MAX_SIGNATURES = 16;
 
 /** Of any kind: each kind's own limit is smaller or equal. */
 const MAX_BODY_BYTES = 64 * 1024;
@@ -135,6 +139,11 @@ export function schemaError(what: string, error: z.ZodError): WireError {
 export function open<S extends z.ZodType>(kind: Kind<S>, bytes: Uint8Array): Opened<z.output<S>> {
   const { type, body, signatures } = parseEnvelope(kind, bytes);
   const signers = signatures.map(signature => signature.key);
+  if (signers.length > kind.maxSignatures)
+    throw new WireError(
+      { code: 'WIRE_SIGNATURE', what: kind.name },
+      `${kind.name} carries ${signers.length} signatures; at most ${kind.maxSignatures} are taken`,
+    );
   if (signers.length < kind.minSignatures || new Set(signers).size !== signers.length)
     throw new WireError(
       { code: 'WIRE_SIGNATURE', what: kind.name },
