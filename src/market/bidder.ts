@@ -1,3 +1,4 @@
+import type { ExecutorLimits } from '../sandbox/index.ts';
 import type { Offer, Refusal } from '../wire/index.ts';
 import type { Capacity } from './capacity.ts';
 import { QUEUE_PER_SLOT } from './options.ts';
@@ -9,7 +10,12 @@ export interface BidderView {
   readonly self: string;
   readonly draining: boolean;
   readonly workerEnabled: boolean;
-  readonly sandbox: { readonly available: boolean; readonly reason: string | null; readonly runtime: string };
+  readonly sandbox: {
+    readonly available: boolean;
+    readonly reason: string | null;
+    readonly runtime: string;
+    readonly limits: ExecutorLimits;
+  };
   readonly architecture: string;
   readonly capacity: Capacity;
   readonly slots: number;
@@ -65,6 +71,22 @@ export const rules: readonly Rule[] = [
   function imagePolicy(offer, view) {
     if (view.allowedImages && !view.allowedImages.includes(offer.needs.image))
       return no('IMAGE_POLICY', `does not run ${offer.needs.image}`, true);
+    return undefined;
+  },
+  function taskLimits(offer, view) {
+    const { maxDiskBytes, minMemoryBytes } = view.sandbox.limits;
+    if (offer.needs.diskBytes > maxDiskBytes)
+      return no(
+        'TOO_LARGE',
+        `gives one task at most ${Math.floor(maxDiskBytes / 2 ** 20)} MiB of disk`,
+        true,
+      );
+    if (offer.needs.memoryBytes < minMemoryBytes)
+      return no(
+        'TOO_SMALL',
+        `starts a task with at least ${Math.ceil(minMemoryBytes / 2 ** 20)} MiB of memory`,
+        true,
+      );
     return undefined;
   },
   function size(offer, view) {

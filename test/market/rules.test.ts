@@ -42,6 +42,8 @@ const offer = {
   funds: null,
 } as Offer;
 
+const limits = { maxDiskBytes: 2 ** 40, minMemoryBytes: 1 };
+
 const capacity = () =>
   new Capacity({ slots: 2, milliCpus: 4_000, memoryBytes: 2 ** 30, diskBytes: 2 ** 30 }, systemClock);
 
@@ -50,7 +52,7 @@ const view: BidderView = {
   self: 'worker',
   draining: false,
   workerEnabled: true,
-  sandbox: { available: true, reason: null, runtime: 'memory' },
+  sandbox: { available: true, reason: null, runtime: 'memory', limits },
   architecture: 'x64',
   capacity: capacity(),
   slots: 2,
@@ -68,7 +70,31 @@ const needing = (change: Partial<Offer['needs']>): Offer => ({
 const refusals: [code: string, permanent: boolean, offer: Offer, view: Partial<BidderView>][] = [
   ['NO_WORKER', true, offer, { workerEnabled: false }],
   ['DRAINING', false, offer, { draining: true }],
-  ['NO_SANDBOX', false, offer, { sandbox: { available: false, reason: 'x'.repeat(900), runtime: 'memory' } }],
+  [
+    'NO_SANDBOX',
+    false,
+    offer,
+    { sandbox: { available: false, reason: 'x'.repeat(900), runtime: 'memory', limits } },
+  ],
+  [
+    'TOO_LARGE',
+    true,
+    offer,
+    { sandbox: { available: true, reason: null, runtime: 'memory', limits: { ...limits, maxDiskBytes: 1 } } },
+  ],
+  [
+    'TOO_SMALL',
+    true,
+    offer,
+    {
+      sandbox: {
+        available: true,
+        reason: null,
+        runtime: 'memory',
+        limits: { ...limits, minMemoryBytes: 2 ** 40 },
+      },
+    },
+  ],
   ['DEADLINE', true, { ...offer, deadline: NOW }, {}],
   ['RUNTIME', true, needing({ runtime: 'docker' }), {}],
   ['ARCHITECTURE', true, needing({ architecture: 'arm64' }), {}],

@@ -157,7 +157,12 @@ export class OfferDesk {
       self: signer.peer,
       draining: this.#isDraining(),
       workerEnabled: options.workerEnabled,
-      sandbox: { available: status.available, reason: status.reason, runtime: executor.runtime },
+      sandbox: {
+        available: status.available,
+        reason: status.reason,
+        runtime: executor.runtime,
+        limits: executor.limits(),
+      },
       architecture: process.arch,
       capacity: this.#capacity,
       slots: options.slots,
