@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CodedError, codeOf, type Logger, Semaphore } from '../util/index.ts';
 import { rawCid } from '../wire/index.ts';
@@ -34,6 +34,11 @@ export interface BlobStore {
   has(cid: string): Promise<boolean>;
   /** True when it was here. @throws StorageError `BLOB_NAME`. */
   delete(cid: string): Promise<boolean>;
+  /**
+   * Removes what was last put before `before` (wall-clock milliseconds) and is not in `keep`; answers how many. A `put` of bytes
+   * that are here already makes them young again, so nothing goes that is about to be written down.
+   */
+  sweep(keep: ReadonlySet<string>, before: number): Promise<number>;
   /** Bytes that count against the limit. */
   size(): number;
 }
@@ -81,7 +86,9 @@ class FileBlobStore implements BlobStore {
     const cid = rawCid(bytes);
     const path = this.#path(cid);
     await this.#changes.run(async () => {
-      if ((await sizeOf(path)) !== bytes.length) await this.#write(path, bytes);
+      if ((await sizeOf(path)) !== bytes.length) return this.#write(path, bytes);
+      const now = new Date();
+      await utimes(path, now, now);
     });
     return cid;
   }
@@ -135,6 +142,28 @@ class FileBlobStore implements BlobStore {
       if (bytes === undefined) return false;
       await rm(path, { force: true });
       this.#usedBytes -= cost(bytes);
+      return true;
+    });
+  }
+
+  async sweep(keep: ReadonlySet<string>, before: number): Promise<number> {
+    let removed = 0;
+    for (const folder of await readdir(this.#dir, { withFileTypes: true })) {
+      if (!folder.isDirectory()) continue;
+      for (const cid of await readdir(join(this.#dir, folder.name)))
+        if (isRawCid(cid) && !keep.has(cid) && (await this.#removeIfOlder(cid, before))) removed++;
+    }
+    return removed;
+  }
+
+  /** Looked at and removed in one turn: no `put` comes between. */
+  #removeIfOlder(cid: string, before: number): Promise<boolean> {
+    const path = this.#path(cid);
+    return this.#changes.run(async () => {
+      const { size, mtimeMs } = await stat(path);
+      if (mtimeMs >= before) return false;
+      await rm(path, { force: true });
+      this.#usedBytes -= cost(size);
       return true;
     });
   }

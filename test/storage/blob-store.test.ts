@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -129,6 +129,21 @@ test('a restart counts what is there and clears what a killed write left', () =>
     assert.is(next.size(), 10_000);
     assert.ok(await next.has(cid));
     assert.equal(await filesIn(dir), [path]);
+  }));
+
+test('a sweep removes what is old and not kept; a put of the same bytes makes them young again', () =>
+  withStore(async (store, dir) => {
+    const [kept, gone, again] = await Promise.all(
+      ['kept', 'gone', 'again'].map(text => store.put(bytesOf(text))),
+    );
+    const past = new Date(Date.now() - 3_600_000);
+    for (const file of await filesIn(dir)) await utimes(file, past, past);
+    await store.put(bytesOf('again'));
+    const young = await store.put(bytesOf('young'));
+    assert.is(await store.sweep(new Set([kept as string]), Date.now() - 60_000), 1);
+    assert.is(await store.has(gone as string), false);
+    for (const cid of [kept, again, young]) assert.ok(await store.has(cid as string));
+    assert.is(store.size(), 3 * 4096);
   }));
 
 test.run();

@@ -7,9 +7,12 @@ import { attested } from './views.ts';
 /** Results removed in one go; the others follow in the next. */
 const MAX_REMOVED = 10_000;
 
+/** Bytes this young may belong to a result that is not written down yet. */
+const YOUNG_MS = 3_600_000;
+
 /**
- * Removes the bytes of results past their retention time, unless a younger result or a kept lease has the same bytes; and
- * after the same time again the task's record. Receipts stay. Never rejects.
+ * Removes the bytes that no unexpired result and no kept lease needs, of this node's own tasks and of those that it ran for
+ * others; and after the retention time again the task's record. Receipts stay. Never rejects.
  */
 export async function pruneResults(components: RequesterComponents, store: TaskStore): Promise<void> {
   try {
@@ -22,24 +25,19 @@ export async function pruneResults(components: RequesterComponents, store: TaskS
 async function prune(components: RequesterComponents, store: TaskStore): Promise<void> {
   const { tasks, worker, blobs, clock, options, db } = components;
   const before = clock.now() - options.retentionMs;
+  const kept = new Set(worker.liveCids());
   const old: TaskRecord[] = [];
   const forgotten: string[] = [];
   for await (const [, record] of tasks.iterate(ALL)) {
-    if (isOld(record, before)) old.push(record);
-    else if (isForgotten(record, before - options.retentionMs)) forgotten.push(record.taskId);
-    if (old.length + forgotten.length >= MAX_REMOVED) break;
-  }
-  if (old.length > 0) {
-    const unused = new Set(old.flatMap(cidsOf));
-    for (const cid of worker.liveCids()) unused.delete(cid);
-    for await (const [, record] of tasks.iterate(ALL))
-      if (!isOld(record, before)) for (const cid of cidsOf(record)) unused.delete(cid);
-    for (const cid of unused) await blobs.delete(cid);
+    if (isOld(record, before) && old.length < MAX_REMOVED) old.push(record);
+    else for (const cid of cidsOf(record)) kept.add(cid);
+    if (isForgotten(record, before - options.retentionMs)) forgotten.push(record.taskId);
   }
   for (const record of old) {
     const result = record.result && { ...record.result, expired: true };
     await db.write([tasks.putOp(record.taskId, { ...record, result })]);
   }
+  await blobs.sweep(kept, clock.now() - YOUNG_MS);
   for (const taskId of forgotten) await db.write(store.forget(taskId));
   await forgetKeys(components, new Set(forgotten));
 }
