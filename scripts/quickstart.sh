@@ -30,6 +30,7 @@ finish() {
     kill "$engine" 2>/dev/null || true
     tries=100
     while kill -0 "$engine" 2>/dev/null && [ "$tries" -gt 0 ]; do tries=$((tries - 1)); sleep 0.1; done
+    rm -f "${TMPDIR:-/tmp}/duxnode-dockerd.log"
   fi
   rm -rf "$WORK"
   exit "$status"
