@@ -197,7 +197,7 @@ try:
     while True:
         if os.fork() == 0:
             os.setsid()
-            time.sleep(600)
+            time.sleep(60 * 10)
         count += 1
 except BlockingIOError:
     print(count)`;

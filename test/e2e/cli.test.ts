@@ -184,7 +184,7 @@ async function saysNo({ dir, auto, on, onManual }: Fixture): Promise<void> {
     [command(['status', '--data', join(dir, 'nobody')]), 3, /no daemon runs in/],
     [command(['status', '--api', 'http://127.0.0.1:9']), 3, /no daemon answers/],
     [onManual('run', '--avoid', 'self', '--pay', '5000', ...python('print(1)')), 4, /holds less/],
-    [on('run', '--cpus', '900', ...python('print(1)')), 1, /no node can run this task/],
+    [on('run', '--cpus', '900', ...python('print(1)')), 4, /no node can run this task/],
     [on('task', 'no-such-task'), 1, /no-such-task|no such task/],
   ];
   for (const [end, code, words] of table) assert.match(assertCode(await end, code).stderr, words);
