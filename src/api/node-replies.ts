@@ -136,9 +136,6 @@ export const receiptReportReply = z.object({
 });
 
 export type NodeReply = z.output<typeof nodeReply>;
-export type PeerReply = z.output<typeof peerReply>;
 export type StatsReply = z.output<typeof statsReply>;
 export type HealthReply = z.output<typeof healthReply>;
-export type WalletReply = z.output<typeof walletReply>;
-export type HistoryReply = z.output<typeof historyReply>;
 export type ReceiptReportReply = z.output<typeof receiptReportReply>;

@@ -58,5 +58,3 @@ export const offerAnswerMessage = defineMessage(
     z.strictObject({ type: z.literal('refusal'), ...taskRef, refusal: refusalSchema }),
   ]),
 );
-
-export type OfferAnswer = ReturnType<typeof offerAnswerMessage.decode>;

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { WireError } from './cbor.ts';
 import { type BodyOf, defineKind, type Opened, open } from './envelope.ts';
-import { cborCid, cborCidOfDigest, sha256 } from './hash.ts';
+import { cborCid, sha256 } from './hash.ts';
 import {
   amountSchema,
   countSchema,
@@ -71,9 +71,4 @@ export function genesisInfo({ body, bodyBytes, bytes, signers }: Opened<Genesis>
     );
   const supply = sumOf(body.allocations);
   return { genesis: body, net: sha256(bodyBytes), networkId: cborCid(bodyBytes), bytes, supply };
-}
-
-/** The network id of a `net`. */
-export function networkIdOf(net: Uint8Array): string {
-  return cborCidOfDigest(net);
 }

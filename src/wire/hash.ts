@@ -29,8 +29,3 @@ export function rawCid(bytes: Uint8Array): string {
 export function cborCid(bytes: Uint8Array): string {
   return cidText(DAG_CBOR, sha256(bytes));
 }
-
-/** The CID of dag-cbor bytes whose digest is known: a network's id from the `net` in every body. */
-export function cborCidOfDigest(digest: Uint8Array): string {
-  return cidText(DAG_CBOR, digest);
-}

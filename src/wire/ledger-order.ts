@@ -43,7 +43,6 @@ export const transferSchema = z.strictObject({
   amount: positiveAmountSchema,
   to: peerSchema,
 });
-export type Transfer = z.output<typeof transferSchema>;
 
 /** An owner's order: slot A/<account>/<seq>. */
 export const ledgerOrderKind = defineKind(

@@ -23,8 +23,6 @@ export const phaseLimitsSchema = z.strictObject({
   collectMs: durationSchema,
 });
 
-export type PhaseLimits = z.output<typeof phaseLimitsSchema>;
-
 /** The lock's terms: signed into the offer by the requester and, by hash, into the acceptance by the worker. */
 export const termsSchema = z.strictObject({
   limits: phaseLimitsSchema,
