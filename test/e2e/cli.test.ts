@@ -54,7 +54,8 @@ async function runsLikeDocker({ auto, on }: Fixture): Promise<void> {
   const run = startCommand(['run', '--avoid', 'self', '--pay', '0.5', ...python(code)], {
     DUXNODE_DATA: auto.dataDir,
   });
-  await waitFor(() => run.stdout() !== '', 'live output', 30_000);
+  // A line may come in more than one piece.
+  await waitFor(() => run.stdout().includes('\n'), 'live output', 30_000);
   assert.is(run.stdout(), 'first\n');
   assert.is(run.child.exitCode, null, 'output is live');
   const end = await run.end;
