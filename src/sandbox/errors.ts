@@ -1,4 +1,4 @@
-import { CodedError } from '../util/index.ts';
+import { CodedError, messageOf } from '../util/index.ts';
 
 /** Whose fault it is, which decides what the market does: a worker's is tried again elsewhere, a user's is not. */
 export type SandboxErrorFacts =
@@ -34,6 +34,12 @@ export function failed(reason: string, options?: ErrorOptions): SandboxError {
     `the sandbox failed: ${reason}`,
     options,
   );
+}
+
+/** What an engine or the system answered, as `SANDBOX_FAILED`; coded errors as they are. */
+export function asSandboxError(error: unknown, what: string): Error {
+  if (error instanceof CodedError) return error;
+  return failed(`${what}: ${messageOf(error)}`, { cause: error });
 }
 
 export function refused(reason: string, options?: ErrorOptions): SandboxError {

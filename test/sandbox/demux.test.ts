@@ -1,7 +1,8 @@
 import * as fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Demuxer, type Frame } from '../../src/sandbox/docker/demux.ts';
+import type { Frame } from '../../src/sandbox/box.ts';
+import { Demuxer } from '../../src/sandbox/docker/demux.ts';
 import { codeOf } from '../../src/util/index.ts';
 
 const test = suite('sandbox: demux');

@@ -1,31 +1,10 @@
 import type { Duplex } from 'node:stream';
 import type { Container, ContainerCreateOptions } from 'dockerode';
-import { type Clock, CodedError, sleep } from '../../util/index.ts';
+import { type Clock, CodedError, messageOf, sleep } from '../../util/index.ts';
+import { BadProgram, type Box, type ExitState } from '../box.ts';
 import { failed } from '../errors.ts';
-import type { SandboxUsage } from '../interface.ts';
-import { demux, type Frame } from './demux.ts';
+import { demux } from './demux.ts';
 import { type Engine, statusOf } from './engine.ts';
-
-/** How the engine says that a container ended. */
-export interface ExitState {
-  readonly exitCode: number;
-  readonly oomKilled: boolean;
-}
-
-/** A created container with its streams attached; started or not. */
-export interface Box {
-  readonly id: string;
-  /** The next piece of stdout or stderr; done when the container, or the engine, has ended. */
-  next(): Promise<IteratorResult<Frame, void>>;
-  start(): Promise<void>;
-  write(parts: readonly Buffer[]): void;
-  kill(): Promise<void>;
-  /** Waits until the container has ended, as the engine sees it. `SANDBOX_UNAVAILABLE` when the engine is gone. */
-  ended(): Promise<ExitState>;
-  /** What the engine counted so far; zeros when it does not say. */
-  usage(): Promise<Pick<SandboxUsage, 'cpuMs' | 'peakMemoryBytes'>>;
-  remove(): Promise<void>;
-}
 
 /** After the streams closed the engine needs about 30 ms to note the exit. */
 const EXIT_LOOK_MS = 250;
@@ -45,6 +24,17 @@ async function unlessGone(promise: Promise<unknown>): Promise<void> {
     const status = statusOf(error);
     if (status !== 404 && status !== 409 && status !== 304) throw error;
   }
+}
+
+/** The engine's refusal to start a container for the program that it was given; undefined for any other error. */
+function badProgram(error: unknown): BadProgram | undefined {
+  const text = messageOf(error);
+  const isOne =
+    statusOf(error) !== undefined &&
+    /executable file not found|no such file or directory|permission denied|exec format error|is a directory/i.test(
+      text,
+    );
+  return isOne ? new BadProgram(/not found|no such file/i.test(text), { cause: error }) : undefined;
 }
 
 /** Creates a container and attaches to it, in this order and before any start: output would be lost otherwise. */
@@ -128,7 +118,13 @@ function boxOf(
         return { done: true, value: undefined };
       }
     },
-    start: () => engine.call('starting the sandbox', () => container.start()),
+    async start() {
+      try {
+        await engine.call('starting the sandbox', () => container.start());
+      } catch (error) {
+        throw badProgram(error) ?? error;
+      }
+    },
     write(parts) {
       for (const part of parts) stream.write(part);
     },

@@ -1,10 +1,5 @@
+import type { Frame } from '../box.ts';
 import { failed } from '../errors.ts';
-
-/** One piece of a task's stdout or stderr. */
-export interface Frame {
-  readonly stream: 'stdout' | 'stderr';
-  readonly bytes: Buffer;
-}
 
 const HEADER_BYTES = 8;
 const STREAMS = ['stdout', 'stdout', 'stderr'] as const;

@@ -8,7 +8,7 @@ import {
   messageOf,
   withDeadline,
 } from '../../util/index.ts';
-import { failed, unavailable } from '../errors.ts';
+import { unavailable } from '../errors.ts';
 import type { ExecutorStatus } from '../interface.ts';
 import type { DockerOptions } from '../options.ts';
 
@@ -51,12 +51,6 @@ export function statusOf(error: unknown): number | undefined {
   return error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number'
     ? error.statusCode
     : undefined;
-}
-
-/** An engine's refusal as `SANDBOX_FAILED`; coded errors as they are. */
-export function asSandboxError(error: unknown, what: string): Error {
-  if (error instanceof CodedError) return error;
-  return failed(`${what}: ${messageOf(error)}`, { cause: error });
 }
 
 function reasonFor(error: unknown, socketPath: string): string {

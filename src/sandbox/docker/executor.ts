@@ -9,15 +9,15 @@ import {
   raceSignal,
   Semaphore,
 } from '../../util/index.ts';
-import { unavailable } from '../errors.ts';
+import { asSandboxError, unavailable } from '../errors.ts';
 import type { Executor } from '../interface.ts';
 import { type DockerOptions, dockerDefaults } from '../options.ts';
+import { preparedSandbox } from '../prepared.ts';
 import { checkTask } from '../task.ts';
-import { asSandboxError, createEngine } from './engine.ts';
+import { createEngine } from './engine.ts';
 import { createImages } from './images.ts';
 import { createLeftovers } from './leftovers.ts';
 import { createOpener } from './opener.ts';
-import { preparedSandbox } from './prepared.ts';
 
 export interface DockerExecutorComponents {
   readonly logger: Logger;

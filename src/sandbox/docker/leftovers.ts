@@ -1,5 +1,5 @@
 import { codeOf, type Logger, messageOf } from '../../util/index.ts';
-import type { Box } from './container.ts';
+import type { Box } from '../box.ts';
 import { type Engine, statusOf } from './engine.ts';
 
 /** Which containers of this owner are in use, and the removal of all others. */

@@ -1,24 +1,17 @@
 import { randomInt } from 'node:crypto';
 import type { Clock } from '../../util/index.ts';
+import type { Box } from '../box.ts';
 import { imageUnknown, refused } from '../errors.ts';
 import type { SandboxImage } from '../interface.ts';
+import { NoLauncher, stage } from '../launcher/staging.ts';
 import type { DockerOptions } from '../options.ts';
+import type { Opened } from '../prepared.ts';
 import type { CheckedTask } from '../task.ts';
 import { containerConfig, type StartMode } from './config.ts';
-import { type Box, createBox } from './container.ts';
+import { createBox } from './container.ts';
 import { type Engine, statusOf } from './engine.ts';
 import type { Images } from './images.ts';
 import type { Leftovers } from './leftovers.ts';
-import { NoLauncher, type Staged, stage } from './staging.ts';
-
-/** A container that waits for its task's start. */
-export interface Opened {
-  readonly box: Box;
-  /** Undefined where the task is started directly, without the launcher. */
-  readonly staged: Staged | undefined;
-  /** Removes the container; never rejects. */
-  readonly release: () => Promise<void>;
-}
 
 export interface OpenerComponents {
   readonly engine: Engine;

@@ -1,21 +1,29 @@
-import type { Clock, Metrics } from '../../util/index.ts';
-import { failed } from '../errors.ts';
-import type { PreparedSandbox, SandboxResult } from '../interface.ts';
-import type { DockerOptions } from '../options.ts';
-import type { CheckedTask } from '../task.ts';
-import { asSandboxError } from './engine.ts';
-import type { Opened } from './opener.ts';
-import { runTask } from './run.ts';
+import type { Clock, Metrics } from '../util/index.ts';
+import type { Box } from './box.ts';
+import { asSandboxError, failed } from './errors.ts';
+import type { PreparedSandbox, SandboxResult } from './interface.ts';
+import type { Staged } from './launcher/staging.ts';
+import { type RunOptions, runTask } from './run.ts';
+import type { CheckedTask } from './task.ts';
+
+/** A box that waits for its task's start. */
+export interface Opened {
+  readonly box: Box;
+  /** Undefined where the task is started directly, without the launcher. */
+  readonly staged: Staged | undefined;
+  /** Removes the box; never rejects. */
+  readonly release: () => Promise<void>;
+}
 
 export interface PreparedComponents {
   readonly clock: Clock;
   readonly metrics: Metrics;
-  readonly options: DockerOptions;
+  readonly options: RunOptions;
   /** Aborts when the executor stops. */
   readonly halt: AbortSignal;
 }
 
-/** An opened container as the port's PreparedSandbox: usable once, its container removed in any case. */
+/** An opened box as the port's PreparedSandbox: usable once, the box removed in any case. */
 export function preparedSandbox(
   { clock, metrics, options, halt }: PreparedComponents,
   task: CheckedTask,

@@ -1,18 +1,22 @@
-import { type Abortable, type Clock, deferred, raceSignal, reasonOf } from '../../util/index.ts';
-import { type Capture, createCapture } from '../capture.ts';
-import { failed, unavailable } from '../errors.ts';
-import type { SandboxLimits, SandboxOutcome, SandboxResult, SandboxSink } from '../interface.ts';
-import type { LauncherReader } from '../launcher/protocol.ts';
-import type { DockerOptions } from '../options.ts';
-import type { CheckedTask } from '../task.ts';
-import type { Box, ExitState } from './container.ts';
-import { isBadProgram, type Staged } from './staging.ts';
+import { type Abortable, type Clock, deferred, raceSignal, reasonOf } from '../util/index.ts';
+import { BadProgram, type Box, type Counted, type ExitState } from './box.ts';
+import { type Capture, createCapture } from './capture.ts';
+import { failed, unavailable } from './errors.ts';
+import type { SandboxLimits, SandboxOutcome, SandboxResult, SandboxSink } from './interface.ts';
+import type { LauncherReader } from './launcher/protocol.ts';
+import type { Staged } from './launcher/staging.ts';
+import type { CheckedTask } from './task.ts';
 
 export interface RunInput {
   readonly box: Box;
   readonly task: CheckedTask;
   /** Undefined for a task that is started directly. */
   readonly staged: Staged | undefined;
+}
+
+export interface RunOptions {
+  /** How long the outputs of a dead task may take to be handed over. */
+  readonly collectTimeoutMs: number;
 }
 
 type StopCause = 'timeout' | 'output_limit' | 'aborted' | 'stopped' | 'stuck';
@@ -28,8 +32,6 @@ interface Stopper {
   /** Aborts when the kill could not be done. */
   readonly broken: AbortSignal;
 }
-
-type Counted = Awaited<ReturnType<Box['usage']>>;
 
 function createStopper(box: Box): Stopper {
   const asked = deferred<void>();
@@ -63,7 +65,7 @@ function createStopper(box: Box): Stopper {
  */
 export async function runTask(
   { clock }: { readonly clock: Clock },
-  options: DockerOptions,
+  options: RunOptions,
   input: RunInput,
   sink: SandboxSink,
   {
@@ -104,7 +106,7 @@ export async function runTask(
     const { reader } = staged ?? {};
     return resultOf({ exit, counted, capture, times, reader, cause: stopper.cause, limits: task.limits });
   } catch (error) {
-    if (!staged && isBadProgram(error)) return notRun(error as Error, startedAt);
+    if (!staged && error instanceof BadProgram) return notRun(error, startedAt);
     throw stopper.cause === 'aborted' && signal?.aborted ? reasonOf(signal) : error;
   } finally {
     cancelTimer();
@@ -209,14 +211,13 @@ function outcomeOf(
 }
 
 /** A command that is not in the image ends as in a shell: 127, or 126 where it may not be run. */
-function notRun(error: Error, at: number): SandboxResult {
-  const missing = /not found|no such file/i.test(error.message);
+function notRun(error: BadProgram, at: number): SandboxResult {
   return {
     outcome: 'exited',
-    exitCode: missing ? 127 : 126,
+    exitCode: error.type.missing ? 127 : 126,
     oomKilled: false,
     stdout: new Uint8Array(),
-    stderr: Buffer.from(`cannot run the command: ${missing ? 'not found' : 'not executable'}\n`),
+    stderr: Buffer.from(`${error.message}\n`),
     outputs: [],
     truncated: { stdout: false, stderr: false, outputs: false },
     usage: { cpuMs: 0, peakMemoryBytes: 0, wallMs: 0 },

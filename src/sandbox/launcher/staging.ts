@@ -1,10 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { CodedError, messageOf } from '../../util/index.ts';
+import { CodedError } from '../../util/index.ts';
+import { BadProgram, type Box } from '../box.ts';
 import { refused } from '../errors.ts';
-import { encodeGo, encodeStage, LauncherReader, NONCE_BYTES } from '../launcher/protocol.ts';
 import type { CheckedTask } from '../task.ts';
-import type { Box } from './container.ts';
-import { statusOf } from './engine.ts';
+import { encodeGo, encodeStage, LauncherReader, NONCE_BYTES } from './protocol.ts';
 
 /** A box whose launcher has taken the inputs and waits for the word to start. */
 export interface Staged {
@@ -24,16 +23,6 @@ const COMPLAINT_BYTES = 4096;
 /** Where the image has a home of its own, the task's user may not write there. */
 const TASK_ENV = { HOME: '/tmp' };
 
-/** True when the engine could not start the container because of the program that it was given. */
-export function isBadProgram(error: unknown): boolean {
-  return (
-    statusOf(error) !== undefined &&
-    /executable file not found|no such file or directory|permission denied|exec format error|is a directory/i.test(
-      messageOf(error),
-    )
-  );
-}
-
 /**
  * Starts the box's launcher and hands it the inputs.
  * @throws NoLauncher; CodedError `SANDBOX_REFUSED` when the inputs do not fit.
@@ -44,7 +33,7 @@ export async function stage(box: Box, task: CheckedTask): Promise<Staged> {
   try {
     await box.start();
   } catch (error) {
-    throw isBadProgram(error) ? new NoLauncher(`the image has no python3`) : error;
+    throw error instanceof BadProgram ? new NoLauncher('the image has no python3') : error;
   }
   box.write(encodeStage(task, task.cwd, { ...TASK_ENV, ...task.env }));
   let complaint = '';

@@ -1,0 +1,41 @@
+import { CodedError } from '../util/index.ts';
+import type { SandboxUsage } from './interface.ts';
+
+/** One piece of a task's stdout or stderr. */
+export interface Frame {
+  readonly stream: 'stdout' | 'stderr';
+  readonly bytes: Buffer;
+}
+
+/** How a box is said to have ended by what holds it: the engine, or the kernel. */
+export interface ExitState {
+  readonly exitCode: number;
+  readonly oomKilled: boolean;
+}
+
+/** What was counted of a box from outside. */
+export type Counted = Pick<SandboxUsage, 'cpuMs' | 'peakMemoryBytes'>;
+
+/** One sandbox that was made, its streams attached; started or not. What all runtimes have in common. */
+export interface Box {
+  readonly id: string;
+  /** The next piece of stdout or stderr; done when the box, or what holds it, has ended. */
+  next(): Promise<IteratorResult<Frame, void>>;
+  /** @throws BadProgram when its first program cannot be run. */
+  start(): Promise<void>;
+  write(parts: readonly Buffer[]): void;
+  kill(): Promise<void>;
+  /** Waits until the box has ended. `SANDBOX_UNAVAILABLE` when what holds it is gone. */
+  ended(): Promise<ExitState>;
+  /** What was counted so far; zeros when nobody can say. */
+  usage(): Promise<Counted>;
+  remove(): Promise<void>;
+}
+
+/** The first program of a box is not there, or cannot be executed. */
+export class BadProgram extends CodedError<{ code: 'BAD_PROGRAM'; missing: boolean }> {
+  constructor(missing: boolean, options?: ErrorOptions) {
+    const reason = missing ? 'not found' : 'not executable';
+    super({ code: 'BAD_PROGRAM', missing }, `cannot run the command: ${reason}`, options);
+  }
+}
