@@ -44,6 +44,11 @@ function inputsOf(body: TaskBody) {
   }));
 }
 
+function gpusOf({ gpus }: TaskBody): TaskRequest['spec']['gpus'] {
+  if (!gpus) return null;
+  return { count: gpus.count, vendor: gpus.vendor ?? null, memoryBytes: (gpus.memory_mb ?? 0) * MIB };
+}
+
 function specOf(body: TaskBody, defaults: TaskDefaults): TaskRequest['spec'] {
   const outputs = (body.outputs ?? []).map(output => (typeof output === 'string' ? output : output.path));
   return {
@@ -60,6 +65,10 @@ function specOf(body: TaskBody, defaults: TaskDefaults): TaskRequest['spec'] {
     memoryBytes: (body.memory_mb ?? defaults.memoryMb) * MIB,
     diskBytes: (body.disk_mb ?? DEFAULT_DISK_MB) * MIB,
     timeoutMs: Math.max(1, Math.round((body.timeout_seconds ?? defaults.timeoutSeconds) * 1000)),
+    runtime: body.runtime === 'container' ? 'docker' : (body.runtime ?? null),
+    reuse: body.reuse ?? false,
+    allowHosts: typeof body.network === 'object' ? [...new Set(body.network.allow)] : [],
+    gpus: gpusOf(body),
   };
 }
 

@@ -1,6 +1,12 @@
 import * as z from 'zod';
 import { MAX_TIMEOUT_MS } from '../market/index.ts';
-import { MAX_INPUT_BYTES, peerSchema, relativePathSchema } from '../wire/index.ts';
+import {
+  hostPatternSchema,
+  MAX_ALLOWED_HOSTS,
+  MAX_INPUT_BYTES,
+  peerSchema,
+  relativePathSchema,
+} from '../wire/index.ts';
 import { amountInput } from './fields.ts';
 
 const KIB = 1024;
@@ -68,6 +74,15 @@ const deadline = z
   )
   .meta({ description: 'When the task is of no use any more: seconds from now, or an ISO 8601 time' });
 
+const networkAccess = z
+  .union(
+    [z.literal('none'), z.strictObject({ allow: z.array(hostPatternSchema).min(1).max(MAX_ALLOWED_HOSTS) })],
+    {
+      error: 'must be none, or {allow: [hosts]}',
+    },
+  )
+  .meta({ description: 'Hosts that the task may reach through the worker’s proxy; none is the default' });
+
 const name = withoutNul(128).min(1);
 
 /** The body of POST /tasks/submit: the seed's fields, and what else a task may say. */
@@ -113,6 +128,21 @@ export const taskBodySchema = z
     avoid: z.array(peerOrSelf).max(64).optional(),
     require: z.array(peerOrSelf).max(64).optional(),
     idempotent: z.boolean().optional(),
+    runtime: z.enum(['docker', 'container', 'runsc', 'native']).optional(),
+    reuse: z
+      .boolean()
+      .optional()
+      .meta({
+        description: 'May run in a sandbox that ran tasks of yours with the same image and limits before',
+      }),
+    network: networkAccess.optional(),
+    gpus: z
+      .strictObject({
+        count: z.int().min(1).max(64).default(1),
+        vendor: z.enum(['nvidia', 'amd']).optional(),
+        memory_mb: z.int().min(1).max(16_777_216).optional(),
+      })
+      .optional(),
     labels: z.record(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/), z.string().max(255)).optional(),
   })
   .refine(body => !(body?.code !== undefined && body?.command !== undefined), {

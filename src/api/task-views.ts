@@ -112,6 +112,14 @@ export function taskOf(task: TaskView): TaskReply {
     memory_mb: spec.memoryBytes / MIB,
     disk_mb: spec.diskBytes / MIB,
     timeout_seconds: spec.timeoutMs / 1000,
+    runtime: spec.runtime,
+    reuse: spec.reuse,
+    network: spec.allowHosts.length > 0 ? { allow: [...spec.allowHosts] } : ('none' as const),
+    gpus: spec.gpus && {
+      count: spec.gpus.count,
+      vendor: spec.gpus.vendor,
+      memory_mb: spec.gpus.memoryBytes / MIB,
+    },
     has_receipt: task.hasReceipt,
   };
 }

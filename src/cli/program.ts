@@ -102,6 +102,14 @@ function addRun(program: Command, run: Run): void {
     .option('-e, --env <name=value>', 'environment variable (repeatable)', collect)
     .option('-v, --volume <path:target>', 'files to take along (repeatable)', collect)
     .option('--label <name=value>', 'label (repeatable)', collect)
+    .option('--runtime <name>', 'docker, runsc (gVisor) or native; default whatever the worker uses')
+    .option('--reuse', 'may run in a sandbox that ran tasks of yours before: faster')
+    .option(
+      '--allow-host <host>',
+      'let the task reach this host; workers that permit it (repeatable)',
+      collect,
+    )
+    .option('--gpus <count>', 'GPUs')
     .option('--avoid <peer>', 'not this peer; self is this node (repeatable)', collect)
     .option('--require <peer>', 'only this peer (repeatable)', collect)
     .option('--out <dir>', 'save output files here')

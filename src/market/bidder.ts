@@ -1,4 +1,4 @@
-import type { ExecutorLimits } from '../sandbox/index.ts';
+import { type ExecutorLimits, gpusLacking } from '../sandbox/index.ts';
 import type { Offer, Refusal } from '../wire/index.ts';
 import type { Capacity } from './capacity.ts';
 import { QUEUE_PER_SLOT } from './options.ts';
@@ -13,7 +13,6 @@ export interface BidderView {
   readonly sandbox: {
     readonly available: boolean;
     readonly reason: string | null;
-    readonly runtime: string;
     readonly limits: ExecutorLimits;
   };
   readonly architecture: string;
@@ -55,8 +54,9 @@ export const rules: readonly Rule[] = [
   },
   function runtime(offer, view) {
     const { runtime } = offer.needs;
-    if (runtime && runtime !== view.sandbox.runtime)
-      return no('RUNTIME', `runs ${view.sandbox.runtime} only`, true);
+    const { runtimes } = view.sandbox.limits;
+    if (runtime && !runtimes.includes(runtime))
+      return no('RUNTIME', `has no ${runtime}, runs ${runtimes.join(' and ')}`, true);
     return undefined;
   },
   function architecture(offer, view) {
@@ -65,8 +65,14 @@ export const rules: readonly Rule[] = [
       return no('ARCHITECTURE', `is ${view.architecture}`, true);
     return undefined;
   },
-  function gpus(offer) {
-    return offer.needs.gpus > 0 ? no('NO_GPU', 'lends no GPU', true) : undefined;
+  function gpus(offer, view) {
+    const reason = offer.needs.gpus && gpusLacking(offer.needs.gpus, view.sandbox.limits.gpus);
+    return reason ? no('NO_GPU', reason, true) : undefined;
+  },
+  function network(offer, view) {
+    return offer.needs.network && view.sandbox.limits.allowedHosts.length === 0
+      ? no('NO_NETWORK', 'lets no task reach any host', true)
+      : undefined;
   },
   function imagePolicy(offer, view) {
     if (view.allowedImages && !view.allowedImages.includes(offer.needs.image))

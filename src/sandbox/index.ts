@@ -4,6 +4,7 @@ export {
   type DockerExecutorInit,
 } from './docker/executor.ts';
 export type { SandboxErrorFacts } from './errors.ts';
+export { gpusLacking } from './gpus.ts';
 export * from './interface.ts';
 export {
   createMemoryExecutor,

@@ -1,4 +1,5 @@
 import type { Abortable } from '../util/index.ts';
+import type { Gpus, Runtime } from '../wire/index.ts';
 
 /** What a task may use. Every number is a hard limit that the implementation enforces. */
 export interface SandboxLimits {
@@ -34,6 +35,13 @@ export interface SandboxTask {
   readonly workingDir?: string | undefined;
   readonly inputs: readonly SandboxFile[];
   readonly limits: SandboxLimits;
+  /** Undefined: the executor's own. */
+  readonly runtime?: Runtime | undefined;
+  /** Whose task it is, where a sandbox that ran tasks of the same owner and image before will do. Undefined: a fresh one. */
+  readonly reuseBy?: string | undefined;
+  /** Host patterns; empty or undefined: no network. */
+  readonly allowHosts?: readonly string[] | undefined;
+  readonly gpus?: Gpus | undefined;
 }
 
 /** `output_limit`: stdout or stderr went over its cap and the task was killed. */
@@ -78,6 +86,7 @@ export interface SandboxImage {
 /** A sandbox that was created and staged, but whose task has not started. `run` or `discard`, once. */
 export interface PreparedSandbox {
   readonly id: string;
+  readonly runtime: Runtime;
   /** The task starts now. An aborted signal kills it: rejects with the signal's reason, leaving nothing behind. */
   run(sink: SandboxSink, options: Abortable & { onStarted?: () => void }): Promise<SandboxResult>;
   discard(): Promise<void>;
@@ -94,6 +103,12 @@ export interface ExecutorStatus {
 export interface ExecutorLimits {
   readonly maxDiskBytes: number;
   readonly minMemoryBytes: number;
+  /** What a task may name as its runtime. */
+  readonly runtimes: readonly Runtime[];
+  /** What the machine lends, null: none. */
+  readonly gpus: Gpus | null;
+  /** Hosts that tasks may be let to; empty: tasks have no network here. `*`: any public one. */
+  readonly allowedHosts: readonly string[];
 }
 
 export interface PullProgress {
@@ -108,7 +123,8 @@ export interface PullProgress {
  * enforced; its `reason` says what), `SANDBOX_FAILED` (class worker: anything else that the engine answered).
  */
 export interface Executor {
-  readonly runtime: 'docker' | 'native' | 'memory';
+  /** Of tasks that name none. */
+  readonly runtime: Runtime;
   start(): Promise<void>;
   /** Kills and removes what is running, waits for removals in flight. */
   stop(): Promise<void>;

@@ -38,6 +38,9 @@ const bounds = {
   minMemoryBytes: 1,
   maxDiskBytes: 2 ** 36,
   maxInputFiles: 4096,
+  runtimes: ['memory' as const],
+  gpus: null,
+  allowedHosts: [],
 };
 
 const echo: MemoryProgram = async (_task, sink) => {
@@ -94,6 +97,7 @@ export function createMemoryExecutor(
       };
       return {
         id: `memory-${++count}`,
+        runtime: 'memory' as const,
         async run(sink, options) {
           use();
           options.signal?.throwIfAborted();

@@ -1,4 +1,5 @@
 import type { Clock, Metrics } from '../util/index.ts';
+import type { Runtime } from '../wire/index.ts';
 import type { Box } from './box.ts';
 import { asSandboxError, failed } from './errors.ts';
 import type { PreparedSandbox, SandboxResult } from './interface.ts';
@@ -19,19 +20,21 @@ export interface PreparedComponents {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly options: RunOptions;
+  readonly runtime: Runtime;
   /** Aborts when the executor stops. */
   readonly halt: AbortSignal;
 }
 
 /** An opened box as the port's PreparedSandbox: usable once, the box removed in any case. */
 export function preparedSandbox(
-  { clock, metrics, options, halt }: PreparedComponents,
+  { clock, metrics, options, runtime, halt }: PreparedComponents,
   task: CheckedTask,
   { box, staged, release }: Opened,
 ): PreparedSandbox {
   let used = false;
   return {
     id: box.id,
+    runtime,
     async run(sink, { signal, onStarted }) {
       if (used) throw failed(`the sandbox of ${task.key} was used already`);
       used = true;

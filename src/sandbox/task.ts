@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { isCleanPath } from '../wire/index.ts';
+import { isCleanPath, type Runtime } from '../wire/index.ts';
 import { refused } from './errors.ts';
 import type { SandboxLimits, SandboxTask } from './interface.ts';
 
@@ -10,6 +10,7 @@ export interface TaskBounds {
   readonly minMemoryBytes: number;
   readonly maxDiskBytes: number;
   readonly maxInputFiles: number;
+  readonly runtimes: readonly Runtime[];
 }
 
 /** A task with its defaults filled in and every claim checked. */
@@ -31,6 +32,8 @@ const MIN_MILLI_CPUS = 10;
 /** @throws CodedError `SANDBOX_REFUSED` with the first reason found. */
 export function checkTask(task: SandboxTask, bounds: TaskBounds): CheckedTask {
   checkLimits(task.limits, bounds);
+  if (task.runtime && !bounds.runtimes.includes(task.runtime))
+    throw refused(`there is no ${task.runtime} here, only ${bounds.runtimes.join(' and ')}`);
   checkInputs(task, bounds);
   checkEnv(task.env);
   const cwd = posix.resolve('/task', task.workingDir ?? '.');

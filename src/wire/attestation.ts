@@ -11,6 +11,7 @@ import {
   taskRef,
   timeSchema,
 } from './primitives.ts';
+import { runtimeSchema } from './sandbox-needs.ts';
 
 /** The worker's signed claim of a result: who says so, not that it is right. It can claim one lock alone. */
 export const attestationKind = defineKind(
@@ -22,7 +23,7 @@ export const attestationKind = defineKind(
     escrowId: hexHashSchema.nullable(),
     specHash: hashSchema,
     worker: peerSchema,
-    runtime: z.enum(['docker', 'native', 'memory']),
+    runtime: runtimeSchema,
     imageDigest: z.string().max(100),
     outcome: z.enum(['exited', 'timeout', 'out_of_memory', 'output_limit']),
     exitCode: countSchema.max(255),

@@ -13,6 +13,7 @@ import {
   taskRef,
   timeSchema,
 } from './primitives.ts';
+import { gpusSchema, runtimeSchema } from './sandbox-needs.ts';
 
 /** Longest time of each phase that the requester allows, milliseconds. */
 export const phaseLimitsSchema = z.strictObject({
@@ -51,9 +52,11 @@ export const needsSchema = z.strictObject({
   milliCpus: countSchema,
   memoryBytes: countSchema,
   diskBytes: countSchema,
-  gpus: countSchema.max(64),
+  gpus: gpusSchema.nullable(),
+  /** Some host is to be reached; which, only the winner is told. */
+  network: z.boolean(),
   /** Null: any. */
-  runtime: z.enum(['docker', 'native', 'memory']).nullable(),
+  runtime: runtimeSchema.nullable(),
   architecture: z.string().max(20).nullable(),
   image: z.string().max(255),
   /** Of code, environment and inputs, which travel with the award. */

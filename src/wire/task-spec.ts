@@ -4,6 +4,7 @@ import { sha256 } from './hash.ts';
 import { defineMessage } from './message.ts';
 import { relativePathSchema } from './path.ts';
 import { bytesSchema, countSchema } from './primitives.ts';
+import { gpusSchema, hostPatternSchema, MAX_ALLOWED_HOSTS, runtimeSchema } from './sandbox-needs.ts';
 
 /** Inline inputs of one task together; more needs storage by content id. */
 export const MAX_INPUT_BYTES = 2 * 1024 * 1024;
@@ -40,6 +41,13 @@ export const taskSpecSchema = z.strictObject({
   diskBytes: countSchema.min(2 ** 20).max(2 ** 44),
   /** Counts *executing* alone. */
   timeoutMs: countSchema.min(1).max(30 * 86_400_000),
+  /** Null: whatever the worker uses. */
+  runtime: runtimeSchema.nullable(),
+  /** The sandbox may have run tasks of the same requester and image before: faster, and less apart. */
+  reuse: z.boolean(),
+  /** Reached through the worker's filtering proxy; empty: no network at all. */
+  allowHosts: z.array(hostPatternSchema).max(MAX_ALLOWED_HOSTS),
+  gpus: gpusSchema.nullable(),
 });
 
 export type TaskSpec = z.output<typeof taskSpecSchema>;

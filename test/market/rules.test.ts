@@ -5,6 +5,7 @@ import { Capacity } from '../../src/market/capacity.ts';
 import { costOf, rank } from '../../src/market/score.ts';
 import { lockFits, lockFor, termsAreFair, termsFor } from '../../src/market/terms.ts';
 import { Estimates } from '../../src/market/worker/estimates.ts';
+import type { ExecutorLimits } from '../../src/sandbox/index.ts';
 import { systemClock } from '../../src/util/index.ts';
 import type { Award, Lock, Offer } from '../../src/wire/index.ts';
 import { FLOP, taskRequest } from '../fixtures/nodes.ts';
@@ -26,7 +27,8 @@ const offer = {
     milliCpus: 1_000,
     memoryBytes: 2 ** 26,
     diskBytes: 2 ** 24,
-    gpus: 0,
+    gpus: null,
+    network: false,
     runtime: null,
     architecture: null,
     image: 'python:3.9-slim',
@@ -42,7 +44,14 @@ const offer = {
   funds: null,
 } as Offer;
 
-const limits = { maxDiskBytes: 2 ** 40, minMemoryBytes: 1 };
+const limits: ExecutorLimits = {
+  maxDiskBytes: 2 ** 40,
+  minMemoryBytes: 1,
+  runtimes: ['memory'],
+  gpus: null,
+  allowedHosts: [],
+};
+const gpus = { count: 2, vendor: 'nvidia' as const, memoryBytes: 2 ** 33 };
 
 const capacity = () =>
   new Capacity({ slots: 2, milliCpus: 4_000, memoryBytes: 2 ** 30, diskBytes: 2 ** 30 }, systemClock);
@@ -52,7 +61,7 @@ const view: BidderView = {
   self: 'worker',
   draining: false,
   workerEnabled: true,
-  sandbox: { available: true, reason: null, runtime: 'memory', limits },
+  sandbox: { available: true, reason: null, limits },
   architecture: 'x64',
   capacity: capacity(),
   slots: 2,
@@ -62,6 +71,9 @@ const view: BidderView = {
   payerIsMember: true,
 };
 
+const lending = (change: Partial<ExecutorLimits>): Partial<BidderView> => ({
+  sandbox: { available: true, reason: null, limits: { ...limits, ...change } },
+});
 const needing = (change: Partial<Offer['needs']>): Offer => ({
   ...offer,
   needs: { ...offer.needs, ...change },
@@ -70,17 +82,12 @@ const needing = (change: Partial<Offer['needs']>): Offer => ({
 const refusals: [code: string, permanent: boolean, offer: Offer, view: Partial<BidderView>][] = [
   ['NO_WORKER', true, offer, { workerEnabled: false }],
   ['DRAINING', false, offer, { draining: true }],
-  [
-    'NO_SANDBOX',
-    false,
-    offer,
-    { sandbox: { available: false, reason: 'x'.repeat(900), runtime: 'memory', limits } },
-  ],
+  ['NO_SANDBOX', false, offer, { sandbox: { available: false, reason: 'x'.repeat(900), limits } }],
   [
     'TOO_LARGE',
     true,
     offer,
-    { sandbox: { available: true, reason: null, runtime: 'memory', limits: { ...limits, maxDiskBytes: 1 } } },
+    { sandbox: { available: true, reason: null, limits: { ...limits, maxDiskBytes: 1 } } },
   ],
   [
     'TOO_SMALL',
@@ -90,7 +97,6 @@ const refusals: [code: string, permanent: boolean, offer: Offer, view: Partial<B
       sandbox: {
         available: true,
         reason: null,
-        runtime: 'memory',
         limits: { ...limits, minMemoryBytes: 2 ** 40 },
       },
     },
@@ -98,7 +104,11 @@ const refusals: [code: string, permanent: boolean, offer: Offer, view: Partial<B
   ['DEADLINE', true, { ...offer, deadline: NOW }, {}],
   ['RUNTIME', true, needing({ runtime: 'docker' }), {}],
   ['ARCHITECTURE', true, needing({ architecture: 'arm64' }), {}],
-  ['NO_GPU', true, needing({ gpus: 1 }), {}],
+  ['NO_GPU', true, needing({ gpus }), {}],
+  ['NO_GPU', true, needing({ gpus: { ...gpus, vendor: 'amd' } }), lending({ gpus })],
+  ['NO_GPU', true, needing({ gpus: { ...gpus, count: 3 } }), lending({ gpus })],
+  ['NO_GPU', true, needing({ gpus: { ...gpus, memoryBytes: 2 ** 34 } }), lending({ gpus })],
+  ['NO_NETWORK', true, needing({ network: true }), {}],
   ['IMAGE_POLICY', true, offer, { allowedImages: ['busybox'] }],
   ['TOO_LARGE', true, needing({ milliCpus: 4_001 }), {}],
   ['TOO_LARGE', true, needing({ memoryBytes: 2 ** 31 }), {}],

@@ -160,6 +160,10 @@ const recordSamples: readonly MessageSample[] = [
       memoryBytes: 2 ** 28,
       diskBytes: 2 ** 26,
       timeoutMs: 60_000,
+      runtime: null,
+      reuse: false,
+      allowHosts: [],
+      gpus: null,
     },
     {
       program: { argv: ['/bin/true'] },
@@ -172,6 +176,10 @@ const recordSamples: readonly MessageSample[] = [
       memoryBytes: 2 ** 30,
       diskBytes: 2 ** 30,
       timeoutMs: 1,
+      runtime: 'runsc',
+      reuse: true,
+      allowHosts: ['*.example.org', 'example.net:8443'],
+      gpus: { count: 1, vendor: 'nvidia', memoryBytes: 2 ** 33 },
     },
   ),
   ...samples(receiptMessage, {

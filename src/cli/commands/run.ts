@@ -19,6 +19,10 @@ export interface RunOptions extends TargetOptions {
   readonly memory?: string;
   readonly disk?: string;
   readonly timeout?: string;
+  readonly runtime?: string;
+  readonly reuse?: boolean;
+  readonly allowHost?: readonly string[];
+  readonly gpus?: string;
   readonly pay?: string;
   readonly maxTotal?: string;
   readonly verify?: string;
@@ -105,6 +109,10 @@ export async function taskOfFlags(
     memory_mb: megabytesOf('--memory', options.memory),
     disk_mb: megabytesOf('--disk', options.disk),
     timeout_seconds: numberOf('--timeout', options.timeout),
+    runtime: options.runtime,
+    reuse: options.reuse,
+    network: options.allowHost && { allow: [...options.allowHost] },
+    gpus: options.gpus === undefined ? undefined : { count: numberOf('--gpus', options.gpus) },
     payment_amount: options.pay,
     max_total: options.maxTotal,
     verification: options.verify,

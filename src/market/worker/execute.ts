@@ -7,6 +7,7 @@ import {
   MAX_OUTPUT_FILES,
   MAX_STREAM_BYTES,
   outputManifest,
+  type Runtime,
   type TaskSpec,
 } from '../../wire/index.ts';
 import type { Capacity } from '../capacity.ts';
@@ -78,9 +79,10 @@ async function runStaged(
       components.executor.prepare(sandboxTask(lease, spec), image, { signal }),
     );
     await lease.awaitLock();
+    const { runtime } = prepared;
     const result = await run(components, lease, prepared);
     prepared = undefined;
-    await within(limits.collectMs, 'collecting', () => collect(components, lease, image, result));
+    await within(limits.collectMs, 'collecting', () => collect(components, lease, runtime, image, result));
     return result;
   } finally {
     release();
@@ -121,8 +123,9 @@ async function run(
 }
 
 async function collect(
-  { blobs, signer, genesis, executor }: WorkerComponents,
+  { blobs, signer, genesis }: WorkerComponents,
   lease: Lease,
+  runtime: Runtime,
   image: SandboxImage,
   result: SandboxResult,
 ): Promise<void> {
@@ -136,7 +139,7 @@ async function collect(
     ref: record,
     escrowId: record.escrowId,
     specHash: award.specHash,
-    runtime: executor.runtime,
+    runtime,
     imageDigest: image.digest,
     result,
   });
@@ -152,6 +155,10 @@ function sandboxTask(lease: Lease, spec: TaskSpec): SandboxTask {
     env: spec.env,
     workingDir: spec.workingDir ?? undefined,
     inputs: spec.inputs,
+    runtime: spec.runtime ?? undefined,
+    reuseBy: spec.reuse ? lease.record.requester : undefined,
+    allowHosts: spec.allowHosts,
+    gpus: spec.gpus ?? undefined,
     limits: {
       milliCpus: spec.milliCpus,
       memoryBytes: spec.memoryBytes,

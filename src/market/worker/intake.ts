@@ -3,6 +3,7 @@ import {
   type Award,
   acceptanceKind,
   awardKind,
+  type Gpus,
   type LeaseRecord,
   type Offer,
   type Opened,
@@ -71,10 +72,17 @@ export function checkAward(message: AwardMessage, from: string, self: string, ne
     spec.memoryBytes <= needs.memoryBytes &&
     spec.diskBytes <= needs.diskBytes &&
     spec.image === needs.image &&
+    spec.runtime === needs.runtime &&
+    spec.allowHosts.length > 0 === needs.network &&
+    sameGpus(spec.gpus, needs.gpus) &&
     spec.timeoutMs <= terms.limits.runMs &&
     message.spec.length <= needs.inputBytes;
   if (!within) throw bad('AWARD_SPEC', 'the task asks for more than its offer said');
   return { award, offer, spec };
+}
+
+function sameGpus(a: Gpus | null, b: Gpus | null): boolean {
+  return a?.count === b?.count && a?.vendor === b?.vendor && a?.memoryBytes === b?.memoryBytes;
 }
 
 /** Why this worker will not take a sound award now; undefined when it takes it. */

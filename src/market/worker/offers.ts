@@ -160,7 +160,6 @@ export class OfferDesk {
       sandbox: {
         available: status.available,
         reason: status.reason,
-        runtime: executor.runtime,
         limits: executor.limits(),
       },
       architecture: process.arch,

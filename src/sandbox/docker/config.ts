@@ -56,6 +56,7 @@ export function containerConfig(plan: ContainerPlan, options: DockerOptions): Co
 
 function hostConfig(plan: ContainerPlan, options: DockerOptions): HostConfig {
   const { limits } = plan.task;
+  const runtime = plan.task.runtime === 'runsc' ? 'runsc' : options.runtime;
   const tmpfs = (exec: 'exec' | 'noexec', bytes: number) =>
     `rw,${exec},nosuid,nodev,size=${bytes},nr_inodes=${inodesFor(bytes)},uid=${plan.uid},gid=${plan.uid},mode=0700`;
   const volumes = plan.volumes.map(path => [path, tmpfs('noexec', options.tmpBytes)]);
@@ -86,7 +87,7 @@ function hostConfig(plan: ContainerPlan, options: DockerOptions): HostConfig {
     LogConfig: { Type: 'none', Config: {} },
     RestartPolicy: { Name: 'no' },
     AutoRemove: false,
-    ...(options.runtime === undefined ? {} : { Runtime: options.runtime }),
+    ...(runtime === undefined ? {} : { Runtime: runtime }),
   };
 }
 

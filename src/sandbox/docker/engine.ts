@@ -16,6 +16,8 @@ import type { DockerOptions } from '../options.ts';
 export interface EngineFacts {
   readonly milliCpus: number;
   readonly memoryBytes: number;
+  /** OCI runtimes by name. */
+  readonly runtimes: readonly string[];
 }
 
 export interface Engine {
@@ -41,6 +43,15 @@ export interface EngineComponents {
   readonly clock: Clock;
   /** Called each time the engine answers after it did not, and at each later look. */
   readonly onUp: (wasDown: boolean) => void;
+}
+
+/** What is read of the engine's `GET /info`. */
+interface EngineInfo {
+  readonly ServerVersion: string;
+  readonly NCPU: number;
+  readonly MemTotal: number;
+  readonly OSType: string;
+  readonly Runtimes?: Readonly<Record<string, unknown>>;
 }
 
 /** How a call ends when there is no engine to answer it; anything else is an answer. */
@@ -71,7 +82,7 @@ export function createEngine(components: EngineComponents, options: DockerOption
   const { logger, clock, onUp } = components;
   let docker: Docker | undefined;
   let status: ExecutorStatus = { available: false, version: null, reason: 'it was not started yet' };
-  let facts: EngineFacts = { milliCpus: 0, memoryBytes: 0 };
+  let facts: EngineFacts = { milliCpus: 0, memoryBytes: 0, runtimes: [] };
   let cancelProbe = () => {};
   let stopped = true;
 
@@ -108,13 +119,16 @@ export function createEngine(components: EngineComponents, options: DockerOption
   async function probe({ signal }: Abortable = {}): Promise<ExecutorStatus> {
     const wasDown = !status.available;
     try {
-      const info: { ServerVersion: string; NCPU: number; MemTotal: number; OSType: string } = await call(
-        'asking the engine for its facts',
-        engine => engine.info(),
-        { signal, timeoutMs: Math.min(5_000, options.callTimeoutMs) },
-      );
+      const info: EngineInfo = await call('asking the engine for its facts', engine => engine.info(), {
+        signal,
+        timeoutMs: Math.min(5_000, options.callTimeoutMs),
+      });
       if (info.OSType !== 'linux') throw unavailable(`the engine runs ${info.OSType} containers, not linux`);
-      facts = { milliCpus: info.NCPU * 1000, memoryBytes: info.MemTotal };
+      facts = {
+        milliCpus: info.NCPU * 1000,
+        memoryBytes: info.MemTotal,
+        runtimes: Object.keys(info.Runtimes ?? {}),
+      };
       status = { available: true, version: info.ServerVersion, reason: null };
       if (wasDown) logger.info({ version: info.ServerVersion }, 'the Docker engine is there');
       onUp(wasDown);

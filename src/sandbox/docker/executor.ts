@@ -9,6 +9,7 @@ import {
   raceSignal,
   Semaphore,
 } from '../../util/index.ts';
+import type { Runtime } from '../../wire/index.ts';
 import { asSandboxError, unavailable } from '../errors.ts';
 import type { Executor } from '../interface.ts';
 import { type DockerOptions, dockerDefaults } from '../options.ts';
@@ -57,8 +58,13 @@ export function createDockerExecutor(
     if (wasDown && started) leftovers.sweepLater();
   }
 
+  const own: Runtime = options.runtime === 'runsc' ? 'runsc' : 'docker';
+  /** gVisor is there for whoever asks, where the engine has it; nobody gets less than what the operator set. */
+  const runtimes = (): Runtime[] =>
+    own === 'docker' && engine.facts().runtimes.includes('runsc') ? ['docker', 'runsc'] : [own];
+
   return {
-    runtime: 'docker',
+    runtime: own,
     async start() {
       halting = createHalt();
       await engine.start();
@@ -73,7 +79,13 @@ export function createDockerExecutor(
       engine.stop();
     },
     status: engine.status,
-    limits: () => options,
+    limits: () => ({
+      maxDiskBytes: options.maxDiskBytes,
+      minMemoryBytes: options.minMemoryBytes,
+      runtimes: runtimes(),
+      gpus: null,
+      allowedHosts: [],
+    }),
     probe: engine.probe,
     hasImage: images.has,
     async ensureImage(ref, { signal, ...rest }) {
@@ -88,7 +100,7 @@ export function createDockerExecutor(
       signal?.throwIfAborted();
       const { available, reason } = engine.status();
       if (!available) throw unavailable(reason ?? 'the engine is away');
-      const checked = checkTask(task, { ...options, ...engine.facts() });
+      const checked = checkTask(task, { ...options, ...engine.facts(), runtimes: runtimes() });
       const halt = halting.signal;
       const began = clock.monotonic();
       const opening = creations.run(async () => {
@@ -102,7 +114,8 @@ export function createDockerExecutor(
       try {
         const opened = await raceSignal(raceSignal(opening, signal), halt);
         metrics.observe('sandbox_prepare_seconds', (clock.monotonic() - began) / 1000);
-        return preparedSandbox({ clock, metrics, options, halt }, checked, opened);
+        const runtime = checked.runtime ?? own;
+        return preparedSandbox({ clock, metrics, options, runtime, halt }, checked, opened);
       } catch (error) {
         // A container that comes after all is not for this task any more.
         opening.then(
