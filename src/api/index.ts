@@ -7,4 +7,4 @@ export * from './money.ts';
 export * from './options.ts';
 export { reportReceipt } from './receipt-report.ts';
 export type { SpendingStore, SpentToday } from './spending.ts';
-export type { TaskDefaults } from './task-body.ts';
+export { DEFAULT_DISK_MB, type TaskDefaults } from './task-body.ts';

@@ -18,7 +18,7 @@ export interface TaskDefaults {
 
 const MIB = 2 ** 20;
 /** The writable /task of the sandbox, megabytes, unless the task asks for more. */
-const DEFAULT_DISK_MB = 64;
+export const DEFAULT_DISK_MB = 64;
 /** The middle of 1 to 10. */
 const DEFAULT_PRIORITY = 5;
 /** Executions beyond the first: three machines may fail before the task does. */

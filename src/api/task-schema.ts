@@ -129,12 +129,9 @@ export const taskBodySchema = z
     require: z.array(peerOrSelf).max(64).optional(),
     idempotent: z.boolean().optional(),
     runtime: z.enum(['docker', 'container', 'runsc', 'native']).optional(),
-    reuse: z
-      .boolean()
-      .optional()
-      .meta({
-        description: 'May run in a sandbox that ran tasks of yours with the same image and limits before',
-      }),
+    reuse: z.boolean().optional().meta({
+      description: 'May run in a sandbox that ran tasks of yours with the same image and limits before',
+    }),
     network: networkAccess.optional(),
     gpus: z
       .strictObject({

@@ -153,7 +153,7 @@ export interface TaskMarket {
   ): AsyncIterable<LogChunk>;
   stats(): EngineStats;
   /** Take work, or let running tasks end and take no more. */
-  resume(): void;
-  drain(): void;
+  resume(): Promise<void>;
+  drain(): Promise<void>;
   onEvent(listener: (event: TaskEvent) => void): () => void;
 }

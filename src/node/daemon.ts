@@ -1,5 +1,12 @@
-import { createApi, createMetrics, ensureToken, removeEndpoint, writeEndpoint } from '../api/index.ts';
-import { createDockerExecutor, socketPathFrom } from '../sandbox/index.ts';
+import {
+  createApi,
+  createMetrics,
+  DEFAULT_DISK_MB,
+  ensureToken,
+  removeEndpoint,
+  writeEndpoint,
+} from '../api/index.ts';
+import { createDockerExecutor, type DockerExecutorInit, socketPathFrom } from '../sandbox/index.ts';
 import { type Abortable, type Deferred, deferred, systemClock } from '../util/index.ts';
 import { type JoinSources, joinAddresses } from './bootstrap.ts';
 import { createLogger } from './logger.ts';
@@ -43,6 +50,11 @@ export function createDaemon(options: DaemonOptions): Daemon {
 }
 
 const MIB = 2 ** 20;
+/** A sandbox that waits holds about this much; together they hold at most this share of what is lent. */
+const READY_BOX_MB = 11;
+const READY_SHARE = 1 / 16;
+/** More tasks than this at once find the engine busy anyway. */
+const MAX_READY = 16;
 
 class NodeDaemon implements Daemon {
   readonly #options: DaemonOptions;
@@ -74,7 +86,7 @@ class NodeDaemon implements Daemon {
         createExecutor: owner =>
           createDockerExecutor(
             { logger: logger.child({ room: 'sandbox' }), clock, metrics },
-            { owner, socketPath: socketPathFrom(process.env) },
+            { owner, socketPath: socketPathFrom(process.env), ...poolOptions(config) },
           ),
       },
       nodeInit(this.#options, await joinAddresses(this.#options)),
@@ -155,6 +167,26 @@ function nodeInit({ config, dataDir }: DaemonOptions, addresses: readonly string
     },
     maxBlobBytes: storage.max_mb * MIB,
     agent: `duxnode/${VERSION}`,
+  };
+}
+
+/** Sandboxes that are kept ready: for tasks that leave everything to the defaults, within what this machine lends. */
+function poolOptions({
+  sandbox,
+  worker,
+}: Config): Pick<DockerExecutorInit, 'startBoxes' | 'maxBoxes' | 'expected'> {
+  const affordable = Math.floor((worker.memory_mb * READY_SHARE) / READY_BOX_MB);
+  return {
+    startBoxes: sandbox.ready,
+    maxBoxes: sandbox.ready === 0 ? 0 : Math.min(MAX_READY, affordable),
+    expected: {
+      image: sandbox.base_image,
+      limits: {
+        milliCpus: Math.round(sandbox.cpu_limit * 1000),
+        memoryBytes: sandbox.memory_limit_mb * MIB,
+        diskBytes: DEFAULT_DISK_MB * MIB,
+      },
+    },
   };
 }
 

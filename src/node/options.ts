@@ -38,6 +38,8 @@ const sandboxSchema = z.strictObject({
     .string()
     .regex(/^[a-z0-9][a-zA-Z0-9._/:@-]{0,254}$/, 'must be an image reference')
     .default('python:3.9-slim'),
+  /** Sandboxes that wait for a task of these sizes. */
+  ready: z.int().min(0).max(16).default(2),
 });
 
 const networkSchema = z.strictObject({

@@ -30,6 +30,15 @@ export interface Box {
   /** What was counted so far; zeros when nobody can say. */
   usage(): Promise<Counted>;
   remove(): Promise<void>;
+  /** Settles when its streams have ended: it is dead, or what holds it is gone. Never rejects. */
+  readonly closed: Promise<void>;
+}
+
+/** A box whose launcher waits for a task. */
+export interface Awake {
+  readonly box: Box;
+  /** Removes the box; never rejects. */
+  readonly release: () => Promise<void>;
 }
 
 /** The first program of a box is not there, or cannot be executed. */

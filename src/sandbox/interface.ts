@@ -140,10 +140,12 @@ export interface Executor {
     ref: string,
     options: Abortable & { onProgress?: (progress: PullProgress) => void },
   ): Promise<SandboxImage>;
+  /** Whether sandboxes are kept ready for tasks to come. Off, as at the start: those that wait are removed. */
+  keepReady(on: boolean): Promise<void>;
   prepare(task: SandboxTask, image: SandboxImage, options: Abortable): Promise<PreparedSandbox>;
   /**
-   * Removes what an earlier run of this owner left; returns the keys of those tasks. Throws `SANDBOX_UNAVAILABLE` when the
+   * Removes what an earlier run of this owner left; returns how many sandboxes that were. Throws `SANDBOX_UNAVAILABLE` when the
    * engine is away: the same is then done, and logged, once it is there.
    */
-  recover(): Promise<string[]>;
+  recover(): Promise<number>;
 }

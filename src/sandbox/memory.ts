@@ -113,7 +113,8 @@ export function createMemoryExecutor(
         },
       };
     },
-    recover: async () => [],
+    async keepReady() {},
+    recover: async () => 0,
   };
 }
 

@@ -9,6 +9,9 @@ export interface DockerOptions {
   readonly socketPath: string;
   /** OCI runtime, such as `runsc`; undefined is the engine's own default. */
   readonly runtime: string | undefined;
+  /** Containers kept ready for each image and size that was asked for, until more are missed; and in all. */
+  readonly startBoxes: number;
+  readonly maxBoxes: number;
   /** Containers being created at once. */
   readonly maxCreations: number;
   /** How long one call to the engine may take, pulls apart. */
@@ -39,6 +42,10 @@ export interface DockerOptions {
 export const dockerDefaults: DockerOptions = {
   socketPath: '/var/run/docker.sock',
   runtime: undefined,
+  // One for the next task, and one for the task after it while the first is made anew.
+  startBoxes: 2,
+  // Of about 11 MiB each.
+  maxBoxes: 16,
   // A creation costs the engine about 100 ms of CPU: more at once than twice the cores only makes each of them later.
   maxCreations: 2 * availableParallelism(),
   // A loaded engine took up to 5 s for a creation; six times that is an engine that hangs.

@@ -14,6 +14,8 @@ export interface Opened {
   readonly staged: Staged | undefined;
   /** Removes the box; never rejects. */
   readonly release: () => Promise<void>;
+  /** Keeps the box for the next task of the same owner; undefined where it serves this one alone. */
+  readonly recycle: (() => void) | undefined;
 }
 
 export interface PreparedComponents {
@@ -21,15 +23,17 @@ export interface PreparedComponents {
   readonly metrics: Metrics;
   readonly options: RunOptions;
   readonly runtime: Runtime;
+  /** Called when the task starts; what it returns, when it has ended. */
+  readonly holdCpus: () => () => void;
   /** Aborts when the executor stops. */
   readonly halt: AbortSignal;
 }
 
 /** An opened box as the port's PreparedSandbox: usable once, the box removed in any case. */
 export function preparedSandbox(
-  { clock, metrics, options, runtime, halt }: PreparedComponents,
+  { clock, metrics, options, runtime, halt, holdCpus }: PreparedComponents,
   task: CheckedTask,
-  { box, staged, release }: Opened,
+  { box, staged, release, recycle }: Opened,
 ): PreparedSandbox {
   let used = false;
   return {
@@ -38,6 +42,7 @@ export function preparedSandbox(
     async run(sink, { signal, onStarted }) {
       if (used) throw failed(`the sandbox of ${task.key} was used already`);
       used = true;
+      const giveBackCpus = holdCpus();
       let result: SandboxResult;
       try {
         signal?.throwIfAborted();
@@ -48,9 +53,12 @@ export function preparedSandbox(
         await release();
         signal?.throwIfAborted();
         throw asSandboxError(error, 'the task could not be run');
+      } finally {
+        giveBackCpus();
       }
       // The result is in hand: removal, about 50 ms, goes on behind the caller's back.
-      void release();
+      if (recycle && survived(result)) recycle();
+      else void release();
       metrics.count('sandbox_runs_total', { outcome: result.outcome });
       metrics.observe('sandbox_run_seconds', result.usage.wallMs / 1000);
       return result;
@@ -61,4 +69,9 @@ export function preparedSandbox(
       await release();
     },
   };
+}
+
+/** A task that was stopped from outside takes its box along. */
+function survived({ outcome }: SandboxResult): boolean {
+  return outcome !== 'timeout' && outcome !== 'output_limit';
 }

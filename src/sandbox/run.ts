@@ -3,7 +3,7 @@ import { BadProgram, type Box, type Counted, type ExitState } from './box.ts';
 import { type Capture, createCapture } from './capture.ts';
 import { failed, unavailable } from './errors.ts';
 import type { SandboxLimits, SandboxOutcome, SandboxResult, SandboxSink } from './interface.ts';
-import type { LauncherReader } from './launcher/protocol.ts';
+import { END, type LauncherReader } from './launcher/protocol.ts';
 import type { Staged } from './launcher/staging.ts';
 import type { CheckedTask } from './task.ts';
 
@@ -150,6 +150,8 @@ async function pump(
       onTaskEnd();
     }
     if (seenByLauncher(reader, stopper.cause)) return;
+    // It could not count the kernel's kills, so the box's own end is waited for; one that waits for a task is told to end.
+    if (reader?.complete && !stopper.cause) box.write([END]);
   }
   if (!reader) return;
   await keep('stdout', reader.flush());

@@ -134,7 +134,6 @@ test('each container has a user of its own, no group, no new privileges, one fil
     const { HostConfig: host, Config: config } = await docker.getContainer(prepared.id).inspect();
     await prepared.discard();
     assert.is(config.Labels['duxnode.owner'], owner);
-    assert.is(config.Labels['duxnode.task'], 'task/0/1');
     assert.is(
       config.Env.some(line => line.startsWith('LD_')),
       false,

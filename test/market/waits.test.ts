@@ -37,7 +37,7 @@ test('a worker that refuses the award: the next bid is taken, without another au
     const node = net.nodes[0]!;
     const [, cheap, dear] = net.nodes;
     const off = node.market.tasks.onEvent(({ phase }) => {
-      if (phase === 'awarding') cheap!.market.tasks.drain();
+      if (phase === 'awarding') void cheap!.market.tasks.drain();
     });
     const { taskId } = await node.market.tasks.submit(taskRequest());
     const view = await ended(node, taskId);
@@ -55,12 +55,12 @@ test('a node that drains ends what runs and takes nothing new until it resumes',
     const [node, worker] = net.nodes;
     const first = await node!.market.tasks.submit(taskRequest());
     await door.entered;
-    worker!.market.tasks.drain();
+    await worker!.market.tasks.drain();
     const second = await node!.market.tasks.submit(taskRequest());
     await seen(node!, second.taskId, 'refused', view => refusedWith(view, 'DRAINING'));
     door.open();
     assert.is((await ended(node!, first.taskId)).state, 'completed');
-    worker!.market.tasks.resume();
+    await worker!.market.tasks.resume();
     assert.is((await ended(node!, second.taskId)).state, 'completed');
   });
 });

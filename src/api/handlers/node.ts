@@ -100,11 +100,11 @@ export function nodeHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof n
   return {
     getStats: async () => ({ status: 200, body: statsOf(parts) }),
     async startEngine() {
-      market.resume();
+      await market.resume();
       return { status: 200, body: engineOf(parts) };
     },
     async stopEngine() {
-      market.drain();
+      await market.drain();
       return { status: 200, body: engineOf(parts) };
     },
     async getHealth() {

@@ -231,13 +231,13 @@ export class Requester implements TaskMarket {
     return engineStats(this.#store, worker, options.slots);
   }
 
-  resume(): void {
-    this.#components.worker.resume();
+  async resume(): Promise<void> {
+    await this.#components.worker.resume();
     this.#room.wakeAll();
   }
 
-  drain(): void {
-    this.#components.worker.drain();
+  async drain(): Promise<void> {
+    await this.#components.worker.drain();
   }
 
   onEvent(listener: (event: TaskEvent) => void): () => void {

@@ -34,8 +34,8 @@ const attemptTaken: Refusal = {
 export interface Worker {
   start(): Promise<void>;
   stop(): Promise<void>;
-  drain(): void;
-  resume(): void;
+  drain(): Promise<void>;
+  resume(): Promise<void>;
   readonly draining: boolean;
   readonly capacity: Capacity;
   readonly executed: number;
@@ -89,9 +89,16 @@ class MarketWorker implements Worker {
     this.#chain = (await chain.get('head')) ?? this.#chain;
     await this.#leases.load();
     await this.#recoverSandboxes();
+    await this.#keepReady();
     for (const lease of this.#leases.all())
       if (lease.record.state === 'accepted') await lease.giveUp(lostLease);
     this.#stopSweep = every(clock, Math.min(options.sweepMs, LONGEST_SWEEP_MS), () => this.#sweep());
+  }
+
+  /** Sandboxes wait for tasks where tasks may come. */
+  async #keepReady(): Promise<void> {
+    const { executor, options } = this.#components;
+    await executor.keepReady(options.workerEnabled && !this.draining);
   }
 
   /** An engine that is away now removes them when it is back. */
@@ -99,7 +106,7 @@ class MarketWorker implements Worker {
     const { executor, logger } = this.#components;
     try {
       const orphans = await executor.recover();
-      if (orphans.length > 0) logger.warn({ orphans: orphans.length }, 'removed sandboxes of an earlier run');
+      if (orphans > 0) logger.warn({ orphans }, 'removed sandboxes of an earlier run');
     } catch (error) {
       logger.warn(
         { code: codeOf(error), error: messageOf(error) },
@@ -123,12 +130,14 @@ class MarketWorker implements Worker {
     for (const lease of this.#leases.all()) lease.outlet.close();
   }
 
-  drain(): void {
+  async drain(): Promise<void> {
     this.draining = true;
+    await this.#components.executor.keepReady(false);
   }
 
-  resume(): void {
+  async resume(): Promise<void> {
     this.draining = false;
+    await this.#keepReady();
   }
 
   offer(bytes: Uint8Array, from: string): Answer & { encoded: Uint8Array } {

@@ -1,19 +1,14 @@
 import type { ContainerCreateOptions, HostConfig } from 'dockerode';
 import { launcherSource } from '../launcher/source.ts';
+import type { BoxPlan } from '../opener.ts';
 import type { DockerOptions } from '../options.ts';
-import type { CheckedTask } from '../task.ts';
 import { seccompProfile } from './seccomp.ts';
 
-/** How the task is started: by our launcher in the image's Python, or directly as the container's own process. */
-export type StartMode = 'launcher' | 'direct';
-
-export interface ContainerPlan {
-  readonly task: CheckedTask;
+export interface ContainerPlan extends Omit<BoxPlan, 'image'> {
   /** The image's digest, so that a tag that moves meanwhile changes nothing. */
   readonly image: string;
   /** Paths that the image declares as volumes: they would be writable folders of the host without a limit. */
   readonly volumes: readonly string[];
-  readonly mode: StartMode;
   /** User and group id, of this container alone. */
   readonly uid: number;
   readonly labels: Readonly<Record<string, string>>;
@@ -26,18 +21,18 @@ const MIN_INODES = 4096;
 
 /** The whole hardened configuration; each line is proved by an attack in test/docker. */
 export function containerConfig(plan: ContainerPlan, options: DockerOptions): ContainerCreateOptions {
-  const { task, mode } = plan;
-  const launched = mode === 'launcher';
+  const { direct } = plan;
+  const launched = direct === undefined;
   return {
     name: plan.name,
     Image: plan.image,
     Labels: { ...plan.labels },
     // -I: neither the environment nor the working folder changes what the launcher imports.
-    Entrypoint: launched ? ['python3', '-I', '-B', '-X', 'utf8', '-c', launcherSource] : [...task.argv],
+    Entrypoint: direct ? [...direct.argv] : ['python3', '-I', '-B', '-X', 'utf8', '-c', launcherSource],
     Cmd: [],
     // The launcher hands the environment to the task alone: LD_PRELOAD and its like must not reach PID 1.
-    Env: launched ? [] : Object.entries(task.env).map(([name, value]) => `${name}=${value}`),
-    WorkingDir: launched ? '/' : task.cwd,
+    Env: Object.entries(direct?.env ?? {}).map(([name, value]) => `${name}=${value}`),
+    WorkingDir: direct?.cwd ?? '/',
     User: `${plan.uid}:${plan.uid}`,
     Hostname: 'sandbox',
     // Else an engine that stops or restarts waits 10 s for each task, as PID 1 ignores SIGTERM.
@@ -55,8 +50,8 @@ export function containerConfig(plan: ContainerPlan, options: DockerOptions): Co
 }
 
 function hostConfig(plan: ContainerPlan, options: DockerOptions): HostConfig {
-  const { limits } = plan.task;
-  const runtime = plan.task.runtime === 'runsc' ? 'runsc' : options.runtime;
+  const { limits } = plan;
+  const runtime = plan.runtime === 'runsc' ? 'runsc' : options.runtime;
   const tmpfs = (exec: 'exec' | 'noexec', bytes: number) =>
     `rw,${exec},nosuid,nodev,size=${bytes},nr_inodes=${inodesFor(bytes)},uid=${plan.uid},gid=${plan.uid},mode=0700`;
   const volumes = plan.volumes.map(path => [path, tmpfs('noexec', options.tmpBytes)]);

@@ -109,6 +109,7 @@ function boxOf(
 
   return {
     id: container.id,
+    closed,
     async next() {
       try {
         return await frames.next();

@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { type Abortable, type Clock, codeOf, type Logger, messageOf } from '../../util/index.ts';
 import { imageUnknown, refused } from '../errors.ts';
 import type { PullProgress, SandboxImage } from '../interface.ts';
+import type { LauncherFacts } from '../opener.ts';
 import type { DockerOptions } from '../options.ts';
 import { type Engine, statusOf } from './engine.ts';
 import { pullImage } from './pull.ts';
@@ -14,14 +15,13 @@ export interface ImageFacts {
   readonly noLauncher: string | undefined;
 }
 
-export interface Images {
+export interface Images extends LauncherFacts {
   has(ref: string): boolean;
   ensure(
     ref: string,
     options: Abortable & { onProgress?: (progress: PullProgress) => void },
   ): Promise<SandboxImage>;
   facts(image: SandboxImage): Promise<ImageFacts>;
-  withoutLauncher(digest: string, reason: string): void;
   refresh(): Promise<void>;
 }
 
@@ -75,6 +75,14 @@ export function createImages(
     return facts;
   }
 
+  async function factsOf(image: SandboxImage): Promise<ImageFacts> {
+    const facts = factsByDigest.get(image.digest);
+    if (facts) return facts;
+    const info = await inspect(image.digest, {});
+    if (!info) throw imageUnknown(image.ref, `its content ${image.digest} is no longer here`);
+    return remember(info);
+  }
+
   return {
     has(ref) {
       const hit = known.has(ref) || known.has(normalRef(ref));
@@ -94,13 +102,8 @@ export function createImages(
       known.add(normalRef(ref));
       return { ref, digest: info.Id, sizeBytes: info.Size, architecture: info.Architecture };
     },
-    async facts(image) {
-      const facts = factsByDigest.get(image.digest);
-      if (facts) return facts;
-      const info = await inspect(image.digest, {});
-      if (!info) throw imageUnknown(image.ref, `its content ${image.digest} is no longer here`);
-      return remember(info);
-    },
+    facts: factsOf,
+    noLauncher: async image => (await factsOf(image)).noLauncher,
     withoutLauncher(digest, noLauncher) {
       const facts = factsByDigest.get(digest);
       if (facts) factsByDigest.set(digest, { ...facts, noLauncher });

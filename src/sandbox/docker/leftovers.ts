@@ -8,8 +8,8 @@ export interface Leftovers {
   hold(name: string): void;
   /** Removes it; one that cannot be removed now is left to the next sweep. Never rejects. */
   release(name: string, box: Box | undefined): Promise<void>;
-  /** Removes this owner's containers that are not in use; returns the tasks of those from an earlier run. */
-  sweep(): Promise<string[]>;
+  /** Removes this owner's containers that are not in use; returns how many of those are from an earlier run. */
+  sweep(): Promise<number>;
   /** The same behind everybody's back, after the engine was away. */
   sweepLater(): void;
   /** Removes what is in use too, and waits for removals in flight. */
@@ -48,14 +48,13 @@ export function createLeftovers(
     }
   }
 
-  async function removeWhere(isLeft: (name: string) => boolean): Promise<string[]> {
+  async function removeWhere(isLeft: (name: string) => boolean): Promise<number> {
     const list = await engine.call('listing sandboxes', docker =>
       docker.listContainers({ all: true, filters: { label: [`duxnode.owner=${owner}`] } }),
     );
     const left = list.filter(found => isLeft(found.Names[0]?.slice(1) ?? ''));
     await Promise.all(left.map(found => removeById(found.Id)));
-    const earlier = left.filter(found => found.Labels['duxnode.boot'] !== boot);
-    return earlier.map(found => found.Labels['duxnode.task'] ?? '');
+    return left.filter(found => found.Labels['duxnode.boot'] !== boot).length;
   }
 
   const sweep = () => removeWhere(name => !held.has(name));
@@ -71,8 +70,8 @@ export function createLeftovers(
     sweep,
     sweepLater() {
       void track(
-        sweep().then(tasks => {
-          if (tasks.length > 0) logger.info({ tasks }, 'removed sandboxes of an earlier run');
+        sweep().then(sandboxes => {
+          if (sandboxes > 0) logger.info({ sandboxes }, 'removed sandboxes of an earlier run');
         }),
       );
     },

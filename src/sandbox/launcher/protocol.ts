@@ -42,6 +42,8 @@ export function encodeStage(task: SandboxTask, cwd: string, env: Readonly<Record
     ...('code' in task.program ? { code: task.program.code } : { argv: task.program.argv }),
     env,
     cwd,
+    // A number: the launcher reads what Python and JSON write alike.
+    reuse: task.reuseBy === undefined ? 0 : 1,
     inputs: task.inputs.map(file => [file.path, file.bytes.length]),
     limits: { outputBytes, outputFiles, pathBytes: MAX_PATH_BYTES },
   };
@@ -53,6 +55,18 @@ export function encodeStage(task: SandboxTask, cwd: string, env: Readonly<Record
 /** The bytes that start a staged task. */
 export function encodeGo(nonce: Buffer): Buffer {
   return Buffer.concat([Buffer.from('G'), nonce]);
+}
+
+/** The byte that makes a sandbox, whose task has ended, wipe itself and wait for the next one. */
+export const NEXT = Buffer.from('N');
+/** Any other byte ends it. */
+export const END = Buffer.from('E');
+
+/** Whether `bytes`, all that a launcher has said so far, are its word that it waits for a task; undefined: not yet. */
+export function saysReady(bytes: Buffer): boolean | undefined {
+  const ready = withLength('{"ready":true}');
+  const same = ready.subarray(0, bytes.length).equals(bytes);
+  return same && bytes.length < ready.length ? undefined : same;
 }
 
 type State = 'staging' | 'running' | 'ending' | 'collecting' | 'done';

@@ -2,9 +2,13 @@
  * PID 1 of a sandbox whose image has Python 3 (3.6 and later): stages the inputs, runs the task as a child, reaps it,
  * kills what it left, and hands over the outputs. Text in a module, so that it is the same file for tsx and the bundle.
  *
+ *   stdout  u32 length | JSON {ready}
  *   stdin   u32 length | JSON header | the inputs' bytes ...... then, to start the task: 'G' | 16-byte nonce
  *   stdout  u32 length | JSON {staged} or {refused} | the task's own stdout | \0 nonce | u32 length | JSON end | outputs
  *   stderr  the task's own stderr | \0 nonce
+ *
+ * The sandbox ends with its task, unless the header says that its owner's tasks may follow one another: then 'N' makes it
+ * wipe what can be written to and begin again at {ready}. It waits before the header for as long as it takes.
  *
  * The nonce is read only when every process of the task is dead, and PR_SET_DUMPABLE 0 closes /proc/1 to the task (same
  * user), so no task can write an end of its own. Files go as a list of sizes and their plain bytes, not as a tar: no
@@ -15,7 +19,7 @@
  * `python3 main.py`.
  */
 export const launcherSource: string = String.raw`
-import _signal as signal, ctypes, os, resource, stat, sys
+import _signal as signal, ctypes, os, stat, sys
 
 TASK = '/task'
 OUTPUTS = TASK + '/outputs'
@@ -65,12 +69,14 @@ def stage(inputs):
     os.makedirs(OUTPUTS, exist_ok=True)
 
 def reap(task):
-    used = None
+    used, seconds, peak = None, 0, 0
     while True:
         try:
             pid, status, usage = os.wait4(-1, 0)
         except ChildProcessError:
-            return used
+            return used, seconds * 1000, peak * 1024
+        seconds += usage.ru_utime + usage.ru_stime
+        peak = max(peak, usage.ru_maxrss)
         if pid == task:
             used = status
         if used is not None:
@@ -121,8 +127,9 @@ def send(path, size):
             write(1, piece)
             size -= len(piece)
 
-def peak_bytes():
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+def peak_bytes(peak, first):
+    if not first:
+        return peak
     for path in ('/sys/fs/cgroup/memory/memory.max_usage_in_bytes', '/sys/fs/cgroup/memory.peak'):
         try:
             with open(path) as file:
@@ -143,23 +150,33 @@ def oom_kills():
             pass
     return -1
 
-def supervise(task, limits):
-    status = reap(task)
+def supervise(task, limits, first, oom_before):
+    status, cpu_ms, peak = reap(task)
     ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     code = 128 + ended_by if ended_by else os.WEXITSTATUS(status)
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    oom_now = oom_kills()
     try:
         files, truncated = collect(limits['outputBytes'], limits['outputFiles'], limits['pathBytes'])
     except OSError:
         files, truncated = [], True
     mark = b'\0' + read(16)
     write(2, mark)
-    answer({'code': code, 'signal': ended_by, 'cpuMs': (usage.ru_utime + usage.ru_stime) * 1000,
-            'peakBytes': peak_bytes(), 'oomKills': oom_kills(), 'files': files,
+    answer({'code': code, 'signal': ended_by, 'cpuMs': cpu_ms, 'peakBytes': peak_bytes(peak, first),
+            'oomKills': oom_now if oom_now < 0 else oom_now - oom_before, 'files': files,
             'truncated': truncated}, mark)
     for path, size in files:
         send(path, size)
-    os._exit(code)
+    return code
+
+def wipe(folder):
+    with os.scandir(folder) as entries:
+        for entry in list(entries):
+            if entry.is_dir(follow_symlinks=False):
+                os.chmod(entry.path, 0o700)
+                wipe(entry.path)
+                os.rmdir(entry.path)
+            else:
+                os.unlink(entry.path)
 
 def become(header):
     os.setsid()
@@ -192,18 +209,28 @@ def become(header):
             os._exit(127 if isinstance(error, FileNotFoundError) else 126)
 
 libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
-header = eval(read(int.from_bytes(read(4), 'big')).decode(), {'__builtins__': {}})
-try:
-    stage(header['inputs'])
-except OSError as error:
-    answer({'refused': 'the inputs do not fit into /task: ' + str(error.strerror)})
-    os._exit(125)
-answer({'staged': True})
-if read(1) != b'G':
-    os._exit(125)
-task = os.fork()
-if task:
-    supervise(task, header['limits'])
+first = True
+while True:
+    answer({'ready': True})
+    header = eval(read(int.from_bytes(read(4), 'big')).decode(), {'__builtins__': {}})
+    try:
+        stage(header['inputs'])
+    except OSError as error:
+        answer({'refused': 'the inputs do not fit into /task: ' + str(error.strerror)})
+        os._exit(125)
+    answer({'staged': True})
+    if read(1) != b'G':
+        os._exit(125)
+    oom_before = oom_kills()
+    task = os.fork()
+    if not task:
+        break
+    code = supervise(task, header['limits'], first, oom_before)
+    if not header['reuse'] or read(1) != b'N':
+        os._exit(code)
+    for folder in (TASK, '/tmp', '/dev/shm'):
+        wipe(folder)
+    first = False
 become(header)
 
 def main_module(code):

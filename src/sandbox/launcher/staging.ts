@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { CodedError } from '../../util/index.ts';
+import { type Clock, CodedError, withDeadline } from '../../util/index.ts';
 import { BadProgram, type Box } from '../box.ts';
-import { refused } from '../errors.ts';
+import { failed, refused } from '../errors.ts';
 import type { CheckedTask } from '../task.ts';
-import { encodeGo, encodeStage, LauncherReader, NONCE_BYTES } from './protocol.ts';
+import { encodeGo, encodeStage, LauncherReader, NEXT, NONCE_BYTES, saysReady } from './protocol.ts';
 
 /** A box whose launcher has taken the inputs and waits for the word to start. */
 export interface Staged {
@@ -22,33 +22,89 @@ export class NoLauncher extends CodedError<{ code: 'NO_LAUNCHER'; reason: string
 const COMPLAINT_BYTES = 4096;
 /** Where the image has a home of its own, the task's user may not write there. */
 const TASK_ENV = { HOME: '/tmp' };
+/** Python starts in 20 ms, and in a second on a machine that is busy; an image's own may never come to an end. */
+const WAKE_MS = 30_000;
+/** Inputs go into memory: some MiB take some milliseconds. */
+const STAGE_MS = 60_000;
 
 /**
- * Starts the box's launcher and hands it the inputs.
- * @throws NoLauncher; CodedError `SANDBOX_REFUSED` when the inputs do not fit.
+ * Starts the box's launcher and waits until it waits for a task.
+ * @throws NoLauncher; CodedError `SANDBOX_REFUSED` when its memory is too small, `SANDBOX_FAILED` when it does not answer.
  */
-export async function stage(box: Box, task: CheckedTask): Promise<Staged> {
-  const nonce = randomBytes(NONCE_BYTES);
-  const reader = new LauncherReader(nonce, task.limits);
+export async function wake(box: Box, { clock }: { readonly clock: Clock }): Promise<void> {
   try {
     await box.start();
   } catch (error) {
     throw error instanceof BadProgram ? new NoLauncher('the image has no python3') : error;
   }
-  box.write(encodeStage(task, task.cwd, { ...TASK_ENV, ...task.env }));
+  await inTime(WAKE_MS, clock, () => awaitReady(box));
+}
+
+async function awaitReady(box: Box): Promise<void> {
+  let said: Buffer = Buffer.alloc(0);
   let complaint = '';
+  for (;;) {
+    const { value: frame, done } = await box.next();
+    if (done) {
+      const { oomKilled } = await box.ended();
+      if (oomKilled) throw refused('memoryBytes is too small to start anything');
+      throw new NoLauncher(`the image's python3 cannot run the launcher: ${lastLine(complaint)}`);
+    }
+    if (frame.stream === 'stderr') {
+      complaint = (complaint + frame.bytes.toString()).slice(-COMPLAINT_BYTES);
+      continue;
+    }
+    said = Buffer.concat([said, frame.bytes]);
+    const ready = saysReady(said);
+    if (ready) return;
+    if (ready === false) throw new NoLauncher(`the image's python3 does not run the launcher`);
+  }
+}
+
+/**
+ * Hands a task to a box that waits for one.
+ * @throws CodedError `SANDBOX_REFUSED` when the inputs do not fit, `SANDBOX_FAILED` when the box ended or does not answer.
+ */
+export async function stage(
+  box: Box,
+  task: CheckedTask,
+  { clock }: { readonly clock: Clock },
+): Promise<Staged> {
+  const nonce = randomBytes(NONCE_BYTES);
+  const reader = new LauncherReader(nonce, task.limits);
+  box.write(encodeStage(task, task.cwd, { ...TASK_ENV, ...task.env }));
+  await inTime(STAGE_MS, clock, () => awaitStaged(box, reader));
+  if (reader.refused !== undefined) throw refused(reader.refused);
+  return { reader, go: () => box.write([encodeGo(nonce)]) };
+}
+
+async function awaitStaged(box: Box, reader: LauncherReader): Promise<void> {
   while (!reader.staged) {
     const { value: frame, done } = await box.next();
     if (done) {
       const { oomKilled } = await box.ended();
-      if (oomKilled) throw refused('memoryBytes is too small to hold the inputs');
-      throw new NoLauncher(`the image's python3 cannot run the launcher: ${lastLine(complaint)}`);
+      throw oomKilled
+        ? refused('memoryBytes is too small to hold the inputs')
+        : failed('the sandbox ended before its task began');
     }
     if (frame.stream === 'stdout') reader.push(frame.bytes);
-    else complaint = (complaint + frame.bytes.toString()).slice(-COMPLAINT_BYTES);
   }
-  if (reader.refused !== undefined) throw refused(reader.refused);
-  return { reader, go: () => box.write([encodeGo(nonce)]) };
+}
+
+/** Makes a box whose task has ended as good as new: no process, no file is left. @throws as `wake` does. */
+export async function renew(box: Box, { clock }: { readonly clock: Clock }): Promise<void> {
+  box.write([NEXT]);
+  await inTime(WAKE_MS, clock, () => awaitReady(box));
+}
+
+async function inTime(ms: number, clock: Clock, fn: () => Promise<void>): Promise<void> {
+  try {
+    await withDeadline(ms, 'the sandbox', fn, { clock });
+  } catch (error) {
+    throw error instanceof CodedError && error.type.code === 'TIMEOUT'
+      ? failed(`the sandbox did not answer for ${ms / 1000} s`, { cause: error })
+      : error;
+  }
 }
 
 function lastLine(text: string): string {

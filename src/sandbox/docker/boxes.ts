@@ -1,0 +1,77 @@
+import { randomInt } from 'node:crypto';
+import type { Clock } from '../../util/index.ts';
+import type { Box } from '../box.ts';
+import { imageUnknown } from '../errors.ts';
+import type { BoxMaker } from '../opener.ts';
+import type { DockerOptions } from '../options.ts';
+import { containerConfig } from './config.ts';
+import { createBox } from './container.ts';
+import { type Engine, statusOf } from './engine.ts';
+import type { Images } from './images.ts';
+import type { Leftovers } from './leftovers.ts';
+
+export interface BoxesComponents {
+  readonly engine: Engine;
+  readonly images: Images;
+  readonly leftovers: Leftovers;
+  readonly clock: Clock;
+}
+
+/** Makes containers for boxes: created and attached, not started. On any failure nothing of one stays. */
+export function createBoxes(
+  { engine, images, leftovers, clock }: BoxesComponents,
+  {
+    owner,
+    boot,
+    options,
+  }: { readonly owner: string; readonly boot: string; readonly options: DockerOptions },
+): BoxMaker {
+  const uids = createUids(options);
+  let count = 0;
+
+  return async ({ image, direct, ...plan }) => {
+    const { volumes } = await images.facts(image);
+    const uid = uids.take();
+    const name = `duxnode-${boot.slice(0, 8)}-${++count}`;
+    const labels = { 'duxnode.owner': owner, 'duxnode.boot': boot };
+    leftovers.hold(name);
+    let box: Box | undefined;
+    let released: Promise<void> | undefined;
+    async function remove(): Promise<void> {
+      await leftovers.release(name, box);
+      uids.giveBack(uid);
+    }
+    const release = () => {
+      released ??= remove();
+      return released;
+    };
+    try {
+      const config = containerConfig(
+        { ...plan, image: image.digest, direct, volumes, uid, labels, name },
+        options,
+      );
+      box = await createBox({ engine, clock }, config);
+      return { box, release };
+    } catch (error) {
+      void release();
+      if (statusOf(error) === 404) throw imageUnknown(image.ref, `${image.digest} was removed meanwhile`);
+      throw error;
+    }
+  };
+}
+
+/** User ids for containers: random, so that the daemons of one machine need not agree, and never two at once. */
+function createUids({ uidFirst, uidCount }: DockerOptions) {
+  const taken = new Set<number>();
+  return {
+    take(): number {
+      let uid = uidFirst + randomInt(uidCount);
+      while (taken.has(uid)) uid = uidFirst + randomInt(uidCount);
+      taken.add(uid);
+      return uid;
+    },
+    giveBack(uid: number): void {
+      taken.delete(uid);
+    },
+  };
+}

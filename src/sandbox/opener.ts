@@ -1,0 +1,141 @@
+import type { Abortable, Clock, Logger, Metrics, Semaphore } from '../util/index.ts';
+import type { Runtime } from '../wire/index.ts';
+import type { Awake } from './box.ts';
+import { refused } from './errors.ts';
+import type { SandboxImage, SandboxLimits } from './interface.ts';
+import { NoLauncher, renew, stage, wake } from './launcher/staging.ts';
+import { Leases } from './leases.ts';
+import { type BoxClass, Pool, type PoolOptions } from './pool.ts';
+import type { Opened } from './prepared.ts';
+import type { CheckedTask } from './task.ts';
+
+/** What of a task's limits is a property of its box. */
+export type BoxLimits = Pick<SandboxLimits, 'milliCpus' | 'memoryBytes' | 'diskBytes'>;
+
+/** A box to be made. */
+export interface BoxPlan {
+  readonly image: SandboxImage;
+  readonly runtime: Runtime;
+  readonly limits: BoxLimits;
+  /** Undefined: it starts with the launcher. Else the task is its first program. */
+  readonly direct?: CheckedTask | undefined;
+}
+
+/** Makes a box: not started yet, its streams attached. */
+export type BoxMaker = (plan: BoxPlan) => Promise<Awake>;
+
+/** What is known of images that have no Python 3 that runs the launcher. */
+export interface LauncherFacts {
+  /** Why it cannot; undefined as long as it was not seen to fail. */
+  noLauncher(image: SandboxImage): Promise<string | undefined>;
+  withoutLauncher(digest: string, reason: string): void;
+}
+
+export interface OpenerComponents {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly make: BoxMaker;
+  readonly images: LauncherFacts;
+  readonly isBusy: () => boolean;
+  /** How many boxes are made at once. */
+  readonly creations: Semaphore;
+}
+
+/** Finds each task a box that waits for its start: one that was kept for its owner, one of the pool, or a new one. */
+export class Opener {
+  readonly #components: OpenerComponents;
+  readonly #pool: Pool;
+  readonly #leases: Leases;
+
+  constructor(components: OpenerComponents, options: PoolOptions) {
+    this.#components = components;
+    this.#pool = new Pool(components, options);
+    this.#leases = new Leases(components);
+  }
+
+  /** @throws CodedError as `Executor.prepare`; the signal's reason. */
+  async open(
+    task: CheckedTask,
+    image: SandboxImage,
+    runtime: Runtime,
+    { signal }: Abortable,
+  ): Promise<Opened> {
+    const { images } = this.#components;
+    let reason = await images.noLauncher(image);
+    if (reason === undefined) {
+      try {
+        return await this.#launched(task, image, runtime, { signal });
+      } catch (error) {
+        if (!(error instanceof NoLauncher)) throw error;
+        reason = error.type.reason;
+        images.withoutLauncher(image.digest, reason);
+      }
+    }
+    if (task.argv.length === 0) throw refused(`Python source needs Python 3 in the image: ${reason}`);
+    if (task.inputs.length > 0) throw refused(`input files need Python 3 in the image: ${reason}`);
+    const { limits } = task;
+    const { creations, make } = this.#components;
+    return {
+      ...(await creations.run(() => make({ image, runtime, limits, direct: task }))),
+      staged: undefined,
+      recycle: undefined,
+    };
+  }
+
+  /** Tasks like this are likely: some boxes are kept ready for them. */
+  expect(image: SandboxImage, runtime: Runtime, limits: BoxLimits): void {
+    this.#pool.expect(this.#classOf(image, runtime, limits));
+  }
+
+  /** Whether boxes are kept ready; off: those that wait are removed. */
+  async keep(on: boolean): Promise<void> {
+    await Promise.all([this.#pool.keep(on), ...(on ? [] : [this.#leases.drain()])]);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#pool.close(), this.#leases.close()]);
+  }
+
+  async #launched(
+    task: CheckedTask,
+    image: SandboxImage,
+    runtime: Runtime,
+    { signal }: Abortable,
+  ): Promise<Opened> {
+    const { clock } = this.#components;
+    const cls = this.#classOf(image, runtime, task.limits);
+    const key = task.reuseBy === undefined ? undefined : `${task.reuseBy} ${cls.key}`;
+    const kept = key === undefined ? undefined : await this.#leases.take(key);
+    const awake = kept ?? (await this.#pool.take(cls, { signal }));
+    const { box, release } = awake;
+    const recycle =
+      key === undefined ? undefined : () => this.#leases.put(key, awake, () => renew(box, { clock }));
+    try {
+      return { box, staged: await stage(box, task, { clock }), release, recycle };
+    } catch (error) {
+      void release();
+      throw error;
+    }
+  }
+
+  #classOf(image: SandboxImage, runtime: Runtime, given: BoxLimits): BoxClass {
+    const { milliCpus, memoryBytes, diskBytes } = given;
+    const limits = { milliCpus, memoryBytes, diskBytes };
+    const { clock, creations, make } = this.#components;
+    return {
+      key: [image.digest, runtime, milliCpus, memoryBytes, diskBytes].join(' '),
+      make: () =>
+        creations.run(async () => {
+          const awake = await make({ image, runtime, limits });
+          try {
+            await wake(awake.box, { clock });
+            return awake;
+          } catch (error) {
+            void awake.release();
+            throw error;
+          }
+        }),
+    };
+  }
+}
