@@ -2,7 +2,7 @@ import type { ContainerCreateOptions, HostConfig } from 'dockerode';
 import { launcherSource } from '../launcher/source.ts';
 import type { BoxPlan } from '../opener.ts';
 import type { DockerOptions } from '../options.ts';
-import { seccompProfile } from './seccomp.ts';
+import { seccompProfile } from '../seccomp/docker.ts';
 
 export interface ContainerPlan extends Omit<BoxPlan, 'image'> {
   /** The image's digest, so that a tag that moves meanwhile changes nothing. */
