@@ -1,27 +1,16 @@
-import { availableParallelism } from 'node:os';
+import { availableParallelism, homedir } from 'node:os';
+import { join } from 'node:path';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-/** What the operator may set of the Docker sandbox. Sizes in bytes, times in milliseconds. */
-export interface DockerOptions {
-  /** The engine's socket. */
-  readonly socketPath: string;
-  /** OCI runtime, such as `runsc`; undefined is the engine's own default. */
-  readonly runtime: string | undefined;
-  /** Containers kept ready for each image and size that was asked for, until more are missed; and in all. */
+/** What every runtime holds a task to. Sizes in bytes, times in milliseconds. */
+export interface BoxOptions {
+  /** Sandboxes kept ready for each image and size that was asked for, until more are missed; and in all. */
   readonly startBoxes: number;
   readonly maxBoxes: number;
-  /** Containers being created at once. */
+  /** Sandboxes being created at once. */
   readonly maxCreations: number;
-  /** How long one call to the engine may take, pulls apart. */
-  readonly callTimeoutMs: number;
-  readonly pullTimeoutMs: number;
-  /** A pull that shows no progress for this long has failed. */
-  readonly pullStallMs: number;
-  /** Between two looks for an engine that is away, and for one that is there. */
-  readonly probeDownMs: number;
-  readonly probeUpMs: number;
   /** How long the outputs of a dead task may take to be handed over. */
   readonly collectTimeoutMs: number;
   /** Processes and threads of one task. */
@@ -39,21 +28,44 @@ export interface DockerOptions {
   readonly uidCount: number;
 }
 
-export const dockerDefaults: DockerOptions = {
-  socketPath: '/var/run/docker.sock',
-  runtime: undefined,
+/** What the operator may set of the Docker sandbox. */
+export interface DockerOptions extends BoxOptions {
+  /** The engine's socket. */
+  readonly socketPath: string;
+  /** OCI runtime, such as `runsc`; undefined is the engine's own default. */
+  readonly runtime: string | undefined;
+  /** How long one call to the engine may take, pulls apart. */
+  readonly callTimeoutMs: number;
+  readonly pullTimeoutMs: number;
+  /** A pull that shows no progress for this long has failed. */
+  readonly pullStallMs: number;
+  /** Between two looks for an engine that is away, and for one that is there. */
+  readonly probeDownMs: number;
+  readonly probeUpMs: number;
+}
+
+/** What the operator may set of the native sandbox. */
+export interface NativeOptions extends BoxOptions {
+  /** Where unpacked images and what belongs to a running sandbox are kept; of this daemon alone. */
+  readonly stateDir: string;
+  /** Where images are found, as files in the form of `docker save`. */
+  readonly imagesDir: string;
+  /** Between two looks while the machine cannot make sandboxes. */
+  readonly probeDownMs: number;
+  /** How long a trial sandbox may take. */
+  readonly trialMs: number;
+  /** The largest image, unpacked: bytes of files, and files. */
+  readonly maxImageBytes: number;
+  readonly maxImageEntries: number;
+}
+
+export const boxDefaults: BoxOptions = {
   // One for the next task, and one for the task after it while the first is made anew.
   startBoxes: 2,
   // Of about 11 MiB each.
   maxBoxes: 16,
-  // A creation costs the engine about 100 ms of CPU: more at once than twice the cores only makes each of them later.
+  // A creation costs Docker's engine about 100 ms of CPU: more at once than twice the cores only makes each of them later.
   maxCreations: 2 * availableParallelism(),
-  // A loaded engine took up to 5 s for a creation; six times that is an engine that hangs.
-  callTimeoutMs: 30_000,
-  pullTimeoutMs: 600_000,
-  pullStallMs: 60_000,
-  probeDownMs: 2_000,
-  probeUpMs: 15_000,
   collectTimeoutMs: 30_000,
   maxPids: 64,
   maxOpenFiles: 1024,
@@ -68,6 +80,33 @@ export const dockerDefaults: DockerOptions = {
   uidFirst: 1_000_000_000,
   uidCount: 1_000_000_000,
 };
+
+export const dockerDefaults: DockerOptions = {
+  ...boxDefaults,
+  socketPath: '/var/run/docker.sock',
+  runtime: undefined,
+  // A loaded engine took up to 5 s for a creation; six times that is an engine that hangs.
+  callTimeoutMs: 30_000,
+  pullTimeoutMs: 600_000,
+  pullStallMs: 60_000,
+  probeDownMs: 2_000,
+  probeUpMs: 15_000,
+};
+
+export const nativeDefaults: Omit<NativeOptions, 'stateDir' | 'imagesDir'> = {
+  ...boxDefaults,
+  probeDownMs: 15_000,
+  // It takes 10 ms; a machine that needs a thousand times as long runs no tasks.
+  trialMs: 10_000,
+  // The largest images that people share (CUDA, data science) come to about this.
+  maxImageBytes: 32 * 1024 * MIB,
+  maxImageEntries: 1_000_000,
+};
+
+/** Where `scripts/images/build-base.sh` keeps what it makes. */
+export function imagesDirFrom(env: Readonly<Record<string, string | undefined>>): string {
+  return join(env.XDG_CACHE_HOME || join(env.HOME || homedir(), '.cache'), 'duxnode', 'images');
+}
 
 /** The engine's socket by the environment that Docker's own client uses, else the usual place. */
 export function socketPathFrom(env: Readonly<Record<string, string | undefined>>): string {

@@ -1,9 +1,9 @@
-import { randomInt } from 'node:crypto';
 import type { Clock } from '../../util/index.ts';
 import type { Box } from '../box.ts';
 import { imageUnknown } from '../errors.ts';
 import type { BoxMaker } from '../opener.ts';
 import type { DockerOptions } from '../options.ts';
+import { createUids } from '../uids.ts';
 import { containerConfig } from './config.ts';
 import { createBox } from './container.ts';
 import { type Engine, statusOf } from './engine.ts';
@@ -57,21 +57,5 @@ export function createBoxes(
       if (statusOf(error) === 404) throw imageUnknown(image.ref, `${image.digest} was removed meanwhile`);
       throw error;
     }
-  };
-}
-
-/** User ids for containers: random, so that the daemons of one machine need not agree, and never two at once. */
-function createUids({ uidFirst, uidCount }: DockerOptions) {
-  const taken = new Set<number>();
-  return {
-    take(): number {
-      let uid = uidFirst + randomInt(uidCount);
-      while (taken.has(uid)) uid = uidFirst + randomInt(uidCount);
-      taken.add(uid);
-      return uid;
-    },
-    giveBack(uid: number): void {
-      taken.delete(uid);
-    },
   };
 }

@@ -3,6 +3,7 @@ import { launcherSource } from '../launcher/source.ts';
 import type { BoxPlan } from '../opener.ts';
 import type { DockerOptions } from '../options.ts';
 import { seccompProfile } from '../seccomp/docker.ts';
+import { tmpfsOptions } from '../tmpfs.ts';
 
 export interface ContainerPlan extends Omit<BoxPlan, 'image'> {
   /** The image's digest, so that a tag that moves meanwhile changes nothing. */
@@ -14,10 +15,6 @@ export interface ContainerPlan extends Omit<BoxPlan, 'image'> {
   readonly labels: Readonly<Record<string, string>>;
   readonly name: string;
 }
-
-/** Bytes of tmpfs for which one inode is allowed; a full set of empty files costs the kernel about 1 KiB each. */
-const BYTES_PER_INODE = 16 * 1024;
-const MIN_INODES = 4096;
 
 /** The whole hardened configuration; each line is proved by an attack in test/docker. */
 export function containerConfig(plan: ContainerPlan, options: DockerOptions): ContainerCreateOptions {
@@ -52,8 +49,7 @@ export function containerConfig(plan: ContainerPlan, options: DockerOptions): Co
 function hostConfig(plan: ContainerPlan, options: DockerOptions): HostConfig {
   const { limits } = plan;
   const runtime = plan.runtime === 'runsc' ? 'runsc' : options.runtime;
-  const tmpfs = (exec: 'exec' | 'noexec', bytes: number) =>
-    `rw,${exec},nosuid,nodev,size=${bytes},nr_inodes=${inodesFor(bytes)},uid=${plan.uid},gid=${plan.uid},mode=0700`;
+  const tmpfs = (exec: 'exec' | 'noexec', bytes: number) => tmpfsOptions({ exec, bytes, uid: plan.uid });
   const volumes = plan.volumes.map(path => [path, tmpfs('noexec', options.tmpBytes)]);
   return {
     NetworkMode: 'none',
@@ -84,8 +80,4 @@ function hostConfig(plan: ContainerPlan, options: DockerOptions): HostConfig {
     AutoRemove: false,
     ...(runtime === undefined ? {} : { Runtime: runtime }),
   };
-}
-
-function inodesFor(bytes: number): number {
-  return Math.max(MIN_INODES, Math.floor(bytes / BYTES_PER_INODE));
 }
