@@ -10,8 +10,11 @@
  * The sandbox ends with its task, unless the header says that its owner's tasks may follow one another: then 'N' makes it
  * wipe what can be written to and begin again at {ready}. It waits before the header for as long as it takes.
  *
- * The nonce is read only when every process of the task is dead, and PR_SET_DUMPABLE 0 closes /proc/1 to the task (same
- * user), so no task can write an end of its own. Files go as a list of sizes and their plain bytes, not as a tar: no
+ * The nonce is said only when every process of the task is dead. Until then it is in one buffer of the launcher alone: read
+ * before the fork, so that a task which can open the launcher's stdin (in gVisor) finds nothing there, and wiped in the
+ * child. PR_SET_DUMPABLE 0 closes the launcher's memory to the task (same user). So no task can write an end of its own.
+ *
+ * Files go as a list of sizes and their plain bytes, not as a tar: no
  * format that links, sparse files or long names could hide in, no tarfile to import (13 ms), no copy in the task's
  * memory. The json module would cost 8 ms: what JSON.stringify makes of strings, numbers, lists and objects reads the
  * same as a Python literal, and the few answers are written by hand. The child leaves this script by its last line, so
@@ -35,6 +38,13 @@ def read(size):
             os._exit(125)
         got += piece
     return bytes(got)
+
+def fill(view):
+    while view:
+        size = os.readv(0, [view])
+        if not size:
+            os._exit(125)
+        view = view[size:]
 
 def write(fd, data):
     view = memoryview(data)
@@ -150,7 +160,7 @@ def oom_kills():
             pass
     return -1
 
-def supervise(task, limits, first, oom_before):
+def supervise(task, mark, limits, first, oom_before):
     status, cpu_ms, peak = reap(task)
     ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     code = 128 + ended_by if ended_by else os.WEXITSTATUS(status)
@@ -159,7 +169,6 @@ def supervise(task, limits, first, oom_before):
         files, truncated = collect(limits['outputBytes'], limits['outputFiles'], limits['pathBytes'])
     except OSError:
         files, truncated = [], True
-    mark = b'\0' + read(16)
     write(2, mark)
     answer({'code': code, 'signal': ended_by, 'cpuMs': cpu_ms, 'peakBytes': peak_bytes(peak, first),
             'oomKills': oom_now if oom_now < 0 else oom_now - oom_before, 'files': files,
@@ -221,16 +230,19 @@ while True:
     answer({'staged': True})
     if read(1) != b'G':
         os._exit(125)
+    mark = bytearray(17)
+    fill(memoryview(mark)[1:])
     oom_before = oom_kills()
     task = os.fork()
     if not task:
         break
-    code = supervise(task, header['limits'], first, oom_before)
+    code = supervise(task, mark, header['limits'], first, oom_before)
     if not header['reuse'] or read(1) != b'N':
         os._exit(code)
     for folder in (TASK, '/tmp', '/dev/shm'):
         wipe(folder)
     first = False
+mark[:] = bytes(17)
 become(header)
 
 def main_module(code):
