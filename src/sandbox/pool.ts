@@ -242,7 +242,8 @@ export class Pool {
     const shelf = [...this.#shelves.values()].find(
       ({ idle, inFlight, waiters, want }) => idle.length + inFlight - waiters.length < want,
     );
-    if (!shelf || this.size + this.#making.size >= this.#options.maxBoxes) return;
+    const beingMade = [...this.#shelves.values()].reduce((sum, { inFlight }) => sum + inFlight, 0);
+    if (!shelf || this.size + beingMade >= this.#options.maxBoxes) return;
     if (!patienceOver && this.#components.isBusy()) {
       this.#cancelRefill ??= this.#components.clock.after(PATIENCE_MS, () => {
         this.#cancelRefill = undefined;
