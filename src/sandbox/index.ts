@@ -12,4 +12,15 @@ export {
   type MemoryExecutorInit,
   type MemoryProgram,
 } from './memory.ts';
-export { type DockerOptions, dockerDefaults, socketPathFrom } from './options.ts';
+export {
+  createNativeExecutor,
+  type NativeExecutorComponents,
+  type NativeExecutorInit,
+} from './native/executor.ts';
+export {
+  type DockerOptions,
+  dockerDefaults,
+  imagesDirFrom,
+  type NativeOptions,
+  socketPathFrom,
+} from './options.ts';
