@@ -1,3 +1,4 @@
+export { type Choice, type ChoiceComponents, chooseExecutor } from './choose.ts';
 export {
   createDockerExecutor,
   type DockerExecutorComponents,

@@ -9,7 +9,7 @@ import { BadProgram, type Box, type ExitState } from '../box.ts';
 import { failed, unavailable } from '../errors.ts';
 import type { NativeOptions } from '../options.ts';
 import type { Cgroups, Group } from './cgroups.ts';
-import { ARGS_FD, type BoxPlan, type BoxProgram, boxCommand, bwrapArgs, fstabOf } from './command.ts';
+import { ARGS_FD, type BoxProgram, boxCommand, bwrapArgs, fstabOf, type NativePlan } from './command.ts';
 import type { Host } from './host.ts';
 import { createOutput, type Output } from './output.ts';
 import type { Pipes } from './pipes.ts';
@@ -31,7 +31,7 @@ const STATUS_BYTES = 4096;
  */
 export async function createNativeBox(
   components: BoxComponents,
-  plan: BoxPlan,
+  plan: NativePlan,
   program: BoxProgram,
 ): Promise<Box> {
   const { host, cgroups, options } = components;
@@ -63,7 +63,7 @@ interface Running {
 
 function boxOf(
   { host, pipes, options }: BoxComponents,
-  plan: BoxPlan,
+  plan: NativePlan,
   program: BoxProgram,
   group: Group,
   folder: string,
@@ -71,6 +71,7 @@ function boxOf(
   const exited = deferred<ExitState>();
   // It is looked at by whoever waits for the end; nobody may.
   exited.promise.catch(() => undefined);
+  const closed = deferred<void>();
   let starting: Promise<Running> | undefined;
   let running: Running | undefined;
 
@@ -110,6 +111,7 @@ function boxOf(
       launched.status = (launched.status + chunk.toString()).slice(-STATUS_BYTES);
     });
     child.once('close', (code, signal) => {
+      closed.resolve();
       settle(launched, code, signal).then(exited.resolve, exited.reject);
     });
   }
@@ -144,6 +146,7 @@ function boxOf(
     },
     kill,
     ended: () => exited.promise,
+    closed: closed.promise,
     usage: () => group.counted(),
     async remove() {
       if (starting) {
@@ -152,6 +155,7 @@ function boxOf(
         if (running) await exited.promise.catch(() => undefined);
         running?.output.destroy();
       }
+      closed.resolve();
       await group.remove();
       await rm(folder, { recursive: true, force: true });
     },

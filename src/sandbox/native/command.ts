@@ -1,29 +1,24 @@
 import { join } from 'node:path';
 import { refused } from '../errors.ts';
-import type { SandboxLimits } from '../interface.ts';
 import { launcherSource } from '../launcher/source.ts';
+import type { BoxLimits } from '../opener.ts';
 import type { NativeOptions } from '../options.ts';
+import type { CheckedTask } from '../task.ts';
 import { tmpfsOptions } from '../tmpfs.ts';
 import type { Group } from './cgroups.ts';
 import type { Host } from './host.ts';
 import type { Unpacked } from './images.ts';
 
 /** What of a sandbox its task does not decide: it can be made before there is one. */
-export interface BoxPlan {
+export interface NativePlan {
   readonly name: string;
   readonly image: Unpacked;
-  readonly limits: Pick<SandboxLimits, 'diskBytes' | 'memoryBytes' | 'milliCpus'>;
+  readonly limits: BoxLimits;
   readonly uid: number;
 }
 
 /** What is started in it: our launcher in the image's Python, or a command as the first process. */
-export type BoxProgram =
-  | 'launcher'
-  | {
-      readonly argv: readonly string[];
-      readonly cwd: string;
-      readonly env: Readonly<Record<string, string>>;
-    };
+export type BoxProgram = 'launcher' | Pick<CheckedTask, 'argv' | 'cwd' | 'env'>;
 
 /** Descriptors that the child finds beside its stdin, stdout and stderr. */
 export const STATUS_FD = 3;
@@ -63,7 +58,7 @@ exec "$@"
 /** The program and arguments that make a sandbox, to be started by the daemon itself: it dies with its parent. */
 export function boxCommand(
   host: Host,
-  plan: BoxPlan,
+  plan: NativePlan,
   group: Group,
   fstab: string,
   program: BoxProgram,
@@ -75,6 +70,7 @@ export function boxCommand(
     ? ['setpriv', `--reuid=${id}`, `--regid=${id}`, '--clear-groups', '--no-new-privs']
     : [];
   return [
+    ...withoutLeaked(host),
     'unshare',
     ...(host.isRoot ? [] : ['--user', '--map-root-user']),
     '--mount',
@@ -90,8 +86,15 @@ export function boxCommand(
   ];
 }
 
+/** What closes them before anything else: bash, as the usual sh knows no number above 9. */
+function withoutLeaked({ leaked }: Host): string[] {
+  const closed = leaked.filter(fd => fd !== STATUS_FD && fd !== ARGS_FD);
+  if (closed.length === 0) return [];
+  return ['bash', '-c', `exec ${closed.map(fd => `${fd}>&-`).join(' ')}; exec "$@"`, 'bash'];
+}
+
 /** The mounts below the stage, in order. */
-export function fstabOf(host: Host, { image, limits, uid }: BoxPlan, options: NativeOptions): string {
+export function fstabOf(host: Host, { image, limits, uid }: NativePlan, options: NativeOptions): string {
   const owner = host.isRoot ? uid : 0;
   const tmpfs = (at: string, exec: 'exec' | 'noexec', bytes: number, mode?: string) =>
     `tmpfs ${escaped(join(STAGE, at))} tmpfs ${tmpfsOptions({ exec, bytes, uid: owner, ...(mode ? { mode } : {}) })}`;
@@ -115,7 +118,7 @@ function escaped(path: string): string {
  * The whole hardened configuration, for `bwrap --args`; each line is proved by an attack in test/native.
  * @throws CodedError `SANDBOX_REFUSED` when there are more words than it takes.
  */
-export function bwrapArgs(host: Host, plan: BoxPlan, group: Group, program: BoxProgram): Buffer {
+export function bwrapArgs(host: Host, plan: NativePlan, group: Group, program: BoxProgram): Buffer {
   const { at, folder } = group.shown;
   const words = [
     ...['--unshare-user', '--unshare-ipc', '--unshare-pid', '--unshare-net', '--unshare-uts'],

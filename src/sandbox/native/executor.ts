@@ -14,16 +14,17 @@ import {
 import { BadProgram } from '../box.ts';
 import { asSandboxError, unavailable } from '../errors.ts';
 import type { Executor, ExecutorLimits, ExecutorStatus } from '../interface.ts';
+import type { BoxLimits } from '../opener.ts';
 import { type NativeOptions, nativeDefaults } from '../options.ts';
-import { createPreparing } from '../preparing.ts';
+import { Preparer } from '../preparer.ts';
 import { checkTask } from '../task.ts';
 import { createUids } from '../uids.ts';
 import { type BoxComponents, createNativeBox } from './box.ts';
+import { createNativeBoxes } from './boxes.ts';
 import { openCgroups } from './cgroups.ts';
 import { readHost } from './host.ts';
 import { createNativeImages } from './images.ts';
 import { createNativeLeftovers } from './leftovers.ts';
-import { createNativeOpener } from './opener.ts';
 import { createPipes } from './pipes.ts';
 
 export interface NativeExecutorComponents {
@@ -37,6 +38,8 @@ export interface NativeExecutorInit extends Partial<NativeOptions> {
   readonly owner: string;
   readonly stateDir: string;
   readonly imagesDir: string;
+  /** What most tasks will ask for: sandboxes are kept ready for it as soon as the image is unpacked. */
+  readonly expected?: { readonly image: string; readonly limits: BoxLimits } | undefined;
 }
 
 /**
@@ -46,7 +49,7 @@ export interface NativeExecutorInit extends Partial<NativeOptions> {
  */
 export function createNativeExecutor(
   { logger, clock, metrics = noMetrics }: NativeExecutorComponents,
-  { owner, ...given }: NativeExecutorInit,
+  { owner, expected, ...given }: NativeExecutorInit,
 ): Executor {
   const options: NativeOptions = { ...nativeDefaults, ...given };
   const ownerName = owner.replace(/[^\w-]/g, '_');
@@ -54,16 +57,18 @@ export function createNativeExecutor(
   const pipes = createPipes({ folder: join(options.stateDir, 'pipes') });
   const images = createNativeImages({ logger, clock }, options);
   const leftovers = createNativeLeftovers({ logger }, options);
-  const preparing = createPreparing({ clock, logger, metrics }, options);
-  const opener = createNativeOpener({ images, leftovers, parts }, { ...options, boot });
+  const make = createNativeBoxes({ images, leftovers, parts }, { ...options, boot });
+  const facts = { milliCpus: availableParallelism() * 1000, memoryBytes: totalmem() };
+  const machineMilliCpus = () => facts.milliCpus;
+  const preparer = new Preparer({ clock, logger, metrics, make, images, machineMilliCpus }, options);
   const limits: ExecutorLimits = {
     maxDiskBytes: options.maxDiskBytes,
     minMemoryBytes: options.minMemoryBytes,
     runtimes: ['native'],
     gpus: null,
     allowedHosts: [],
+    pullsImages: false,
   };
-  const facts = { milliCpus: availableParallelism() * 1000, memoryBytes: totalmem() };
   let status: ExecutorStatus = { available: false, version: null, reason: 'it was not started yet' };
   let found: BoxComponents | undefined;
   let cancelProbe = () => {};
@@ -91,6 +96,15 @@ export function createNativeExecutor(
     return status;
   }
 
+  async function expectTasks(): Promise<void> {
+    if (!expected || !status.available || !images.has(expected.image)) return;
+    try {
+      preparer.expect(await images.ensure(expected.image, {}), 'native', expected.limits);
+    } catch (error) {
+      logger.debug({ reason: messageOf(error) }, 'no sandbox can be kept ready');
+    }
+  }
+
   /** Makes a sandbox of nothing: all the machine must allow is done but the last step. */
   async function trial(components: BoxComponents): Promise<void> {
     const root = join(options.stateDir, 'trial');
@@ -99,7 +113,7 @@ export function createNativeExecutor(
     const uids = createUids(options);
     const plan = {
       name: `${boot.slice(0, 8)}-trial-${randomUUID().slice(0, 8)}`,
-      image: { root, env: [], volumes: [], sizeBytes: 0, noLauncher: undefined },
+      image: { root, env: [], volumes: [], sizeBytes: 0 },
       limits: { diskBytes: options.tmpBytes, memoryBytes: options.minMemoryBytes, milliCpus: 1000 },
       uid: uids.take(),
     };
@@ -120,17 +134,19 @@ export function createNativeExecutor(
   return {
     runtime: 'native',
     async start() {
+      if (!stopped) return;
       stopped = false;
-      preparing.start();
+      preparer.start();
       await mkdir(options.stateDir, { recursive: true, mode: 0o700 });
       await pipes.start();
       await images.start();
       await probe();
+      void expectTasks();
     },
     async stop() {
       stopped = true;
       cancelProbe();
-      await preparing.stop();
+      await Promise.all([images.stop(), preparer.stop()]);
       await leftovers.settled();
       if (found) {
         await leftovers.sweep(found.cgroups);
@@ -155,11 +171,12 @@ export function createNativeExecutor(
         throw asSandboxError(error, `the image ${ref} could not be unpacked`);
       }
     },
+    keepReady: on => preparer.keep(on),
     async prepare(task, image, { signal }) {
       signal?.throwIfAborted();
       parts();
       const checked = checkTask(task, { ...options, ...facts, runtimes: limits.runtimes });
-      return preparing.prepare(checked, 'native', () => opener.open(checked, image), { signal });
+      return preparer.prepare(checked, image, 'native', { signal });
     },
     async recover() {
       return leftovers.sweep(parts().cgroups);

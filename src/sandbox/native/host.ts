@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { codeOf, messageOf } from '../../util/index.ts';
@@ -15,12 +15,16 @@ export interface Host {
   readonly seccompFile: string;
   /** Arguments of bwrap that cover what /proc tells of the machine. */
   readonly masks: readonly string[];
+  /** Descriptors that whoever started this process left open in it, and that a child would get. */
+  readonly leaked: readonly number[];
 }
 
 /** What Docker covers as well: keys of other users, timers, memory, devices. */
 const MASKED = ['keys', 'key-users', 'kcore', 'latency_stats', 'timer_list', 'timer_stats', 'sched_debug'];
 const MASKED_FOLDERS = ['acpi', 'asound', 'scsi'];
 const VERSION_WAIT_MS = 5_000;
+/** O_CLOEXEC, as /proc shows it. */
+const CLOSE_ON_EXEC = 0o2000000;
 
 /** Of bubblewrap on this machine; undefined where it is not installed. */
 export async function bwrapVersion(): Promise<string | undefined> {
@@ -50,7 +54,25 @@ export async function readHost({ stateDir }: NativeOptions): Promise<Host> {
       (await isIn(name)) ? ['--tmpfs', `/proc/${name}`, '--remount-ro', `/proc/${name}`] : [],
     ),
   ]);
-  return { version, isRoot: process.getuid?.() === 0, seccompFile, masks: masks.flat() };
+  const isRoot = process.getuid?.() === 0;
+  return { version, isRoot, seccompFile, masks: masks.flat(), leaked: await leakedDescriptors() };
+}
+
+/** Node closes its own in a child, and of inherited ones the first few. */
+async function leakedDescriptors(): Promise<number[]> {
+  const numbers = (await readdir('/proc/self/fd')).map(Number).filter(fd => fd > 2);
+  const open = await Promise.all(numbers.map(async fd => ((await isInherited(fd)) ? [fd] : [])));
+  return open.flat();
+}
+
+async function isInherited(fd: number): Promise<boolean> {
+  try {
+    const [, flags = '0'] = /^flags:\s*(\d+)$/m.exec(await readFile(`/proc/self/fdinfo/${fd}`, 'utf8')) ?? [];
+    return (Number.parseInt(flags, 8) & CLOSE_ON_EXEC) === 0;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false; // closed meanwhile
+    throw error;
+  }
 }
 
 async function isIn(name: string): Promise<boolean> {

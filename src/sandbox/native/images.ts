@@ -1,8 +1,9 @@
 import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Abortable, type Clock, codeOf, type Logger, messageOf } from '../../util/index.ts';
-import { failed, imageUnknown, pullFailed } from '../errors.ts';
+import { failed, imageUnknown, pullFailed, unavailable } from '../errors.ts';
 import type { SandboxImage } from '../interface.ts';
+import type { LauncherFacts } from '../opener.ts';
 import type { NativeOptions } from '../options.ts';
 import { resolveInRoot } from './in-root.ts';
 import { BadImage, readSaveFile, type SavedImage } from './save-file.ts';
@@ -16,17 +17,17 @@ export interface Unpacked {
   /** Where the image declares volumes, as paths inside that are folders there. */
   readonly volumes: readonly string[];
   readonly sizeBytes: number;
-  /** Set once its `python3` was tried and is not there or cannot run the launcher: why. */
-  noLauncher: string | undefined;
 }
 
-export interface NativeImages {
+export interface NativeImages extends LauncherFacts {
   has(ref: string): boolean;
   ensure(ref: string, options: Abortable): Promise<SandboxImage>;
   /** What `ensure` unpacked. */
   unpacked(image: SandboxImage): Unpacked;
   /** Looks for files of images; removes what was unpacked of one that is no longer there. */
   start(): Promise<void>;
+  /** Ends what is being unpacked. */
+  stop(): Promise<void>;
 }
 
 /** A miss looks at the folder again, at most this often. */
@@ -54,8 +55,11 @@ export function createNativeImages(
   const read = new Map<string, { stamp: string; images: SavedImage[] }>();
   const ready = new Map<string, Promise<Unpacked>>();
   const done = new Map<string, Unpacked>();
+  /** Of the images that were unpacked, so not more of them. */
+  const withoutLauncher = new Map<string, string>();
   let known = new Map<string, SavedImage>();
   let refreshedAt = -Infinity;
+  let halt = new AbortController();
 
   async function refresh(): Promise<void> {
     refreshedAt = clock.monotonic();
@@ -118,7 +122,9 @@ export function createNativeImages(
       await mkdir(join(temporary, 'root'), { recursive: true, mode: 0o755 });
       try {
         const began = clock.monotonic();
-        const { bytes } = await unpackLayers(image.file, image.layers, join(temporary, 'root'), options);
+        const { bytes } = await unpackLayers(image.file, image.layers, join(temporary, 'root'), options, {
+          signal: halt.signal,
+        });
         sizeBytes = bytes;
         await writeFile(join(temporary, String(bytes)), '');
         await rename(temporary, place);
@@ -131,7 +137,7 @@ export function createNativeImages(
     }
     const volumes = await Promise.all(image.volumes.map(path => volumeIn(root, path)));
     const kept = volumes.filter(path => path !== undefined);
-    return { root, env: image.env, volumes: kept, sizeBytes, noLauncher: undefined };
+    return { root, env: image.env, volumes: kept, sizeBytes };
   }
 
   return {
@@ -161,12 +167,19 @@ export function createNativeImages(
       if (!found) throw failed(`the image ${image.digest} was not unpacked`);
       return found;
     },
+    noLauncher: async image => withoutLauncher.get(image.digest),
+    withoutLauncher: (digest, reason) => void withoutLauncher.set(digest, reason),
     async start() {
+      halt = new AbortController();
       await mkdir(folder, { recursive: true, mode: 0o700 });
       await refresh();
       const kept = new Set([...known.values()].map(image => image.digest.slice('sha256:'.length)));
       for (const name of await readdir(folder))
         if (!kept.has(name)) await rm(join(folder, name), { recursive: true, force: true });
+    },
+    async stop() {
+      halt.abort(unavailable('the node is stopping'));
+      await Promise.allSettled(ready.values());
     },
   };
 
