@@ -22,7 +22,7 @@ import { createUids } from '../uids.ts';
 import { type BoxComponents, createNativeBox } from './box.ts';
 import { createNativeBoxes } from './boxes.ts';
 import { openCgroups } from './cgroups.ts';
-import { readHost } from './host.ts';
+import { type Host, readHost } from './host.ts';
 import { createNativeImages } from './images.ts';
 import { createNativeLeftovers } from './leftovers.ts';
 import { createPipes } from './pipes.ts';
@@ -84,7 +84,7 @@ export function createNativeExecutor(
     cancelProbe();
     try {
       const host = await readHost(options);
-      found ??= { host, pipes, options, cgroups: await openCgroups({ clock }, ownerName) };
+      found ??= await open(host);
       await withDeadline(options.trialMs, 'a trial sandbox', () => trial(found as BoxComponents), { clock });
       status = { available: true, version: host.version, reason: null };
     } catch (error) {
@@ -103,6 +103,11 @@ export function createNativeExecutor(
     } catch (error) {
       logger.debug({ reason: messageOf(error) }, 'no sandbox can be kept ready');
     }
+  }
+
+  async function open(host: Host): Promise<BoxComponents> {
+    await pipes.start();
+    return { host, pipes, options, cgroups: await openCgroups({ clock }, ownerName) };
   }
 
   /** Makes a sandbox of nothing: all the machine must allow is done but the last step. */
@@ -138,7 +143,6 @@ export function createNativeExecutor(
       stopped = false;
       preparer.start();
       await mkdir(options.stateDir, { recursive: true, mode: 0o700 });
-      await pipes.start();
       await images.start();
       await probe();
       void expectTasks();
