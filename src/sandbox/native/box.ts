@@ -13,6 +13,7 @@ import { ARGS_FD, type BoxProgram, boxCommand, bwrapArgs, fstabOf, type NativePl
 import type { Host } from './host.ts';
 import { createOutput, type Output } from './output.ts';
 import type { Pipes } from './pipes.ts';
+import { toolEnvironment } from './tools.ts';
 
 export interface BoxComponents {
   readonly host: Host;
@@ -83,7 +84,7 @@ function boxOf(
     const child = spawn(words[0] as string, words.slice(1), {
       stdio: [stdin, out.write, err.write, 'pipe', 'pipe'],
       cwd: '/',
-      env: { PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin`, LC_ALL: 'C' },
+      env: toolEnvironment(),
     });
     closeSync(out.write);
     closeSync(err.write);

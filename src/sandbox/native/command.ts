@@ -90,7 +90,15 @@ export function boxCommand(
 function withoutLeaked({ leaked }: Host): string[] {
   const closed = leaked.filter(fd => fd !== STATUS_FD && fd !== ARGS_FD);
   if (closed.length === 0) return [];
-  return ['bash', '-c', `exec ${closed.map(fd => `${fd}>&-`).join(' ')}; exec "$@"`, 'bash'];
+  // A bash whose stdin is a socket takes itself for a remote login, and would run the user's own start-up file.
+  return [
+    'bash',
+    '--norc',
+    '--noprofile',
+    '-c',
+    `exec ${closed.map(fd => `${fd}>&-`).join(' ')}; exec "$@"`,
+    'bash',
+  ];
 }
 
 /** The mounts below the stage, in order. */

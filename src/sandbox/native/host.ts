@@ -6,6 +6,7 @@ import { codeOf, messageOf } from '../../util/index.ts';
 import { unavailable } from '../errors.ts';
 import type { NativeOptions } from '../options.ts';
 import { compileSeccomp, encodeSeccomp, isSeccompArch } from '../seccomp/bpf.ts';
+import { toolEnvironment } from './tools.ts';
 
 /** What this machine has for native sandboxes. */
 export interface Host {
@@ -29,7 +30,10 @@ const CLOSE_ON_EXEC = 0o2000000;
 /** Of bubblewrap on this machine; undefined where it is not installed. */
 export async function bwrapVersion(): Promise<string | undefined> {
   try {
-    const { stdout } = await promisify(execFile)('bwrap', ['--version'], { timeout: VERSION_WAIT_MS });
+    const { stdout } = await promisify(execFile)('bwrap', ['--version'], {
+      timeout: VERSION_WAIT_MS,
+      env: toolEnvironment(),
+    });
     return stdout.trim().split(' ').at(-1) ?? '';
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined;

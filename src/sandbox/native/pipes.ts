@@ -4,6 +4,7 @@ import { closeSync, constants, openSync, unlinkSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { toolEnvironment } from './tools.ts';
 
 /** Both ends of a pipe, as file descriptors. */
 export interface PipeEnds {
@@ -31,7 +32,7 @@ export function createPipes({ folder }: { readonly folder: string }): Pipes {
   async function make(): Promise<void> {
     const lot = Array.from({ length: LOT }, () => join(folder, randomUUID()));
     // The other end's user is the task's own.
-    await promisify(execFile)('mkfifo', ['-m', '0666', ...lot]);
+    await promisify(execFile)('mkfifo', ['-m', '0666', ...lot], { env: toolEnvironment() });
     names.push(...lot);
   }
 
