@@ -16,12 +16,19 @@ import type { Subject } from '../sandbox/conformance.ts';
 export const IMAGE = 'python:3.9-slim';
 export const imagesDir = imagesDirFrom(process.env);
 
-/** Control groups of `owner` on this machine, of any hierarchy. */
+/** Where control groups of daemons are, in any hierarchy. */
+const PLACES = ['memory', 'pids', 'cpu', 'cpuacct', 'unified', '.'].map(name =>
+  join('/sys/fs/cgroup', name, 'duxnode'),
+);
+
+/** Control groups of `owner` on this machine. */
 export async function groupsOf(owner: string): Promise<string[]> {
-  const found: string[] = [];
-  for (const controller of ['memory', 'pids', 'cpu', 'cpuacct', 'unified', '.'])
-    found.push(...(await namesIn(join('/sys/fs/cgroup', controller, 'duxnode', owner))));
-  return found;
+  const found = await Promise.all(PLACES.map(place => namesIn(join(place, owner))));
+  return found.flat();
+}
+
+async function ownersIn(): Promise<string[]> {
+  return (await Promise.all(PLACES.map(namesIn))).flat();
 }
 
 export async function namesIn(folder: string): Promise<string[]> {
@@ -57,6 +64,7 @@ export async function nativeSubject(
     image: IMAGE,
     async leavesNothing() {
       assert.equal(await groupsOf(owner), []);
+      assert.not((await ownersIn()).includes(owner), 'the folder of its groups');
       assert.equal(await namesIn(join(stateDir, 'boxes')), []);
     },
   };

@@ -151,9 +151,8 @@ export function createNativeExecutor(
       stopped = true;
       cancelProbe();
       await Promise.all([images.stop(), preparer.stop()]);
-      await leftovers.settled();
       if (found) {
-        await leftovers.sweep(found.cgroups);
+        await leftovers.removeAll(found.cgroups);
         await found.cgroups.leave();
       }
       await pipes.stop();

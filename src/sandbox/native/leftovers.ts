@@ -12,8 +12,8 @@ export interface NativeLeftovers {
   release(name: string, box: Box | undefined): Promise<void>;
   /** Kills and removes what an earlier run left; returns how many sandboxes that were. */
   sweep(cgroups: Cgroups): Promise<number>;
-  /** Waits for removals in flight. */
-  settled(): Promise<void>;
+  /** Kills and removes what is in use too, and waits for removals in flight. */
+  removeAll(cgroups: Cgroups): Promise<void>;
 }
 
 export function createNativeLeftovers(
@@ -40,21 +40,24 @@ export function createNativeLeftovers(
       removals.add(removal);
       return removal;
     },
-    async sweep(cgroups) {
-      const names = new Set([...(await cgroups.list()), ...(await namesIn(boxFolder(options)))]);
-      const left = [...names].filter(name => !held.has(name));
-      await Promise.all(
-        left.map(async name => {
-          await cgroups.remove(name);
-          await rm(boxFolder(options, name), { recursive: true, force: true });
-        }),
-      );
-      return left.length;
-    },
-    async settled() {
+    sweep: cgroups => removeWhere(cgroups, name => !held.has(name)),
+    async removeAll(cgroups) {
+      await removeWhere(cgroups, () => true);
       while (removals.size > 0) await Promise.all(removals);
     },
   };
+
+  async function removeWhere(cgroups: Cgroups, isLeft: (name: string) => boolean): Promise<number> {
+    const names = new Set([...(await cgroups.list()), ...(await namesIn(boxFolder(options)))]);
+    const left = [...names].filter(isLeft);
+    await Promise.all(
+      left.map(async name => {
+        await cgroups.remove(name);
+        await rm(boxFolder(options, name), { recursive: true, force: true });
+      }),
+    );
+    return left.length;
+  }
 }
 
 async function namesIn(folder: string): Promise<string[]> {
