@@ -14,6 +14,7 @@ export interface BidderView {
     readonly available: boolean;
     readonly reason: string | null;
     readonly limits: ExecutorLimits;
+    readonly hasImage: boolean;
   };
   readonly architecture: string;
   readonly capacity: Capacity;
@@ -78,6 +79,11 @@ export const rules: readonly Rule[] = [
     if (view.allowedImages && !view.allowedImages.includes(offer.needs.image))
       return no('IMAGE_POLICY', `does not run ${offer.needs.image}`, true);
     return undefined;
+  },
+  function image(offer, view) {
+    return view.sandbox.hasImage || view.sandbox.limits.pullsImages
+      ? undefined
+      : no('NO_IMAGE', `has no ${offer.needs.image}, and pulls none`, false);
   },
   function taskLimits(offer, view) {
     const { maxDiskBytes, minMemoryBytes } = view.sandbox.limits;

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import {
   createApi,
   createMetrics,
@@ -6,7 +7,7 @@ import {
   removeEndpoint,
   writeEndpoint,
 } from '../api/index.ts';
-import { createDockerExecutor, type DockerExecutorInit, socketPathFrom } from '../sandbox/index.ts';
+import { chooseExecutor, type DockerExecutorInit, imagesDirFrom, socketPathFrom } from '../sandbox/index.ts';
 import { type Abortable, type Deferred, deferred, systemClock } from '../util/index.ts';
 import { type JoinSources, joinAddresses } from './bootstrap.ts';
 import { createLogger } from './logger.ts';
@@ -75,8 +76,6 @@ class NodeDaemon implements Daemon {
     const metrics = createMetrics();
     const clock = systemClock;
     const startedAt = clock.now();
-    if (config.sandbox.runtime === 'native')
-      logger.warn({}, 'sandbox.runtime native is not there yet: tasks run in Docker, which isolates no less');
     const node = await startNode(
       {
         logger,
@@ -84,9 +83,18 @@ class NodeDaemon implements Daemon {
         metrics,
         random: Math.random,
         createExecutor: owner =>
-          createDockerExecutor(
+          chooseExecutor(
             { logger: logger.child({ room: 'sandbox' }), clock, metrics },
-            { owner, socketPath: socketPathFrom(process.env), ...poolOptions(config) },
+            {
+              owner,
+              wanted: config.sandbox.runtime === 'native' ? 'native' : 'docker',
+              docker: { socketPath: socketPathFrom(process.env), ...poolOptions(config) },
+              native: {
+                stateDir: join(dataDir, 'sandbox'),
+                imagesDir: imagesDirFrom(process.env),
+                ...poolOptions(config),
+              },
+            },
           ),
       },
       nodeInit(this.#options, await joinAddresses(this.#options)),

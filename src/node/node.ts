@@ -36,7 +36,7 @@ export interface NodeComponents {
   readonly clock: Clock;
   readonly metrics: Metrics;
   /** Makes the sandbox once the node knows who it is: containers carry their owner's name. */
-  readonly createExecutor: (owner: string) => Executor;
+  readonly createExecutor: (owner: string) => Executor | Promise<Executor>;
   /** [0, 1). */
   readonly random: () => number;
 }
@@ -105,7 +105,7 @@ async function assemble(
     { dir: join(init.dataDir, 'blobs'), maxBytes: init.maxBlobBytes },
   );
   await blobs.start();
-  const executor = components.createExecutor(identity.peer);
+  const executor = await components.createExecutor(identity.peer);
   await executor.start();
   stops.push(() => executor.stop());
 

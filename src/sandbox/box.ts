@@ -25,7 +25,10 @@ export interface Box {
   start(): Promise<void>;
   write(parts: readonly Buffer[]): void;
   kill(): Promise<void>;
-  /** Waits until the box has ended. `SANDBOX_UNAVAILABLE` when what holds it is gone. */
+  /**
+   * Waits until the box has ended. `SANDBOX_UNAVAILABLE` when what holds it is gone.
+   * @throws BadProgram where only the end tells.
+   */
   ended(): Promise<ExitState>;
   /** What was counted so far; zeros when nobody can say. */
   usage(): Promise<Counted>;

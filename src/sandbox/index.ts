@@ -1,3 +1,4 @@
+export { type Choice, type ChoiceComponents, chooseExecutor } from './choose.ts';
 export {
   createDockerExecutor,
   type DockerExecutorComponents,
@@ -12,4 +13,15 @@ export {
   type MemoryExecutorInit,
   type MemoryProgram,
 } from './memory.ts';
-export { type DockerOptions, dockerDefaults, socketPathFrom } from './options.ts';
+export {
+  createNativeExecutor,
+  type NativeExecutorComponents,
+  type NativeExecutorInit,
+} from './native/executor.ts';
+export {
+  type DockerOptions,
+  dockerDefaults,
+  imagesDirFrom,
+  type NativeOptions,
+  socketPathFrom,
+} from './options.ts';

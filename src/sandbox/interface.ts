@@ -109,6 +109,8 @@ export interface ExecutorLimits {
   readonly gpus: Gpus | null;
   /** Hosts that tasks may be let to; empty: tasks have no network here. `*`: any public one. */
   readonly allowedHosts: readonly string[];
+  /** Whether an image that is not here may be got; else only those that `hasImage` tells of can run. */
+  readonly pullsImages: boolean;
 }
 
 export interface PullProgress {
@@ -125,6 +127,7 @@ export interface PullProgress {
 export interface Executor {
   /** Of tasks that name none. */
   readonly runtime: Runtime;
+  /** Does nothing once it was started. */
   start(): Promise<void>;
   /** Kills and removes what is running, waits for removals in flight. */
   stop(): Promise<void>;

@@ -41,6 +41,7 @@ const bounds = {
   runtimes: ['memory' as const],
   gpus: null,
   allowedHosts: [],
+  pullsImages: true,
 };
 
 const echo: MemoryProgram = async (_task, sink) => {

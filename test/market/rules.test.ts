@@ -50,6 +50,7 @@ const limits: ExecutorLimits = {
   runtimes: ['memory'],
   gpus: null,
   allowedHosts: [],
+  pullsImages: true,
 };
 const gpus = { count: 2, vendor: 'nvidia' as const, memoryBytes: 2 ** 33 };
 
@@ -61,7 +62,7 @@ const view: BidderView = {
   self: 'worker',
   draining: false,
   workerEnabled: true,
-  sandbox: { available: true, reason: null, limits },
+  sandbox: { available: true, reason: null, limits, hasImage: true },
   architecture: 'x64',
   capacity: capacity(),
   slots: 2,
@@ -72,7 +73,10 @@ const view: BidderView = {
 };
 
 const lending = (change: Partial<ExecutorLimits>): Partial<BidderView> => ({
-  sandbox: { available: true, reason: null, limits: { ...limits, ...change } },
+  sandbox: { available: true, reason: null, limits: { ...limits, ...change }, hasImage: true },
+});
+const without = (pullsImages: boolean): Partial<BidderView> => ({
+  sandbox: { available: true, reason: null, limits: { ...limits, pullsImages }, hasImage: false },
 });
 const needing = (change: Partial<Offer['needs']>): Offer => ({
   ...offer,
@@ -82,25 +86,15 @@ const needing = (change: Partial<Offer['needs']>): Offer => ({
 const refusals: [code: string, permanent: boolean, offer: Offer, view: Partial<BidderView>][] = [
   ['NO_WORKER', true, offer, { workerEnabled: false }],
   ['DRAINING', false, offer, { draining: true }],
-  ['NO_SANDBOX', false, offer, { sandbox: { available: false, reason: 'x'.repeat(900), limits } }],
   [
-    'TOO_LARGE',
-    true,
+    'NO_SANDBOX',
+    false,
     offer,
-    { sandbox: { available: true, reason: null, limits: { ...limits, maxDiskBytes: 1 } } },
+    { sandbox: { available: false, reason: 'x'.repeat(900), limits, hasImage: true } },
   ],
-  [
-    'TOO_SMALL',
-    true,
-    offer,
-    {
-      sandbox: {
-        available: true,
-        reason: null,
-        limits: { ...limits, minMemoryBytes: 2 ** 40 },
-      },
-    },
-  ],
+  ['TOO_LARGE', true, offer, lending({ maxDiskBytes: 1 })],
+  ['TOO_SMALL', true, offer, lending({ minMemoryBytes: 2 ** 40 })],
+  ['NO_IMAGE', false, offer, without(false)],
   ['DEADLINE', true, { ...offer, deadline: NOW }, {}],
   ['RUNTIME', true, needing({ runtime: 'docker' }), {}],
   ['ARCHITECTURE', true, needing({ architecture: 'arm64' }), {}],
@@ -128,6 +122,10 @@ for (const [code, permanent, asked, change] of refusals)
     assert.equal([decision.refusal.code, decision.refusal.permanent], [code, permanent]);
     assert.ok(decision.refusal.reason.length <= 300, 'what is longer is taken for nonsense by its reader');
   });
+
+test('an image that is not here is no hindrance where it may be pulled', () => {
+  assert.ok(decide(offer, { ...view, ...without(true) }).bid);
+});
 
 test('a worker with a full queue refuses for now', () => {
   const full = capacity();

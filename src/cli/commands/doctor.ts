@@ -1,6 +1,9 @@
-import { access, constants, mkdir, statfs } from 'node:fs/promises';
+import { access, constants, mkdir, mkdtemp, rm, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createClient } from '../../api/client.ts';
+import type { Config } from '../../node/index.ts';
 import type { Executor } from '../../sandbox/index.ts';
 import { messageOf, noMetrics, silentLogger, systemClock } from '../../util/index.ts';
 import { EXIT } from '../exit.ts';
@@ -8,6 +11,8 @@ import type { Io } from '../io.ts';
 import { colour, json, plainLine } from '../print.ts';
 import { configOf, type StartOptions } from '../start.ts';
 import { dataDirOf, readEndpoint, targetOf } from '../target.ts';
+
+type Sandbox = Config['sandbox'];
 
 interface Finding {
   readonly check: string;
@@ -33,33 +38,51 @@ function checkNode(): Finding {
   );
 }
 
-async function checkSandbox(io: Io, image: string): Promise<Finding[]> {
-  const { createDockerExecutor, socketPathFrom } = await import('../../sandbox/index.ts');
+/** The sandbox that a node would choose now, and one of nothing made in it. */
+async function checkSandbox(io: Io, { runtime, base_image: image }: Sandbox): Promise<Finding[]> {
+  const { chooseExecutor, imagesDirFrom, socketPathFrom } = await import('../../sandbox/index.ts');
   const parts = { logger: silentLogger, clock: systemClock, metrics: noMetrics };
-  const executor = createDockerExecutor(parts, { owner: 'doctor', socketPath: socketPathFrom(io.env) });
-  await executor.start();
+  // A state of its own: a running daemon's is not touched.
+  const stateDir = await mkdtemp(join(tmpdir(), 'duxnode-doctor-'));
+  const executor = await chooseExecutor(parts, {
+    wanted: runtime === 'native' ? 'native' : 'docker',
+    owner: `doctor-${process.pid}`,
+    docker: { socketPath: socketPathFrom(io.env), maxBoxes: 0 },
+    native: { stateDir, imagesDir: imagesDirFrom(io.env), maxBoxes: 0 },
+  });
   try {
-    return await probeSandbox(executor, image);
+    await executor.start();
+    return await probeSandbox(executor, runtime, image);
   } finally {
     await executor.stop();
+    await rm(stateDir, { recursive: true, force: true });
   }
 }
 
-async function probeSandbox(executor: Executor, image: string): Promise<Finding[]> {
+async function probeSandbox(
+  executor: Executor,
+  wanted: Sandbox['runtime'],
+  image: string,
+): Promise<Finding[]> {
   const status = await executor.probe({ signal: AbortSignal.timeout(PROBE_MS) });
   if (!status.available)
     return [
-      finding('docker', false, status.reason ?? 'Docker does not answer: run scripts/docker-engine.sh'),
+      finding(
+        executor.runtime,
+        false,
+        status.reason ?? 'Docker does not answer: run scripts/docker-engine.sh',
+      ),
     ];
   const here = executor.hasImage(image);
-  const note = here ? `${image} is here` : `${image} is not here yet: the first task pulls it`;
-  return [finding('docker', true, status.version ?? 'it answers'), finding('base image', true, note)];
-}
-
-/** No failure, as the node runs all the same; but nobody shall believe in what is not there. */
-function checkRuntime(runtime: string): Finding[] {
-  if (runtime !== 'native') return [];
-  return [finding('runtime', true, 'sandbox.runtime native is not there yet: tasks run in Docker')];
+  const { pullsImages } = executor.limits();
+  const missing = pullsImages
+    ? 'is not here yet: the first task pulls it'
+    : 'is not here: run scripts/images/build-base.sh --file-only';
+  const instead = executor.runtime === 'native' && wanted !== 'native' ? ', as no Docker engine answers' : '';
+  return [
+    finding(executor.runtime, true, `${status.version ?? 'it answers'}${instead}`),
+    finding('base image', here || pullsImages, `${image} ${here ? 'is here' : missing}`),
+  ];
 }
 
 async function checkData(dataDir: string): Promise<Finding[]> {
@@ -137,8 +160,7 @@ export async function doctor(io: Io, _: readonly string[], options: StartOptions
     checkNode(),
     checkClock(),
     ...(await checkData(dataDirOf(io, options))),
-    ...checkRuntime(config.sandbox.runtime),
-    ...(config.worker.enabled ? await checkSandbox(io, config.sandbox.base_image) : []),
+    ...(config.worker.enabled ? await checkSandbox(io, config.sandbox) : []),
     ...(await checkDaemon(io, options, config.api)),
   ];
   const ok = findings.every(found => found.ok);

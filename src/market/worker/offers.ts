@@ -161,6 +161,7 @@ export class OfferDesk {
         available: status.available,
         reason: status.reason,
         limits: executor.limits(),
+        hasImage: executor.hasImage(offer.needs.image),
       },
       architecture: process.arch,
       capacity: this.#capacity,

@@ -68,7 +68,7 @@ function reasonFor(error: unknown, socketPath: string): string {
   switch (codeOf(error)) {
     case 'ENOENT':
     case 'ECONNREFUSED':
-      return `no Docker engine answers on ${socketPath}: start Docker (scripts/docker-engine.sh does)`;
+      return `no Docker engine answers on ${socketPath}: start Docker (scripts/docker-engine.sh does), or install bubblewrap and start the node again`;
     case 'EACCES':
     case 'EPERM':
       return `this user may not use ${socketPath}: add it to the group 'docker' and log in again`;

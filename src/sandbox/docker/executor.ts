@@ -68,6 +68,7 @@ export function createDockerExecutor(
   return {
     runtime: own,
     async start() {
+      if (started) return;
       preparer.start();
       await engine.start();
       started = true;
@@ -86,6 +87,7 @@ export function createDockerExecutor(
       runtimes: runtimes(),
       gpus: null,
       allowedHosts: [],
+      pullsImages: true,
     }),
     probe: engine.probe,
     hasImage: images.has,

@@ -34,10 +34,11 @@ const STAGE_MS = 60_000;
 export async function wake(box: Box, { clock }: { readonly clock: Clock }): Promise<void> {
   try {
     await box.start();
+    await inTime(WAKE_MS, clock, () => awaitReady(box));
   } catch (error) {
+    // An engine says so at the start, a process when it ends.
     throw error instanceof BadProgram ? new NoLauncher('the image has no python3') : error;
   }
-  await inTime(WAKE_MS, clock, () => awaitReady(box));
 }
 
 async function awaitReady(box: Box): Promise<void> {
