@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests need (npm packages, Docker engine, bubblewrap, base images), builds, checks types and style, and runs every
+# Installs what the tests need (npm packages, Docker engine, gVisor, bubblewrap, base images), builds, checks types and style, and runs every
 # test. Ends with the runner's line `N passed, N failed` and its exit code. May be run again, from any directory.
 #
 # Usage: scripts/test.sh [file, folder or part of a path of tests ...]
@@ -41,6 +41,8 @@ if [ ! -f "$INSTALLED" ] || [ package-lock.json -nt "$INSTALLED" ]; then
   step install npm ci --no-audit --no-fund --loglevel=error
 fi
 step engine scripts/docker-engine.sh
+# Only root can give an engine gVisor: elsewhere its tests are skipped, and say so.
+if [ -n "${CI:-}" ] || [ "$(id -u)" = 0 ]; then step gvisor scripts/runsc.sh; fi
 step bwrap scripts/bubblewrap.sh
 for image in python shell node; do step "$image" scripts/images/build-base.sh "$image"; done
 step file scripts/images/build-base.sh --file-only

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Docker from 'dockerode';
@@ -10,6 +10,8 @@ import { IMAGE, docker as sharedEngine, until } from './support.ts';
 export interface PrivateEngine {
   readonly socketPath: string;
   readonly docker: Docker;
+  readonly configFile: string;
+  readonly pidFile: string;
   start(): Promise<void>;
   /** As a crash would: SIGKILL for the engine, and for nothing else. */
   crash(): Promise<void>;
@@ -23,6 +25,9 @@ export async function createPrivateEngine(): Promise<PrivateEngine> {
   const socketPath = join(folder, 'docker.sock');
   const docker = new Docker({ socketPath });
   const logFile = join(folder, 'log');
+  const configFile = join(folder, 'daemon.json');
+  const pidFile = join(folder, 'pid');
+  await writeFile(configFile, '{}');
   let child: ReturnType<typeof spawn> | undefined;
 
   async function answers(): Promise<boolean> {
@@ -48,6 +53,8 @@ export async function createPrivateEngine(): Promise<PrivateEngine> {
   return {
     socketPath,
     docker,
+    configFile,
+    pidFile,
     async start() {
       // Where PID 1 is slow to reap, the dead containerd of a crashed engine still looks alive by its pid.
       await rm(join(folder, 'exec/containerd/containerd.pid'), { force: true });
@@ -56,8 +63,15 @@ export async function createPrivateEngine(): Promise<PrivateEngine> {
         'dockerd',
         [
           ...['--host', `unix://${socketPath}`, '--data-root', join(folder, 'data')],
-          ...['--exec-root', join(folder, 'exec'), '--pidfile', join(folder, 'pid')],
-          ...['--iptables=false', '--ip6tables=false', '--bridge=none', '--shutdown-timeout=5'],
+          ...['--exec-root', join(folder, 'exec'), '--pidfile', pidFile],
+          ...[
+            '--config-file',
+            configFile,
+            '--iptables=false',
+            '--ip6tables=false',
+            '--bridge=none',
+            '--shutdown-timeout=5',
+          ],
         ],
         { stdio: ['ignore', log.fd, log.fd] },
       );

@@ -6,6 +6,7 @@ import * as tar from 'tar-stream';
 import * as assert from 'uvu/assert';
 import {
   createDockerExecutor,
+  type DockerExecutorComponents,
   type DockerExecutorInit,
   type Executor,
   socketPathFrom,
@@ -22,13 +23,20 @@ export const docker = new Docker({ socketPath });
 export const containersOf = (owner: string, engine = docker) =>
   engine.listContainers({ all: true, filters: { label: [`duxnode.owner=${owner}`] } });
 
+/** What a test of gVisor says where the engine lacks it; undefined where it is there. */
+export async function withoutGvisor(): Promise<string | undefined> {
+  const { Runtimes } = await docker.info();
+  return 'runsc' in Runtimes ? undefined : 'the engine does not have gVisor: run scripts/runsc.sh';
+}
+
 /** A started executor with an owner of its own: other daemons and tests share the engine. */
 export async function dockerSubject(
   init: Partial<DockerExecutorInit> = {},
+  { weaken }: Pick<DockerExecutorComponents, 'weaken'> = {},
 ): Promise<Subject & { owner: string }> {
   const owner = init.owner ?? `test-${randomUUID()}`;
   const executor = createDockerExecutor(
-    { logger: silentLogger, clock: keepAliveClock },
+    { logger: silentLogger, clock: keepAliveClock, ...(weaken ? { weaken } : {}) },
     { socketPath, ...init, owner },
   );
   await executor.start();
@@ -46,8 +54,9 @@ export async function dockerSubject(
 export async function withDocker(
   body: (executor: Executor, owner: string) => Promise<void>,
   init: Partial<DockerExecutorInit> = {},
+  components: Pick<DockerExecutorComponents, 'weaken'> = {},
 ): Promise<void> {
-  const subject = await dockerSubject(init);
+  const subject = await dockerSubject(init, components);
   try {
     await body(subject.executor, subject.owner);
   } finally {

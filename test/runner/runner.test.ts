@@ -69,6 +69,8 @@ test('one bad file among good ones fails the run', async () => {
 test('skipped tests are counted, and fail where they are not allowed', async () => {
   assert.is(summary(await run(['skips'])), '1 passed, 0 failed, 1 skipped');
   assert.is(summary(await run(['skips'], { strict: true })), '1 passed, 1 failed, 1 skipped');
+  assert.is(summary(await run(['skips-all'])), '0 passed, 0 failed, 1 skipped');
+  assert.is(summary(await run(['skips-all'], { strict: true })), '0 passed, 1 failed, 1 skipped');
 });
 
 test('a run without files fails', async () => {

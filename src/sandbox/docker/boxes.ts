@@ -1,3 +1,4 @@
+import type { ContainerCreateOptions } from 'dockerode';
 import type { Clock } from '../../util/index.ts';
 import type { Box } from '../box.ts';
 import { imageUnknown } from '../errors.ts';
@@ -15,11 +16,15 @@ export interface BoxesComponents {
   readonly images: Images;
   readonly leftovers: Leftovers;
   readonly clock: Clock;
+  readonly weaken?: Weakening | undefined;
 }
+
+/** The configuration of a container with some protection taken out of it. */
+export type Weakening = (config: ContainerCreateOptions) => ContainerCreateOptions;
 
 /** Makes containers for boxes: created and attached, not started. On any failure nothing of one stays. */
 export function createBoxes(
-  { engine, images, leftovers, clock }: BoxesComponents,
+  { engine, images, leftovers, clock, weaken = config => config }: BoxesComponents,
   {
     owner,
     boot,
@@ -50,7 +55,7 @@ export function createBoxes(
         { ...plan, image: image.digest, direct, volumes, uid, labels, name },
         options,
       );
-      box = await createBox({ engine, clock }, config);
+      box = await createBox({ engine, clock }, weaken(config));
       return { box, release };
     } catch (error) {
       void release();

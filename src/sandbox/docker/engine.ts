@@ -77,6 +77,11 @@ function reasonFor(error: unknown, socketPath: string): string {
   }
 }
 
+const noRuntime = (name: string): string =>
+  name === 'runsc'
+    ? 'the Docker engine does not have gVisor (runtime runsc): scripts/runsc.sh installs it'
+    : `the Docker engine has no runtime ${name}: add it to /etc/docker/daemon.json`;
+
 /** The connection to one Docker engine: notices when it goes, looks for it until it is back. */
 export function createEngine(components: EngineComponents, options: DockerOptions): Engine {
   const { logger, clock, onUp } = components;
@@ -124,10 +129,13 @@ export function createEngine(components: EngineComponents, options: DockerOption
         timeoutMs: Math.min(5_000, options.callTimeoutMs),
       });
       if (info.OSType !== 'linux') throw unavailable(`the engine runs ${info.OSType} containers, not linux`);
+      const runtimes = Object.keys(info.Runtimes ?? {});
+      if (options.runtime !== undefined && !runtimes.includes(options.runtime))
+        throw unavailable(noRuntime(options.runtime));
       facts = {
         milliCpus: info.NCPU * 1000,
         memoryBytes: info.MemTotal,
-        runtimes: Object.keys(info.Runtimes ?? {}),
+        runtimes,
       };
       status = { available: true, version: info.ServerVersion, reason: null };
       if (wasDown) logger.info({ version: info.ServerVersion }, 'the Docker engine is there');

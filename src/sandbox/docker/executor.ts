@@ -7,7 +7,7 @@ import type { BoxLimits } from '../opener.ts';
 import { type DockerOptions, dockerDefaults } from '../options.ts';
 import { Preparer } from '../preparer.ts';
 import { checkTask } from '../task.ts';
-import { createBoxes } from './boxes.ts';
+import { createBoxes, type Weakening } from './boxes.ts';
 import { createEngine } from './engine.ts';
 import { createImages } from './images.ts';
 import { createLeftovers } from './leftovers.ts';
@@ -16,6 +16,11 @@ export interface DockerExecutorComponents {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly metrics?: Metrics;
+  /**
+   * For proofs alone: takes one protection out of each container's configuration, to see that the attack which it stops
+   * then succeeds. No option, file, variable or request leads here.
+   */
+  readonly weaken?: Weakening;
 }
 
 export interface DockerExecutorInit extends Partial<DockerOptions> {
@@ -25,6 +30,9 @@ export interface DockerExecutorInit extends Partial<DockerOptions> {
   readonly expected?: { readonly image: string; readonly limits: BoxLimits } | undefined;
 }
 
+/** What gVisor itself takes of a sandbox's memory. */
+const GVISOR_BYTES = 16 * 1024 * 1024;
+
 /**
  * The executor on a Docker engine: one hardened container for each task, never used again unless the task allows it for its
  * owner's next ones. Where the image has Python 3, PID 1 is our launcher (inputs, outputs, source, usage), and some containers
@@ -32,7 +40,7 @@ export interface DockerExecutorInit extends Partial<DockerOptions> {
  * stderr are each in order, not with each other.
  */
 export function createDockerExecutor(
-  { logger, clock, metrics = noMetrics }: DockerExecutorComponents,
+  { logger, clock, metrics = noMetrics, weaken }: DockerExecutorComponents,
   { owner, expected, ...given }: DockerExecutorInit,
 ): Executor {
   const options: DockerOptions = { ...dockerDefaults, ...given };
@@ -40,7 +48,7 @@ export function createDockerExecutor(
   const engine = createEngine({ logger, clock, onUp }, options);
   const images = createImages({ engine, clock, logger }, options);
   const leftovers = createLeftovers({ engine, logger }, { owner, boot });
-  const make = createBoxes({ engine, images, leftovers, clock }, { owner, boot, options });
+  const make = createBoxes({ engine, images, leftovers, clock, weaken }, { owner, boot, options });
   const machineMilliCpus = () => engine.facts().milliCpus;
   const preparer = new Preparer({ clock, logger, metrics, make, images, machineMilliCpus }, options);
   let started = false;
@@ -65,6 +73,8 @@ export function createDockerExecutor(
   const runtimes = (): Runtime[] =>
     own === 'docker' && engine.facts().runtimes.includes('runsc') ? ['docker', 'runsc'] : [own];
 
+  const minMemoryOf = (runtime: Runtime) => options.minMemoryBytes + (runtime === 'runsc' ? GVISOR_BYTES : 0);
+
   return {
     runtime: own,
     async start() {
@@ -83,7 +93,7 @@ export function createDockerExecutor(
     status: engine.status,
     limits: () => ({
       maxDiskBytes: options.maxDiskBytes,
-      minMemoryBytes: options.minMemoryBytes,
+      minMemoryBytes: minMemoryOf(own),
       runtimes: runtimes(),
       gpus: null,
       allowedHosts: [],
@@ -104,7 +114,9 @@ export function createDockerExecutor(
       signal?.throwIfAborted();
       const { available, reason } = engine.status();
       if (!available) throw unavailable(reason ?? 'the engine is away');
-      const checked = checkTask(task, { ...options, ...engine.facts(), runtimes: runtimes() });
+      const minMemoryBytes = minMemoryOf(task.runtime ?? own);
+      const bounds = { ...options, ...engine.facts(), runtimes: runtimes(), minMemoryBytes };
+      const checked = checkTask(task, bounds);
       return preparer.prepare(checked, image, checked.runtime ?? own, { signal });
     },
     recover: leftovers.sweep,
