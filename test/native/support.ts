@@ -7,6 +7,7 @@ import {
   createNativeExecutor,
   type Executor,
   imagesDirFrom,
+  type NativeExecutorComponents,
   type NativeExecutorInit,
 } from '../../src/sandbox/index.ts';
 import { codeOf, silentLogger } from '../../src/util/index.ts';
@@ -46,6 +47,7 @@ let shared: string | undefined;
 
 export async function nativeSubject(
   init: Partial<NativeExecutorInit> = {},
+  { weaken }: Pick<NativeExecutorComponents, 'weaken'> = {},
 ): Promise<Subject & { owner: string; stateDir: string }> {
   const owner = init.owner ?? `test-${randomUUID()}`;
   const made = shared === undefined;
@@ -53,7 +55,7 @@ export async function nativeSubject(
   if (made) process.once('beforeExit', removeShared);
   const stateDir = init.stateDir ?? shared;
   const executor = createNativeExecutor(
-    { logger: silentLogger, clock: keepAliveClock },
+    { logger: silentLogger, clock: keepAliveClock, ...(weaken ? { weaken } : {}) },
     { imagesDir, stateDir, ...init, owner },
   );
   await executor.start();

@@ -9,7 +9,16 @@ import { BadProgram, type Box, type ExitState } from '../box.ts';
 import { failed, unavailable } from '../errors.ts';
 import type { NativeOptions } from '../options.ts';
 import type { Cgroups, Group } from './cgroups.ts';
-import { ARGS_FD, type BoxProgram, boxCommand, bwrapArgs, fstabOf, type NativePlan } from './command.ts';
+import {
+  ARGS_FD,
+  type BoxProgram,
+  boxCommand,
+  bwrapArgs,
+  fstabOf,
+  type Making,
+  type NativePlan,
+  type NativeWeakening,
+} from './command.ts';
 import type { Host } from './host.ts';
 import { createOutput, type Output } from './output.ts';
 import type { Pipes } from './pipes.ts';
@@ -20,6 +29,7 @@ export interface BoxComponents {
   readonly cgroups: Cgroups;
   readonly pipes: Pipes;
   readonly options: NativeOptions;
+  readonly weaken?: NativeWeakening | undefined;
 }
 
 /** As a shell tells it. */
@@ -35,19 +45,26 @@ export async function createNativeBox(
   plan: NativePlan,
   program: BoxProgram,
 ): Promise<Box> {
-  const { host, cgroups, options } = components;
+  const { host, cgroups, options, weaken = making => making } = components;
   const { memoryBytes, milliCpus } = plan.limits;
   const folder = boxFolder(options, plan.name);
   // bwrap itself waits outside of the sandbox, in the same group.
   const limits = { memoryBytes, milliCpus, pids: options.maxPids + 1 };
   const [group] = await Promise.all([cgroups.create(plan.name, limits), mkdir(folder, { recursive: true })]);
   try {
-    await writeFile(join(folder, 'fstab'), fstabOf(host, plan, options));
+    const fstab = join(folder, 'fstab');
+    const making = weaken({
+      command: boxCommand(host, plan, group, fstab, program, options),
+      bwrap: bwrapArgs(host, plan, group, program),
+      fstab: fstabOf(host, plan, options),
+    });
+    await writeFile(fstab, making.fstab);
+    return boxOf(components, plan, program, making, group, folder);
   } catch (error) {
     await group.remove();
+    await rm(folder, { recursive: true, force: true });
     throw error;
   }
-  return boxOf(components, plan, program, group, folder);
 }
 
 /** Where what belongs to a box is kept. */
@@ -63,9 +80,10 @@ interface Running {
 }
 
 function boxOf(
-  { host, pipes, options }: BoxComponents,
+  { pipes }: BoxComponents,
   plan: NativePlan,
   program: BoxProgram,
+  { command: words, bwrap }: Making,
   group: Group,
   folder: string,
 ): Box {
@@ -77,8 +95,6 @@ function boxOf(
   let running: Running | undefined;
 
   async function launch(): Promise<Running> {
-    const words = boxCommand(host, plan, group, join(folder, 'fstab'), program, options);
-    const args = bwrapArgs(host, plan, group, program);
     const stdin = program === 'launcher' ? 'pipe' : 'ignore';
     const [out, err] = [await pipes.take(), await pipes.take()];
     const child = spawn(words[0] as string, words.slice(1), {
@@ -91,7 +107,7 @@ function boxOf(
     const output = createOutput({ stdout: reader(out.read), stderr: reader(err.read) });
     const launched: Running = { child, output, status: '' };
     listen(launched);
-    (child.stdio[ARGS_FD] as Writable).end(args);
+    (child.stdio[ARGS_FD] as Writable).end(bwrap);
     const spawned = deferred<void>();
     child.once('spawn', spawned.resolve);
     child.once('error', error => {

@@ -20,6 +20,16 @@ export interface NativePlan {
 /** What is started in it: our launcher in the image's Python, or a command as the first process. */
 export type BoxProgram = 'launcher' | Pick<CheckedTask, 'argv' | 'cwd' | 'env'>;
 
+/** What a sandbox is made by: a command, `bwrap`'s own arguments (each ended by a NUL), and the mounts below the stage. */
+export interface Making {
+  readonly command: readonly string[];
+  readonly bwrap: string;
+  readonly fstab: string;
+}
+
+/** A making with some protection taken out of it. */
+export type NativeWeakening = (making: Making) => Making;
+
 /** Descriptors that the child finds beside its stdin, stdout and stderr. */
 export const STATUS_FD = 3;
 export const ARGS_FD = 4;
@@ -126,7 +136,7 @@ function escaped(path: string): string {
  * The whole hardened configuration, for `bwrap --args`; each line is proved by an attack in test/native.
  * @throws CodedError `SANDBOX_REFUSED` when there are more words than it takes.
  */
-export function bwrapArgs(host: Host, plan: NativePlan, group: Group, program: BoxProgram): Buffer {
+export function bwrapArgs(host: Host, plan: NativePlan, group: Group, program: BoxProgram): string {
   const { at, folder } = group.shown;
   const words = [
     ...['--unshare-user', '--unshare-ipc', '--unshare-pid', '--unshare-net', '--unshare-uts'],
@@ -142,7 +152,7 @@ export function bwrapArgs(host: Host, plan: NativePlan, group: Group, program: B
   const argv = program === 'launcher' ? [] : program.argv;
   if (words.length + argv.length > MAX_WORDS)
     throw refused(`there are more than ${MAX_WORDS} arguments and variables together`);
-  return Buffer.from(`${words.join('\0')}\0`);
+  return `${words.join('\0')}\0`;
 }
 
 /** The image's variables, and over them the task's; never those of the daemon. */

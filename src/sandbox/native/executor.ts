@@ -22,6 +22,7 @@ import { createUids } from '../uids.ts';
 import { type BoxComponents, createNativeBox } from './box.ts';
 import { createNativeBoxes } from './boxes.ts';
 import { openCgroups } from './cgroups.ts';
+import type { NativeWeakening } from './command.ts';
 import { type Host, readHost } from './host.ts';
 import { createNativeImages } from './images.ts';
 import { createNativeLeftovers } from './leftovers.ts';
@@ -31,6 +32,11 @@ export interface NativeExecutorComponents {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly metrics?: Metrics;
+  /**
+   * For proofs alone: takes one protection out of each sandbox, to see that the attack which it stops then succeeds. No
+   * option, file, variable or request leads here.
+   */
+  readonly weaken?: NativeWeakening;
 }
 
 export interface NativeExecutorInit extends Partial<NativeOptions> {
@@ -48,7 +54,7 @@ export interface NativeExecutorInit extends Partial<NativeOptions> {
  * each other.
  */
 export function createNativeExecutor(
-  { logger, clock, metrics = noMetrics }: NativeExecutorComponents,
+  { logger, clock, metrics = noMetrics, weaken }: NativeExecutorComponents,
   { owner, expected, ...given }: NativeExecutorInit,
 ): Executor {
   const options: NativeOptions = { ...nativeDefaults, ...given };
@@ -107,7 +113,7 @@ export function createNativeExecutor(
 
   async function open(host: Host): Promise<BoxComponents> {
     await pipes.start();
-    return { host, pipes, options, cgroups: await openCgroups({ clock }, ownerName) };
+    return { host, pipes, options, weaken, cgroups: await openCgroups({ clock }, ownerName) };
   }
 
   /** Makes a sandbox of nothing: all the machine must allow is done but the last step. */
