@@ -25,3 +25,4 @@ export {
   type NativeOptions,
   socketPathFrom,
 } from './options.ts';
+export { type ProbeFinding, probeSandboxes } from './probes.ts';

@@ -28,7 +28,11 @@ export interface How {
 }
 
 /** Runs one command line in this process, over the real client. */
-export async function runCli(args: readonly string[], how: How = {}): Promise<Ran> {
+export const runCli = (args: readonly string[], how: How = {}): Promise<Ran> =>
+  recorded(io => runProgram(io, args), how);
+
+/** Runs `command` with all that it prints kept. */
+export async function recorded(command: (io: Io) => Promise<number>, how: How = {}): Promise<Ran> {
   const out: Buffer[] = [];
   const err: Buffer[] = [];
   const io: Io = {
@@ -45,7 +49,7 @@ export async function runCli(args: readonly string[], how: How = {}): Promise<Ra
     stdin: async () => how.stdin ?? '',
     signal: how.signal ?? new AbortController().signal,
   };
-  const code = await runProgram(io, args);
+  const code = await command(io);
   return { code, out: Buffer.concat(out).toString('utf8'), err: Buffer.concat(err).toString('utf8') };
 }
 

@@ -1,32 +1,16 @@
-import { access, constants, mkdir, mkdtemp, rm, statfs } from 'node:fs/promises';
+import { access, constants, mkdir, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { createClient } from '../../api/client.ts';
-import type { Config } from '../../node/index.ts';
-import type { Executor } from '../../sandbox/index.ts';
-import { messageOf, noMetrics, silentLogger, systemClock } from '../../util/index.ts';
+import { messageOf } from '../../util/index.ts';
 import { EXIT } from '../exit.ts';
 import type { Io } from '../io.ts';
 import { colour, json, plainLine } from '../print.ts';
 import { configOf, type StartOptions } from '../start.ts';
 import { dataDirOf, readEndpoint, targetOf } from '../target.ts';
-
-type Sandbox = Config['sandbox'];
-
-interface Finding {
-  readonly check: string;
-  readonly ok: boolean;
-  /** What was found, and how to mend it where it is not well. */
-  readonly detail: string;
-}
+import { checkSandbox, chosenExecutor, type Finding, finding } from './doctor-sandbox.ts';
 
 /** Results, images and the database need room. */
 const MIN_FREE_BYTES = 2 ** 30;
-/** How long the engine may take to say who it is. */
-const PROBE_MS = 5_000;
-
-const finding = (check: string, ok: boolean, detail: string): Finding => ({ check, ok, detail });
 
 function checkNode(): Finding {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
@@ -36,53 +20,6 @@ function checkNode(): Finding {
     ok,
     ok ? process.version : `${process.version} is too old: install Node 20.19 or later`,
   );
-}
-
-/** The sandbox that a node would choose now, and one of nothing made in it. */
-async function checkSandbox(io: Io, { runtime, base_image: image }: Sandbox): Promise<Finding[]> {
-  const { chooseExecutor, imagesDirFrom, socketPathFrom } = await import('../../sandbox/index.ts');
-  const parts = { logger: silentLogger, clock: systemClock, metrics: noMetrics };
-  // A state of its own: a running daemon's is not touched.
-  const stateDir = await mkdtemp(join(tmpdir(), 'duxnode-doctor-'));
-  const executor = await chooseExecutor(parts, {
-    wanted: runtime === 'native' ? 'native' : 'docker',
-    owner: `doctor-${process.pid}`,
-    docker: { socketPath: socketPathFrom(io.env), maxBoxes: 0 },
-    native: { stateDir, imagesDir: imagesDirFrom(io.env), maxBoxes: 0 },
-  });
-  try {
-    await executor.start();
-    return await probeSandbox(executor, runtime, image);
-  } finally {
-    await executor.stop();
-    await rm(stateDir, { recursive: true, force: true });
-  }
-}
-
-async function probeSandbox(
-  executor: Executor,
-  wanted: Sandbox['runtime'],
-  image: string,
-): Promise<Finding[]> {
-  const status = await executor.probe({ signal: AbortSignal.timeout(PROBE_MS) });
-  if (!status.available)
-    return [
-      finding(
-        executor.runtime,
-        false,
-        status.reason ?? 'Docker does not answer: run scripts/docker-engine.sh',
-      ),
-    ];
-  const here = executor.hasImage(image);
-  const { pullsImages } = executor.limits();
-  const missing = pullsImages
-    ? 'is not here yet: the first task pulls it'
-    : 'is not here: run scripts/images/build-base.sh --file-only';
-  const instead = executor.runtime === 'native' && wanted !== 'native' ? ', as no Docker engine answers' : '';
-  return [
-    finding(executor.runtime, true, `${status.version ?? 'it answers'}${instead}`),
-    finding('base image', here || pullsImages, `${image} ${here ? 'is here' : missing}`),
-  ];
 }
 
 async function checkData(dataDir: string): Promise<Finding[]> {
@@ -154,13 +91,18 @@ function checkClock(): Finding {
 }
 
 /** Looks at all that a node needs, and says how to mend what is missing. */
-export async function doctor(io: Io, _: readonly string[], options: StartOptions): Promise<number> {
+export async function doctor(
+  io: Io,
+  _: readonly string[],
+  options: StartOptions,
+  createExecutor = chosenExecutor,
+): Promise<number> {
   const config = await configOf(io, options);
   const findings = [
     checkNode(),
     checkClock(),
     ...(await checkData(dataDirOf(io, options))),
-    ...(config.worker.enabled ? await checkSandbox(io, config.sandbox) : []),
+    ...(config.worker.enabled ? await checkSandbox(io, config.sandbox, createExecutor) : []),
     ...(await checkDaemon(io, options, config.api)),
   ];
   const ok = findings.every(found => found.ok);
