@@ -130,7 +130,17 @@ export const taskResultReply = z.object({
   oom_killed: z.boolean(),
   truncated: z.object({ stdout: z.boolean(), stderr: z.boolean(), outputs: z.boolean() }),
   outputs: z.array(outputReply),
-  usage: z.object({ cpu_ms: z.number(), peak_memory_bytes: z.number(), wall_ms: z.number() }).nullable(),
+  usage: z
+    .object({
+      cpu_ms: z.number(),
+      peak_memory_bytes: z.number(),
+      wall_ms: z.number(),
+      input_bytes: z.number(),
+      output_bytes: z.number(),
+      stdout_bytes: z.number(),
+      stderr_bytes: z.number(),
+    })
+    .nullable(),
   worker: peerText.nullable(),
   runtime: z.string().nullable(),
   image_digest: z.string().nullable(),

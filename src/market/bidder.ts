@@ -67,12 +67,18 @@ export const rules: readonly Rule[] = [
     return undefined;
   },
   function gpus(offer, view) {
-    const reason = offer.needs.gpus && gpusLacking(offer.needs.gpus, view.sandbox.limits.gpus);
+    const { gpus, runtime } = offer.needs;
+    if (!gpus) return undefined;
+    const lacking = gpusLacking(gpus, view.sandbox.limits.gpus);
+    const reason = lacking ?? (runtime === 'runsc' ? 'gives no GPU to gVisor' : undefined);
     return reason ? no('NO_GPU', reason, true) : undefined;
   },
   function network(offer, view) {
-    return offer.needs.network && view.sandbox.limits.allowedHosts.length === 0
-      ? no('NO_NETWORK', 'lets no task reach any host', true)
+    if (!offer.needs.network) return undefined;
+    if (view.sandbox.limits.allowedHosts.length === 0)
+      return no('NO_NETWORK', 'lets no task reach any host', true);
+    return offer.needs.runtime === 'runsc'
+      ? no('NO_NETWORK', 'lets no task reach a host from gVisor', true)
       : undefined;
   },
   function imagePolicy(offer, view) {

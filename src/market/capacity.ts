@@ -5,6 +5,8 @@ export interface Share {
   readonly milliCpus: number;
   readonly memoryBytes: number;
   readonly diskBytes: number;
+  /** A GPU is held by one task at a time. Null: none. */
+  readonly gpus: { readonly count: number } | null;
 }
 
 export interface CapacityInit extends Share {
@@ -25,7 +27,7 @@ interface Waiting {
 /** This machine's lent capacity: who holds it, and who waits for it by priority and age, then by arrival. */
 export class Capacity {
   readonly total: CapacityInit;
-  #held = { slots: 0, milliCpus: 0, memoryBytes: 0, diskBytes: 0 };
+  #held = { slots: 0, milliCpus: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
   #waiting: Waiting[] = [];
   #arrivals = 0;
   readonly #clock: Pick<Clock, 'monotonic'>;
@@ -49,6 +51,7 @@ export class Capacity {
       milliCpus: this.total.milliCpus - this.#held.milliCpus,
       memoryBytes: this.total.memoryBytes - this.#held.memoryBytes,
       diskBytes: this.total.diskBytes - this.#held.diskBytes,
+      gpus: { count: gpusOf(this.total) - this.#held.gpus },
     };
   }
 
@@ -99,6 +102,7 @@ export class Capacity {
     this.#held.milliCpus += sign * share.milliCpus;
     this.#held.memoryBytes += sign * share.memoryBytes;
     this.#held.diskBytes += sign * share.diskBytes;
+    this.#held.gpus += sign * gpusOf(share);
   }
 
   /** The first in line goes first: a large task is never starved by small ones behind it. */
@@ -115,6 +119,9 @@ function fits(share: Share, room: Share): boolean {
   return (
     share.milliCpus <= room.milliCpus &&
     share.memoryBytes <= room.memoryBytes &&
-    share.diskBytes <= room.diskBytes
+    share.diskBytes <= room.diskBytes &&
+    gpusOf(share) <= gpusOf(room)
   );
 }
+
+const gpusOf = ({ gpus }: Share): number => gpus?.count ?? 0;

@@ -1,3 +1,4 @@
+import type { SandboxUsage } from '../sandbox/index.ts';
 import type { Abortable } from '../util/index.ts';
 import type {
   OutputEntry,
@@ -75,7 +76,7 @@ export interface ResultView {
   readonly oomKilled: boolean;
   readonly truncated: { readonly stdout: boolean; readonly stderr: boolean; readonly outputs: boolean };
   readonly outputs: readonly OutputEntry[];
-  readonly usage: { readonly cpuMs: number; readonly peakMemoryBytes: number; readonly wallMs: number };
+  readonly usage: SandboxUsage;
   readonly worker: string;
   readonly imageDigest: string;
   readonly runtime: string;

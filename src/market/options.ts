@@ -1,3 +1,5 @@
+import type { Gpus } from '../wire/index.ts';
+
 /** The market's settings; `node/options.ts` fills them from the configuration. */
 export interface MarketOptions {
   /** Tasks that run at once here (`engine.max_concurrent_tasks`). */
@@ -6,6 +8,7 @@ export interface MarketOptions {
   readonly milliCpus: number;
   readonly memoryBytes: number;
   readonly diskBytes: number;
+  readonly gpus: Gpus | null;
   /** False: this node only submits. */
   readonly workerEnabled: boolean;
   /** Asked for one task; null: what is offered. */
@@ -27,6 +30,7 @@ export const defaultMarketOptions = {
   workerEnabled: true,
   price: null,
   allowedImages: null,
+  gpus: null,
   sweepMs: 5_000,
   heartbeatMs: 5_000,
   suspectMs: 15_000,

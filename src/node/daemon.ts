@@ -9,7 +9,9 @@ import {
 } from '../api/index.ts';
 import { chooseExecutor, type DockerExecutorInit, imagesDirFrom, socketPathFrom } from '../sandbox/index.ts';
 import { type Abortable, type Deferred, deferred, systemClock } from '../util/index.ts';
+import type { Gpus } from '../wire/index.ts';
 import { type JoinSources, joinAddresses } from './bootstrap.ts';
+import { disksOf, egressOf, gpusOf } from './lending.ts';
 import { createLogger } from './logger.ts';
 import { type DuxNode, type NodeInit, startNode } from './node.ts';
 import type { Config } from './options.ts';
@@ -76,6 +78,7 @@ class NodeDaemon implements Daemon {
     const metrics = createMetrics();
     const clock = systemClock;
     const startedAt = clock.now();
+    const gpus = await gpusOf(config);
     const node = await startNode(
       {
         logger,
@@ -84,11 +87,17 @@ class NodeDaemon implements Daemon {
         random: Math.random,
         createExecutor: owner =>
           chooseExecutor(
-            { logger: logger.child({ room: 'sandbox' }), clock, metrics },
+            {
+              logger: logger.child({ room: 'sandbox' }),
+              clock,
+              metrics,
+              egress: egressOf(config, dataDir, { clock, metrics }),
+              disks: disksOf(dataDir, { logger: logger.child({ room: 'sandbox' }) }),
+            },
             {
               owner,
               wanted: config.sandbox.runtime === 'native' ? 'native' : 'docker',
-              docker: { socketPath: socketPathFrom(process.env), ...poolOptions(config) },
+              docker: { socketPath: socketPathFrom(process.env), gpus, ...poolOptions(config) },
               native: {
                 stateDir: join(dataDir, 'sandbox'),
                 imagesDir: imagesDirFrom(process.env),
@@ -97,7 +106,7 @@ class NodeDaemon implements Daemon {
             },
           ),
       },
-      nodeInit(this.#options, await joinAddresses(this.#options)),
+      nodeInit(this.#options, await joinAddresses(this.#options), gpus),
       { signal },
     );
     this.#stops.push(() => node.stop());
@@ -145,7 +154,11 @@ class NodeDaemon implements Daemon {
   }
 }
 
-function nodeInit({ config, dataDir }: DaemonOptions, addresses: readonly string[]): NodeInit {
+function nodeInit(
+  { config, dataDir }: DaemonOptions,
+  addresses: readonly string[],
+  gpus: Gpus | null,
+): NodeInit {
   const { engine, worker, market, network, ledger, storage } = config;
   return {
     dataDir,
@@ -164,6 +177,7 @@ function nodeInit({ config, dataDir }: DaemonOptions, addresses: readonly string
       milliCpus: Math.round(worker.cpus * 1000),
       memoryBytes: worker.memory_mb * MIB,
       diskBytes: worker.disk_mb * MIB,
+      gpus,
       workerEnabled: worker.enabled,
       price: worker.price,
       allowedImages: worker.allowed_images,

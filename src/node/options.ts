@@ -2,6 +2,7 @@ import { availableParallelism, totalmem } from 'node:os';
 import * as z from 'zod';
 import { amountProblem, apiConfigSchema, parseAmount } from '../api/index.ts';
 import { MAX_TIMEOUT_MS } from '../market/index.ts';
+import { hostPatternSchema } from '../wire/index.ts';
 
 /** An amount in FLOP: a decimal with at most 8 places. */
 const flop = (initial: string) =>
@@ -53,6 +54,13 @@ const networkSchema = z.strictObject({
   bootstrap: z.array(z.string().startsWith('/')).max(64).default([]),
 });
 
+const lentGpus = z.strictObject({
+  count: z.int().min(1).max(64),
+  vendor: z.enum(['nvidia', 'amd']),
+  /** Of each. */
+  memory_mb: z.int().min(1).max(16_777_216),
+});
+
 const workerSchema = z.strictObject({
   enabled: z.boolean().default(true),
   cpus: z.number().min(0.01).max(1024).default(availableParallelism()),
@@ -65,6 +73,13 @@ const workerSchema = z.strictObject({
   price: z.union([z.null(), flop('0')]).default(null),
   /** Null: any image. */
   allowed_images: z.array(z.string()).max(1000).nullable().default(null),
+  /** `auto`: what is found at the start; null: none. */
+  gpus: z.union([z.null(), z.literal('auto'), lentGpus]).default(null),
+  /** Host patterns that tasks may be let to; `*`: any public host. */
+  allowed_hosts: z
+    .array(z.union([z.literal('*'), hostPatternSchema]))
+    .max(256)
+    .default([]),
 });
 
 const marketSchema = z.strictObject({

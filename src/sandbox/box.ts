@@ -1,5 +1,4 @@
 import { CodedError } from '../util/index.ts';
-import type { SandboxUsage } from './interface.ts';
 
 /** One piece of a task's stdout or stderr. */
 export interface Frame {
@@ -13,8 +12,13 @@ export interface ExitState {
   readonly oomKilled: boolean;
 }
 
-/** What was counted of a box from outside. */
-export type Counted = Pick<SandboxUsage, 'cpuMs' | 'peakMemoryBytes'>;
+/** What was counted of a box from outside, since it was made. */
+export interface Counted {
+  readonly cpuMs: number;
+  readonly peakMemoryBytes: number;
+  /** What it holds now. */
+  readonly memoryBytes: number;
+}
 
 /** One sandbox that was made, its streams attached; started or not. What all runtimes have in common. */
 export interface Box {

@@ -1,6 +1,8 @@
 import type { Clock, Logger, Metrics } from '../util/index.ts';
+import type { Disks } from './disks.ts';
 import { createDockerExecutor, type DockerExecutorInit } from './docker/executor.ts';
 import { dockerAnswers } from './docker/ping.ts';
+import type { Egress } from './egress/egress.ts';
 import type { Executor } from './interface.ts';
 import { createNativeExecutor, type NativeExecutorInit } from './native/executor.ts';
 
@@ -8,6 +10,8 @@ export interface ChoiceComponents {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly metrics: Metrics;
+  readonly egress?: Egress | undefined;
+  readonly disks?: Disks | undefined;
 }
 
 export interface Choice {

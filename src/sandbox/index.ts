@@ -1,10 +1,14 @@
 export { type Choice, type ChoiceComponents, chooseExecutor } from './choose.ts';
+export { createDisks, type Disks } from './disks.ts';
 export {
   createDockerExecutor,
   type DockerExecutorComponents,
   type DockerExecutorInit,
 } from './docker/executor.ts';
+export { createEgress, type Egress, type EgressComponents, type EgressInit } from './egress/egress.ts';
+export { hostNotLent } from './egress/rules.ts';
 export type { SandboxErrorFacts } from './errors.ts';
+export { detectGpus } from './gpu-detect.ts';
 export { gpusLacking } from './gpus.ts';
 export * from './interface.ts';
 export {

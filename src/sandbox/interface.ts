@@ -51,6 +51,12 @@ export interface SandboxUsage {
   readonly cpuMs: number;
   readonly peakMemoryBytes: number;
   readonly wallMs: number;
+  /** Of input files, and of those that were collected. */
+  readonly inputBytes: number;
+  readonly outputBytes: number;
+  /** As far as they were kept. */
+  readonly stdoutBytes: number;
+  readonly stderrBytes: number;
 }
 
 export interface SandboxResult {

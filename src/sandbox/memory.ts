@@ -9,15 +9,20 @@ import type {
   SandboxResult,
   SandboxSink,
   SandboxTask,
+  SandboxUsage,
 } from './interface.ts';
 import { checkTask } from './task.ts';
+import { bytesMoved } from './usage.ts';
+
+/** What is not the usual of a result; bytes are counted. */
+export type MemoryResult = Partial<Omit<SandboxResult, 'usage'>> & { readonly usage?: Partial<SandboxUsage> };
 
 /** A task's program as a function: writes through `sink`, heeds `signal`, returns what is not the usual. */
 export type MemoryProgram = (
   task: SandboxTask,
   sink: SandboxSink,
   signal: AbortSignal,
-) => Promise<Partial<SandboxResult>>;
+) => Promise<MemoryResult>;
 
 export interface MemoryExecutorInit {
   /** Default: writes `{"ok":true}` and a line end to stdout and exits 0. */
@@ -36,7 +41,9 @@ const bounds = {
   milliCpus: 64_000,
   memoryBytes: 2 ** 36,
   minMemoryBytes: 1,
+  maxTmpfsBytes: 2 ** 36,
   maxDiskBytes: 2 ** 36,
+  noDisks: null,
   maxInputFiles: 4096,
   runtimes: ['memory' as const],
   gpus: null,
@@ -126,7 +133,7 @@ function runProgram(
   sink: SandboxSink,
   onStarted: (() => void) | undefined,
 ): { readonly result: Promise<SandboxResult>; kill(): void } {
-  const killed = deferred<Partial<SandboxResult>>();
+  const killed = deferred<MemoryResult>();
   const stop = new AbortController();
   const end = (outcome: SandboxResult['outcome']) => {
     killed.resolve({ outcome, exitCode: 137 });
@@ -147,16 +154,17 @@ function runProgram(
     cancel();
     const wallMs = clock.monotonic() - began;
     const { truncated, ...streams } = capture.result();
+    const { stdout, stderr } = { ...streams, ...ended };
+    const given = { stdout, stderr, ...outputsOf(task, ended.outputs ?? [], truncated) };
     return {
       outcome: 'exited',
       exitCode: 0,
       oomKilled: false,
-      ...streams,
-      usage: { cpuMs: 0, peakMemoryBytes: 0, wallMs },
       startedAt,
       endedAt: startedAt + Math.round(wallMs),
       ...ended,
-      ...outputsOf(task, ended.outputs ?? [], truncated),
+      ...given,
+      usage: { cpuMs: 0, peakMemoryBytes: 0, wallMs, ...bytesMoved(task, given), ...ended.usage },
     };
   }
   return {

@@ -7,7 +7,7 @@ import { NoLauncher, renew, stage, wake } from './launcher/staging.ts';
 import { Leases } from './leases.ts';
 import { type BoxClass, Pool, type PoolOptions } from './pool.ts';
 import type { Opened } from './prepared.ts';
-import type { CheckedTask } from './task.ts';
+import { type CheckedTask, type ExtraNeeds, extrasOf, hasNetwork } from './task.ts';
 
 /** What of a task's limits is a property of its box. */
 export type BoxLimits = Pick<SandboxLimits, 'milliCpus' | 'memoryBytes' | 'diskBytes'>;
@@ -17,6 +17,8 @@ export interface BoxPlan {
   readonly image: SandboxImage;
   readonly runtime: Runtime;
   readonly limits: BoxLimits;
+  /** What it has beside the usual, for one task alone. */
+  readonly extras?: ExtraNeeds | undefined;
   /** Undefined: it starts with the launcher. Else the task is its first program. */
   readonly direct?: CheckedTask | undefined;
 }
@@ -74,10 +76,12 @@ export class Opener {
     }
     if (task.argv.length === 0) throw refused(`Python source needs Python 3 in the image: ${reason}`);
     if (task.inputs.length > 0) throw refused(`input files need Python 3 in the image: ${reason}`);
+    if (hasNetwork(task)) throw refused(`allowed hosts need Python 3 in the image: ${reason}`);
     const { limits } = task;
     const { creations, make } = this.#components;
+    const plan = { image, runtime, limits, direct: task, extras: extrasOf(task) };
     return {
-      ...(await creations.run(() => make({ image, runtime, limits, direct: task }))),
+      ...(await creations.run(() => make(plan))),
       staged: undefined,
       recycle: undefined,
     };
@@ -104,10 +108,11 @@ export class Opener {
     { signal }: Abortable,
   ): Promise<Opened> {
     const { clock } = this.#components;
-    const cls = this.#classOf(image, runtime, task.limits);
+    const extras = extrasOf(task);
+    const cls = this.#classOf(image, runtime, task.limits, extras);
     const key = task.reuseBy === undefined ? undefined : `${task.reuseBy} ${cls.key}`;
     const kept = key === undefined ? undefined : await this.#leases.take(key);
-    const awake = kept ?? (await this.#pool.take(cls, { signal }));
+    const awake = kept ?? (extras ? await cls.make() : await this.#pool.take(cls, { signal }));
     const { box, release } = awake;
     const recycle =
       key === undefined ? undefined : () => this.#leases.put(key, awake, () => renew(box, { clock }));
@@ -119,7 +124,7 @@ export class Opener {
     }
   }
 
-  #classOf(image: SandboxImage, runtime: Runtime, given: BoxLimits): BoxClass {
+  #classOf(image: SandboxImage, runtime: Runtime, given: BoxLimits, extras?: ExtraNeeds): BoxClass {
     const { milliCpus, memoryBytes, diskBytes } = given;
     const limits = { milliCpus, memoryBytes, diskBytes };
     const { clock, creations, make } = this.#components;
@@ -127,7 +132,7 @@ export class Opener {
       key: [image.digest, runtime, milliCpus, memoryBytes, diskBytes].join(' '),
       make: () =>
         creations.run(async () => {
-          const awake = await make({ image, runtime, limits });
+          const awake = await make({ image, runtime, limits, extras });
           try {
             await wake(awake.box, { clock });
             return awake;

@@ -1,5 +1,6 @@
 import { availableParallelism, homedir } from 'node:os';
 import { join } from 'node:path';
+import type { Gpus } from '../wire/index.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -19,10 +20,14 @@ export interface BoxOptions {
   /** Size of /tmp (no exec) and of /dev/shm. */
   readonly tmpBytes: number;
   readonly shmBytes: number;
-  /** The largest /task on tmpfs. */
+  /** The largest /task on tmpfs, which is memory; a larger one is a disk of its own, where that can be. */
+  readonly maxTmpfsBytes: number;
+  /** The largest disk of its own. */
   readonly maxDiskBytes: number;
   readonly minMemoryBytes: number;
   readonly maxInputFiles: number;
+  /** What the operator lends; null: none. */
+  readonly gpus: Gpus | null;
   /** User ids of tasks: from `uidFirst`, `uidCount` of them. */
   readonly uidFirst: number;
   readonly uidCount: number;
@@ -71,11 +76,14 @@ export const boxDefaults: BoxOptions = {
   maxOpenFiles: 1024,
   tmpBytes: 16 * MIB,
   shmBytes: 16 * MIB,
-  // tmpfs is the machine's memory; larger disks need a file system of their own.
-  maxDiskBytes: 1024 * MIB,
+  // tmpfs is the machine's memory: half a GiB is what a small one can lend to a few tasks.
+  maxTmpfsBytes: 512 * MIB,
+  // What ext4 holds with blocks of 4 KiB; what is lent in all is far less.
+  maxDiskBytes: 16 * 1024 * 1024 * MIB,
   // The launcher and the forked task's interpreter need about 14 MiB.
   minMemoryBytes: 24 * MIB,
   maxInputFiles: 4096,
+  gpus: null,
   // Far above the ids of any host user and of the engine's own subordinate ranges, below 2^31 as some tools are signed.
   uidFirst: 1_000_000_000,
   uidCount: 1_000_000_000,

@@ -2,10 +2,11 @@ import { type Abortable, type Clock, deferred, raceSignal, reasonOf } from '../u
 import { BadProgram, type Box, type Counted, type ExitState } from './box.ts';
 import { type Capture, createCapture } from './capture.ts';
 import { failed, unavailable } from './errors.ts';
-import type { SandboxLimits, SandboxOutcome, SandboxResult, SandboxSink } from './interface.ts';
+import type { SandboxOutcome, SandboxResult, SandboxSink } from './interface.ts';
 import { END, type LauncherReader } from './launcher/protocol.ts';
 import type { Staged } from './launcher/staging.ts';
 import type { CheckedTask } from './task.ts';
+import { bytesMoved, usedUntilKilled } from './usage.ts';
 
 export interface RunInput {
   readonly box: Box;
@@ -21,13 +22,15 @@ export interface RunOptions {
 
 type StopCause = 'timeout' | 'output_limit' | 'aborted' | 'stopped' | 'stuck';
 
+const NOTHING_COUNTED: Counted = { cpuMs: 0, peakMemoryBytes: 0, memoryBytes: 0 };
+
 /** Kills the box, once, for the first cause that comes. */
 interface Stopper {
   stop(cause: StopCause): void;
   readonly cause: StopCause | undefined;
   /** Settles when a stop was asked for. The engine ends a kill only once the output is read, so nobody may wait longer. */
   readonly asked: Promise<void>;
-  /** What the engine counted until the kill. */
+  /** What the engine counted until the kill, where a result is to name it. */
   readonly counted: Promise<Counted>;
   /** Aborts when the kill could not be done. */
   readonly broken: AbortSignal;
@@ -38,8 +41,9 @@ function createStopper(box: Box): Stopper {
   const counted = deferred<Counted>();
   const broken = new AbortController();
   let first: StopCause | undefined;
-  async function kill(): Promise<Counted> {
-    const counted = await box.usage();
+  async function kill(cause: StopCause): Promise<Counted> {
+    const hasResult = cause === 'timeout' || cause === 'output_limit';
+    const counted = hasResult ? await box.usage() : NOTHING_COUNTED;
     await box.kill();
     return counted;
   }
@@ -48,7 +52,7 @@ function createStopper(box: Box): Stopper {
       if (first) return;
       first = cause;
       asked.resolve();
-      kill().then(counted.resolve, error => broken.abort(error));
+      kill(cause).then(counted.resolve, error => broken.abort(error));
     },
     get cause() {
       return first;
@@ -104,9 +108,9 @@ export async function runTask(
     throwIfStopped(stopper.cause, signal);
     const times = { startedAt, endedAt: startedAt + Math.round(wallMs), wallMs };
     const { reader } = staged ?? {};
-    return resultOf({ exit, counted, capture, times, reader, cause: stopper.cause, limits: task.limits });
+    return resultOf({ exit, counted, capture, times, reader, cause: stopper.cause, task });
   } catch (error) {
-    if (!staged && error instanceof BadProgram) return notRun(error, startedAt);
+    if (!staged && error instanceof BadProgram) return notRun(error, startedAt, task);
     throw stopper.cause === 'aborted' && signal?.aborted ? reasonOf(signal) : error;
   } finally {
     cancelTimer();
@@ -170,31 +174,34 @@ interface Findings {
   readonly counted: Counted | undefined;
   readonly capture: Capture;
   readonly reader: LauncherReader | undefined;
-  readonly limits: Pick<SandboxLimits, 'memoryBytes'>;
+  readonly task: CheckedTask;
   readonly times: { readonly startedAt: number; readonly endedAt: number; readonly wallMs: number };
 }
 
 /** Far more than any machine has: above it, a count of CPU time is a lie. */
 const MAX_CORES = 1024;
 
-function resultOf({ exit, cause, counted, capture, reader, limits, times }: Findings): SandboxResult {
+function resultOf({ exit, cause, counted, capture, reader, task, times }: Findings): SandboxResult {
   const end = reader?.end;
   const outcome = outcomeOf(exit, cause, end?.signal);
   if (reader && !end && outcome === 'exited')
     throw failed(`the sandbox ended before its task did (exit code ${exit.exitCode})`);
   const { truncated, ...streams } = capture.result();
+  const given = { ...streams, outputs: end?.outputs ?? [] };
+  const none = { cpuMs: 0, peakMemoryBytes: 0 };
+  const killed = counted ? usedUntilKilled(counted, reader?.before ?? { cpuMs: 0, peakBytes: 0 }) : none;
   return {
     outcome,
     exitCode: exit.exitCode,
     oomKilled: exit.oomKilled,
-    ...streams,
-    outputs: end?.outputs ?? [],
+    ...given,
     truncated: { ...truncated, outputs: end?.truncated ?? false },
     // The image may speak in the launcher's place: its counts stay below what can be, and time is what was seen from outside.
     usage: {
-      cpuMs: Math.min(end?.cpuMs ?? counted?.cpuMs ?? 0, times.wallMs * MAX_CORES),
-      peakMemoryBytes: Math.min(end?.peakBytes ?? counted?.peakMemoryBytes ?? 0, limits.memoryBytes),
+      cpuMs: Math.min(end?.cpuMs ?? killed.cpuMs, times.wallMs * MAX_CORES),
+      peakMemoryBytes: Math.min(end?.peakBytes ?? killed.peakMemoryBytes, task.limits.memoryBytes),
       wallMs: times.wallMs,
+      ...bytesMoved(task, given),
     },
     startedAt: times.startedAt,
     endedAt: times.endedAt,
@@ -213,16 +220,15 @@ function outcomeOf(
 }
 
 /** A command that is not in the image ends as in a shell: 127, or 126 where it may not be run. */
-function notRun(error: BadProgram, at: number): SandboxResult {
+function notRun(error: BadProgram, at: number, task: CheckedTask): SandboxResult {
+  const given = { stdout: new Uint8Array(), stderr: Buffer.from(`${error.message}\n`), outputs: [] };
   return {
     outcome: 'exited',
     exitCode: error.type.missing ? 127 : 126,
     oomKilled: false,
-    stdout: new Uint8Array(),
-    stderr: Buffer.from(`${error.message}\n`),
-    outputs: [],
+    ...given,
     truncated: { stdout: false, stderr: false, outputs: false },
-    usage: { cpuMs: 0, peakMemoryBytes: 0, wallMs: 0 },
+    usage: { cpuMs: 0, peakMemoryBytes: 0, wallMs: 0, ...bytesMoved(task, given) },
     startedAt: at,
     endedAt: at,
   };

@@ -1,6 +1,8 @@
 import { posix } from 'node:path';
-import { isCleanPath, type Runtime } from '../wire/index.ts';
+import { type Gpus, isCleanPath, type Runtime } from '../wire/index.ts';
+import { hostNotLent } from './egress/rules.ts';
 import { refused } from './errors.ts';
+import { gpusLacking } from './gpus.ts';
 import type { SandboxLimits, SandboxTask } from './interface.ts';
 
 /** What one machine can enforce; a task that asks for more is refused. */
@@ -8,15 +10,23 @@ export interface TaskBounds {
   readonly milliCpus: number;
   readonly memoryBytes: number;
   readonly minMemoryBytes: number;
+  readonly maxTmpfsBytes: number;
   readonly maxDiskBytes: number;
+  /** Why no task has a disk of its own here; null: some have. */
+  readonly noDisks: string | null;
   readonly maxInputFiles: number;
   readonly runtimes: readonly Runtime[];
+  /** What tasks may be let to at all. */
+  readonly allowedHosts: readonly string[];
+  readonly gpus: Gpus | null;
 }
 
 /** A task with its defaults filled in and every claim checked. */
 export interface CheckedTask extends SandboxTask {
   /** Absolute. */
   readonly cwd: string;
+  /** Its /task is a disk of its own, not memory. */
+  readonly ownDisk: boolean;
   /** Empty for a task of Python source. */
   readonly argv: readonly string[];
 }
@@ -34,6 +44,8 @@ export function checkTask(task: SandboxTask, bounds: TaskBounds): CheckedTask {
   checkLimits(task.limits, bounds);
   if (task.runtime && !bounds.runtimes.includes(task.runtime))
     throw refused(`there is no ${task.runtime} here, only ${bounds.runtimes.join(' and ')}`);
+  checkHosts(task, bounds);
+  checkGpus(task, bounds);
   checkInputs(task, bounds);
   checkEnv(task.env);
   const cwd = posix.resolve('/task', task.workingDir ?? '.');
@@ -43,7 +55,10 @@ export function checkTask(task: SandboxTask, bounds: TaskBounds): CheckedTask {
   if ('argv' in task.program) checkArguments(argv);
   else if (Buffer.byteLength(task.program.code) > MAX_CODE_BYTES)
     throw refused(`the source is longer than ${MAX_CODE_BYTES} bytes: send it as an input file`);
-  return { ...task, cwd, argv };
+  const ownDisk = bounds.noDisks === null && wantsDisk(task.limits, bounds);
+  const checked = { ...task, cwd, argv, ownDisk };
+  // a box with extras is one task's alone
+  return { ...checked, reuseBy: extrasOf(checked) ? undefined : task.reuseBy };
 }
 
 function checkLimits(limits: SandboxLimits, bounds: TaskBounds): void {
@@ -54,9 +69,56 @@ function checkLimits(limits: SandboxLimits, bounds: TaskBounds): void {
     throw refused(`milliCpus must be from ${MIN_MILLI_CPUS} to ${bounds.milliCpus} here`);
   if (memoryBytes < bounds.minMemoryBytes || memoryBytes > bounds.memoryBytes)
     throw refused(`memoryBytes must be from ${bounds.minMemoryBytes} to ${bounds.memoryBytes} here`);
-  if (diskBytes < 1 || diskBytes > bounds.maxDiskBytes)
-    throw refused(`diskBytes must be from 1 to ${bounds.maxDiskBytes} here`);
+  const maxDiskBytes = largestDisk(bounds);
+  const why = bounds.noDisks === null ? '' : `, as no task has a disk of its own (${bounds.noDisks})`;
+  if (diskBytes < 1 || diskBytes > maxDiskBytes)
+    throw refused(`diskBytes must be from 1 to ${maxDiskBytes} here${why}`);
   if (limits.timeoutMs < 1) throw refused('timeoutMs must be at least 1');
+}
+
+/** The largest disk that a task may ask for. */
+export function largestDisk(bounds: Pick<TaskBounds, 'maxTmpfsBytes' | 'maxDiskBytes' | 'noDisks'>): number {
+  return bounds.noDisks === null ? bounds.maxDiskBytes : bounds.maxTmpfsBytes;
+}
+
+/** A small /task is memory of the task's own, whatever that is: 5 ms faster, and it may wait for its task in the pool. */
+const ALWAYS_TMPFS_BYTES = 64 * 2 ** 20;
+/** Files on tmpfs count as the task's memory: with more than half of it, filling the disk would kill the task. */
+const TMPFS_SHARE = 0.5;
+
+function wantsDisk({ diskBytes, memoryBytes }: SandboxLimits, { maxTmpfsBytes }: TaskBounds): boolean {
+  return diskBytes > Math.max(ALWAYS_TMPFS_BYTES, Math.min(maxTmpfsBytes, memoryBytes * TMPFS_SHARE));
+}
+
+function checkHosts({ allowHosts = [], runtime }: SandboxTask, bounds: TaskBounds): void {
+  const host = hostNotLent(allowHosts, bounds.allowedHosts);
+  if (host) throw refused(`no task may reach ${host} from here`);
+  if (allowHosts.length > 0 && runtime === 'runsc')
+    throw refused('gVisor lets no task reach its proxy: leave out the network, or runtime: runsc');
+}
+
+function checkGpus({ gpus, runtime }: SandboxTask, bounds: TaskBounds): void {
+  const reason = gpus && gpusLacking(gpus, bounds.gpus);
+  if (reason) throw refused(`this machine: ${reason}`);
+  if (gpus && runtime === 'runsc') throw refused('gVisor gives no GPU: leave out gpus, or runtime: runsc');
+}
+
+/** What of a task makes its box one that no other task could have. */
+export type ExtraNeeds = Pick<CheckedTask, 'allowHosts' | 'gpus'> & {
+  /** Size of a disk of its own. */
+  readonly diskBytes: number | undefined;
+};
+
+/** Undefined: any box of the right class will do. */
+export function extrasOf(task: CheckedTask): ExtraNeeds | undefined {
+  const { allowHosts, gpus, ownDisk, limits } = task;
+  const diskBytes = ownDisk ? limits.diskBytes : undefined;
+  return hasNetwork(task) || gpus || ownDisk ? { allowHosts, gpus, diskBytes } : undefined;
+}
+
+/** Whether the task gets a way to any host. */
+export function hasNetwork({ allowHosts = [] }: Pick<SandboxTask, 'allowHosts'>): boolean {
+  return allowHosts.length > 0;
 }
 
 function checkInputs(task: SandboxTask, bounds: TaskBounds): void {

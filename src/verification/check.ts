@@ -22,6 +22,7 @@ export type VerificationErrorType =
   | { code: 'ATTESTATION_ESCROW'; escrowId: string | null; expected: string | null }
   | { code: 'ATTESTATION_TIMES'; startedAt: number; endedAt: number }
   | { code: 'RESULT_HASH'; part: 'stdout' | 'stderr' | 'outputs' }
+  | { code: 'RESULT_SIZE'; part: 'stdout' | 'stderr' | 'outputs' }
   | { code: 'RESULT_LATE'; receivedAt: number; deadline: number }
   | { code: 'RESULT_REPLAYED'; digest: string };
 
@@ -55,7 +56,17 @@ export interface Expected {
   seen(digestHex: string): boolean;
 }
 
-const CHECKS = ['signature', 'signer', 'network', 'task', 'spec', 'escrow', 'hashes', 'times'] as const;
+const CHECKS = [
+  'signature',
+  'signer',
+  'network',
+  'task',
+  'spec',
+  'escrow',
+  'hashes',
+  'sizes',
+  'times',
+] as const;
 export type CheckName = (typeof CHECKS)[number] | 'deadline' | 'replay' | 'schema';
 
 const verified: unique symbol = Symbol('verified');
@@ -78,7 +89,7 @@ export interface VerifiedResult {
 /**
  * Checks a delivered result against what was awarded. The checks of integrity run in every mode; mode `none` leaves out the
  * user's format alone, which applies to a task that ended by itself with code 0.
- * @throws VerificationError `ATTESTATION_*`, `RESULT_HASH`, `RESULT_LATE`, `RESULT_REPLAYED`; ResultSchemaError
+ * @throws VerificationError `ATTESTATION_*`, `RESULT_HASH`, `RESULT_SIZE`, `RESULT_LATE`, `RESULT_REPLAYED`; ResultSchemaError
  * `RESULT_NOT_JSON`, `RESULT_SCHEMA`, `SCHEMA_*`; WireError for an attestation that is none.
  */
 export function verifyResult(delivered: Delivered, expected: Expected): VerifiedResult {
@@ -86,6 +97,7 @@ export function verifyResult(delivered: Delivered, expected: Expected): Verified
   checkSigner(attestation, expected.worker);
   checkSubject(attestation.body, expected);
   checkHashes(attestation.body, delivered);
+  checkSizes(attestation.body, delivered);
   checkTimes(attestation.body, delivered.receivedAt, expected.deadline);
   const digestHex = toHex(attestation.digest);
   if (expected.seen(digestHex))
@@ -155,6 +167,23 @@ function checkHashes(body: Attestation, { stdout, stderr, outputs }: Delivered):
     throw new VerificationError(
       { code: 'RESULT_HASH', part },
       `the delivered ${part} is not what the attestation names`,
+    );
+}
+
+/** What it counts must be what it hands over. */
+function checkSizes({ usage }: Attestation, { stdout, stderr, outputs }: Delivered): void {
+  const part =
+    usage.stdoutBytes !== stdout.length
+      ? 'stdout'
+      : usage.stderrBytes !== stderr.length
+        ? 'stderr'
+        : usage.outputBytes !== outputs.reduce((sum, { bytes }) => sum + bytes.length, 0)
+          ? 'outputs'
+          : undefined;
+  if (part)
+    throw new VerificationError(
+      { code: 'RESULT_SIZE', part },
+      `the delivered ${part} is not as large as the attestation says`,
     );
 }
 

@@ -99,7 +99,7 @@ test('run shows live output, ends with the task’s exit code and a last line', 
     assert.is(ran.out, 'live\nmissed\n');
     assert.match(
       ran.err,
-      /failed \(user: .*worker …\w{8} {2}time 0.01 s {2}price 5 FLOP {2}receipt: duxnode receipt bafy/,
+      /failed \(user: .*worker …\w{8} {2}time 0.01 s {2}cpu 0.01 s {2}memory 1.0 kB {2}in 0 B {2}out \d+ B {2}price 5 FLOP {2}receipt: duxnode receipt bafy/,
     );
     assert.equal(market.requests[0]?.spec.program, { argv: ['sh', '-c', 'exit 3'] });
     assert.equal(market.requests[0]?.spec.env, { A: 'b' });

@@ -65,6 +65,67 @@ test('measures CPU time and memory', () =>
     assert.ok(usage.peakMemoryBytes > 50 << 20, `peak ${usage.peakMemoryBytes}`);
   }));
 
+test('counts the bytes that went in and came out, cut streams as they were kept', () =>
+  withDocker(async executor => {
+    const image = await executor.ensureImage(IMAGE, {});
+    const code = `
+import sys
+sys.stdout.write('o' * 70); sys.stdout.flush()
+sys.stderr.write('e' * 30)
+open('outputs/a', 'w').write('a' * 11)
+open('outputs/b', 'w').write('b' * 22)`;
+    const inputs = [
+      { path: 'x', bytes: Buffer.from('12345') },
+      { path: 'y/z', bytes: Buffer.from('67') },
+    ];
+    const { usage } = await runOn(executor, image, taskOf(code, { inputs }));
+    const moved = ({ inputBytes, outputBytes, stdoutBytes, stderrBytes }: typeof usage) => [
+      inputBytes,
+      outputBytes,
+      stdoutBytes,
+      stderrBytes,
+    ];
+    assert.equal(moved(usage), [7, 33, 70, 30]);
+    const cut = await runOn(executor, image, taskOf(code, { limits: { stdoutBytes: 50 } }));
+    assert.is(cut.outcome, 'output_limit');
+    assert.is(cut.usage.stdoutBytes, 50);
+    assert.is((await runOn(executor, image, taskOf(['no-such-command']))).usage.inputBytes, 0);
+  }));
+
+test('a task that is killed is charged for what it used, and for nothing that its box used before', () =>
+  withDocker(async executor => {
+    const image = await executor.ensureImage(IMAGE, {});
+    const spin = `
+import time
+hold = bytearray(HELD << 20)
+end = time.process_time() + SECONDS
+while time.process_time() < end: pass
+time.sleep(WAIT)`;
+    const program = (values: Record<string, number>) =>
+      Object.entries(values).reduce((text, [name, value]) => text.replace(name, String(value)), spin);
+    const reuse = { reuseBy: 'somebody', limits: { memoryBytes: 256 * 2 ** 20 } };
+    const first = await runOn(
+      executor,
+      image,
+      taskOf(program({ HELD: 100, SECONDS: 1.5, WAIT: 0 }), { ...reuse, key: 'first/0/1' }),
+    );
+    assert.is(first.outcome, 'exited');
+    const killed = await runOn(
+      executor,
+      image,
+      taskOf(program({ HELD: 20, SECONDS: 0.3, WAIT: 60 }), {
+        ...reuse,
+        key: 'second/0/1',
+        limits: { ...reuse.limits, timeoutMs: 5_000 },
+      }),
+    );
+    assert.is(killed.outcome, 'timeout');
+    assert.ok(killed.usage.cpuMs >= 300, `cpuMs ${killed.usage.cpuMs}`);
+    assert.ok(killed.usage.cpuMs < 1200, `cpuMs ${killed.usage.cpuMs}`);
+    const peakMiB = killed.usage.peakMemoryBytes / 2 ** 20;
+    assert.ok(peakMiB > 20 && peakMiB < 100, `peak ${peakMiB} MiB`);
+  }));
+
 test('an image that no registry can give ends at once, and coded', () =>
   withDocker(async executor => {
     const error = await rejection(executor.ensureImage('127.0.0.1:1/none:1', {}));
@@ -85,6 +146,20 @@ test('an abort while a sandbox is being made leaves nothing', () =>
     controller.abort(new Error('no longer'));
     assert.is(await rejection(preparing), controller.signal.reason);
   }));
+
+test('GPUs that the engine cannot hand over are not lent, and a task that asks for one is refused', () =>
+  withDocker(
+    async executor => {
+      // no engine of the tests has the nvidia runtime
+      assert.is(executor.limits().gpus, null);
+      const image = await executor.ensureImage(IMAGE, {});
+      const task = taskOf('', { gpus: { count: 1, vendor: null, memoryBytes: 0 } });
+      const error = await rejection(executor.prepare(task, image, {}));
+      assert.is(codeOf(error), 'SANDBOX_REFUSED');
+      assert.match((error as Error).message, /lends no GPU/);
+    },
+    { gpus: { count: 1, vendor: 'nvidia', memoryBytes: 2 ** 33 } },
+  ));
 
 test('runs several at once', () =>
   withDocker(async executor => {

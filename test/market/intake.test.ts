@@ -178,12 +178,21 @@ test('a sound award is refused when its bid is gone or differs, or the clocks do
   const checked = check(deal());
   const bid = { ask: FLOP, offerHash: checked.offer.digest };
   const refuse = (view: Partial<Parameters<typeof refuseAward>[1]>) =>
-    refuseAward(checked, { bid, wouldRefuse: undefined, now: NOW, ...view })?.code;
+    refuseAward(checked, { bid, wouldRefuse: undefined, allowedHosts: [], now: NOW, ...view })?.code;
   assert.is(refuse({}), undefined);
   assert.is(refuse({ bid: null }), 'BID_EXPIRED');
   assert.is(refuse({ bid: { ...bid, ask: 2n * FLOP } }), 'BID_DIFFERS');
   assert.is(refuse({ bid: { ...bid, offerHash: other } }), 'BID_DIFFERS');
   assert.is(refuse({ now: NOW + 60_001 }), 'CLOCK');
+  const online = { ...checked, spec: { ...checked.spec, allowHosts: ['a.example.org'] } };
+  const letTo = (...allowedHosts: string[]) =>
+    refuseAward(online, { bid, wouldRefuse: undefined, allowedHosts, now: NOW });
+  assert.equal(letTo('b.example.org'), {
+    code: 'NO_NETWORK',
+    reason: 'lets no task reach a.example.org',
+    permanent: true,
+  });
+  assert.is(letTo('*.example.org'), undefined);
   assert.is(refuse({ wouldRefuse: { code: 'BUSY', reason: '', permanent: false } }), 'BUSY');
 });
 

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Capacity } from '../../src/market/capacity.ts';
+import { Capacity, type Share } from '../../src/market/capacity.ts';
 import { localChannels, receiveWithin } from '../../src/market/channel.ts';
 import { backoffMs, WaitingRoom } from '../../src/market/requester/waiting-room.ts';
 import { type Clock, deferred, systemClock } from '../../src/util/index.ts';
@@ -9,8 +9,8 @@ import { codeThrown } from './support.ts';
 
 const test = suite('market: parts');
 
-const total = { slots: 3, milliCpus: 100, memoryBytes: 100, diskBytes: 100 };
-const share = (milliCpus: number) => ({ milliCpus, memoryBytes: 1, diskBytes: 1 });
+const total = { slots: 3, milliCpus: 100, memoryBytes: 100, diskBytes: 100, gpus: { count: 3 } };
+const share = (milliCpus: number) => ({ milliCpus, memoryBytes: 1, diskBytes: 1, gpus: null });
 const never = new AbortController().signal;
 const turn = () => new Promise(resolve => setImmediate(resolve));
 
@@ -22,6 +22,7 @@ test('capacity is never given out twice, and what is given back can be had again
           milliCpus: fc.integer({ min: 1, max: 100 }),
           memoryBytes: fc.integer({ min: 1, max: 100 }),
           diskBytes: fc.integer({ min: 1, max: 100 }),
+          gpus: fc.constantFrom(null, { count: 1 }, { count: 3 }),
           priority: fc.integer({ min: 1, max: 10 }),
           action: fc.constantFrom('release', 'abort', 'none'),
         }),
@@ -29,7 +30,7 @@ test('capacity is never given out twice, and what is given back can be had again
       ),
       async asked => {
         const capacity = new Capacity(total, systemClock);
-        const held = new Map<number, { milliCpus: number; memoryBytes: number; diskBytes: number }>();
+        const held = new Map<number, Share>();
         const releases = new Map<number, () => void>();
         const stops = asked.map(() => new AbortController());
         const check = () => {
@@ -38,6 +39,9 @@ test('capacity is never given out twice, and what is given back can be had again
           assert.ok(held.size <= total.slots);
           for (const key of ['milliCpus', 'memoryBytes', 'diskBytes'] as const)
             assert.ok(sum(key) <= total[key]);
+          const gpus = [...held.values()].reduce((all, other) => all + (other.gpus?.count ?? 0), 0);
+          assert.ok(gpus <= total.gpus.count);
+          assert.is(capacity.free.gpus?.count, total.gpus.count - gpus);
           assert.is(capacity.running, held.size);
         };
         const waiting = asked.map((want, i) =>

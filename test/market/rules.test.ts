@@ -55,7 +55,10 @@ const limits: ExecutorLimits = {
 const gpus = { count: 2, vendor: 'nvidia' as const, memoryBytes: 2 ** 33 };
 
 const capacity = () =>
-  new Capacity({ slots: 2, milliCpus: 4_000, memoryBytes: 2 ** 30, diskBytes: 2 ** 30 }, systemClock);
+  new Capacity(
+    { slots: 2, milliCpus: 4_000, memoryBytes: 2 ** 30, diskBytes: 2 ** 30, gpus: null },
+    systemClock,
+  );
 
 const view: BidderView = {
   now: NOW,
@@ -102,11 +105,19 @@ const refusals: [code: string, permanent: boolean, offer: Offer, view: Partial<B
   ['NO_GPU', true, needing({ gpus: { ...gpus, vendor: 'amd' } }), lending({ gpus })],
   ['NO_GPU', true, needing({ gpus: { ...gpus, count: 3 } }), lending({ gpus })],
   ['NO_GPU', true, needing({ gpus: { ...gpus, memoryBytes: 2 ** 34 } }), lending({ gpus })],
+  ['NO_GPU', true, needing({ gpus, runtime: 'runsc' }), lending({ gpus, runtimes: ['runsc'] })],
   ['NO_NETWORK', true, needing({ network: true }), {}],
+  [
+    'NO_NETWORK',
+    true,
+    needing({ network: true, runtime: 'runsc' }),
+    lending({ allowedHosts: ['*'], runtimes: ['runsc'] }),
+  ],
   ['IMAGE_POLICY', true, offer, { allowedImages: ['busybox'] }],
   ['TOO_LARGE', true, needing({ milliCpus: 4_001 }), {}],
   ['TOO_LARGE', true, needing({ memoryBytes: 2 ** 31 }), {}],
   ['TOO_LARGE', true, needing({ diskBytes: 2 ** 31 }), {}],
+  ['TOO_LARGE', true, needing({ gpus }), lending({ gpus })],
   ['PRICE', true, offer, { price: 6n * FLOP }],
   ['NOT_A_MEMBER', false, { ...offer, maxPrice: 0n }, { payerIsMember: false }],
   ['NO_FUNDS_PROOF', false, offer, { payerFunds: null }],

@@ -54,7 +54,7 @@ test('a result as awarded passes, and says which checks it passed', () => {
   const result = verifyResult(delivered, expected);
   assert.equal(
     result.checks.join(),
-    'signature,signer,network,task,spec,escrow,hashes,times,deadline,replay,schema',
+    'signature,signer,network,task,spec,escrow,hashes,sizes,times,deadline,replay,schema',
   );
   assert.is(result.digestHex, toHex(attestation.digest));
   assert.is(result.attestation.body.worker, worker.peer);
@@ -88,6 +88,14 @@ test('what was delivered must be what was attested', () => {
   assert.is(codeWith({ outputs: [{ path: 'a.txt', bytes: bytesOf('b') }] }), 'RESULT_HASH');
 });
 
+test('what was counted must be what was delivered', () => {
+  const { body } = attestation;
+  for (const name of ['stdoutBytes', 'stderrBytes', 'outputBytes'] as const) {
+    const lie = seal(attestationKind, { ...body, usage: { ...body.usage, [name]: 99 } }, worker);
+    assert.is(codeWith({ attestation: lie.bytes }), 'RESULT_SIZE', name);
+  }
+});
+
 test('the last moment counts, the one after it does not; each attestation counts once', () => {
   assert.is(codeWith({ receivedAt: expected.deadline }), undefined);
   assert.is(codeWith({ receivedAt: expected.deadline + 1 }), 'RESULT_LATE');
@@ -109,7 +117,8 @@ test('mode none leaves out the format alone', () => {
 });
 
 test('the format is asked of successes alone', () => {
-  const text = { ...sandboxResult, stdout: bytesOf('text') };
+  const usage = { ...sandboxResult.usage, stdoutBytes: 4 };
+  const text = { ...sandboxResult, stdout: bytesOf('text'), usage };
   const deliver = (result: Parameters<typeof attest>[1]['result']) =>
     codeWith({ attestation: attest(worker, { ...facts, result }).bytes, stdout: text.stdout });
   assert.is(deliver(text), 'RESULT_NOT_JSON');

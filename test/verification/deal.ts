@@ -77,7 +77,15 @@ export const sandboxResult = {
   stderr: bytesOf('a warning\n'),
   outputs: [{ path: 'b.txt', bytes: bytesOf('b') }],
   truncated: { stdout: false, stderr: false, outputs: false },
-  usage: { cpuMs: 12.4, peakMemoryBytes: 9_000_000, wallMs: 40.6 },
+  usage: {
+    cpuMs: 12.4,
+    peakMemoryBytes: 9_000_000,
+    wallMs: 40.6,
+    inputBytes: 0,
+    outputBytes: 1,
+    stdoutBytes: 14,
+    stderrBytes: 10,
+  },
   startedAt: T0 + 1000,
   endedAt: T0 + 1041,
 } as const;

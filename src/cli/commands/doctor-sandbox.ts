@@ -5,8 +5,8 @@ import type { Config } from '../../node/index.ts';
 import type { Executor, ProbeFinding } from '../../sandbox/index.ts';
 import { messageOf, noMetrics, silentLogger, systemClock } from '../../util/index.ts';
 import type { Io } from '../io.ts';
-
-type Sandbox = Config['sandbox'];
+import { checkDisks } from './doctor-disks.ts';
+import { checkGpus } from './doctor-gpus.ts';
 
 /** What was found, and how to mend it where it is not well. */
 export type Finding = ProbeFinding;
@@ -19,13 +19,14 @@ const PROBES_MS = 60_000;
 export const finding = (check: string, ok: boolean, detail: string): Finding => ({ check, ok, detail });
 
 /** The executor that a node would choose now, with a state of its own: a running daemon's is not touched. */
-export async function chosenExecutor(io: Io, { runtime }: Sandbox, stateDir: string): Promise<Executor> {
+export async function chosenExecutor(io: Io, config: Config, stateDir: string): Promise<Executor> {
   const { chooseExecutor, imagesDirFrom, socketPathFrom } = await import('../../sandbox/index.ts');
+  const { gpusOf } = await import('../../node/index.ts');
   const parts = { logger: silentLogger, clock: systemClock, metrics: noMetrics };
   return chooseExecutor(parts, {
-    wanted: runtime === 'native' ? 'native' : 'docker',
+    wanted: config.sandbox.runtime === 'native' ? 'native' : 'docker',
     owner: `doctor-${process.pid}`,
-    docker: { socketPath: socketPathFrom(io.env), maxBoxes: 0 },
+    docker: { socketPath: socketPathFrom(io.env), maxBoxes: 0, gpus: await gpusOf(config) },
     native: { stateDir, imagesDir: imagesDirFrom(io.env), maxBoxes: 0 },
   });
 }
@@ -33,17 +34,17 @@ export async function chosenExecutor(io: Io, { runtime }: Sandbox, stateDir: str
 /** Looks whether the sandbox is there, and runs the cheap attacks in it. */
 export async function checkSandbox(
   io: Io,
-  sandbox: Sandbox,
+  config: Config,
   createExecutor: typeof chosenExecutor,
 ): Promise<Finding[]> {
   const stateDir = await mkdtemp(join(tmpdir(), 'duxnode-doctor-'));
   // A process that waits for nothing but the clock ends: its timers do not keep one.
   const alive = setInterval(() => {}, STATUS_MS);
   try {
-    const executor = await createExecutor(io, sandbox, stateDir);
+    const executor = await createExecutor(io, config, stateDir);
     try {
       await executor.start();
-      return await lookAt(executor, sandbox, io.signal);
+      return await lookAt(executor, config, io.signal);
     } finally {
       await executor.stop();
     }
@@ -55,9 +56,10 @@ export async function checkSandbox(
 
 async function lookAt(
   executor: Executor,
-  { runtime: wanted, base_image: image }: Sandbox,
+  config: Config,
   signal: AbortSignal,
 ): Promise<Finding[]> {
+  const { runtime: wanted, base_image: image } = config.sandbox;
   const { runtime } = executor;
   const { available, version, reason } = await executor.probe({ signal: AbortSignal.timeout(STATUS_MS) });
   if (!available)
@@ -66,8 +68,18 @@ async function lookAt(
   return [
     finding(runtime, true, `${version ?? 'it answers'}${instead}`),
     ...(runtime === 'docker' ? [gvisor(executor)] : []),
+    ...(await extras(executor, config)),
     ...(await tryIn(executor, image, AbortSignal.any([signal, AbortSignal.timeout(PROBES_MS)]))),
   ];
+}
+
+/** What some tasks ask for beside the usual. */
+async function extras(executor: Executor, { worker }: Config): Promise<Finding[]> {
+  const { detectGpus } = await import('../../sandbox/index.ts');
+  const facts = { configured: worker.gpus, found: await detectGpus() };
+  const gpus = checkGpus({ ...facts, usable: executor.limits().gpus });
+  const disks = await checkDisks();
+  return [finding('gpus', gpus.ok, gpus.detail), finding('disks', disks.ok, disks.detail)];
 }
 
 function gvisor(executor: Executor): Finding {

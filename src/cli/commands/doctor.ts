@@ -102,7 +102,7 @@ export async function doctor(
     checkNode(),
     checkClock(),
     ...(await checkData(dataDirOf(io, options))),
-    ...(config.worker.enabled ? await checkSandbox(io, config.sandbox, createExecutor) : []),
+    ...(config.worker.enabled ? await checkSandbox(io, config, createExecutor) : []),
     ...(await checkDaemon(io, options, config.api)),
   ];
   const ok = findings.every(found => found.ok);

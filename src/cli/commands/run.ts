@@ -5,9 +5,10 @@ import { codeOf } from '../../util/index.ts';
 import { EXIT, exitCodeOfTask, usage } from '../exit.ts';
 import { followLogs, saveOutputs, stderrOf, stdoutOf, waitForResult } from '../follow.ts';
 import type { Io } from '../io.ts';
-import { colour, duration, plainLine, shortPeer } from '../print.ts';
+import { colour, plainLine, shortPeer } from '../print.ts';
 import { clientOf, type TargetOptions } from '../target.ts';
 import type { TaskBody } from '../task-file.ts';
+import { usedLine } from '../used.ts';
 
 export interface RunOptions extends TargetOptions {
   readonly image?: string;
@@ -132,8 +133,8 @@ function lastLine(result: TaskResultReply): string {
   const price = payment === null || payment.amount === '0' ? 'unpaid' : `${payment.amount} FLOP`;
   const how =
     error === null ? result.status : `${result.status} (${error.class}: ${plainLine(error.message)})`;
-  const time = used === null ? '-' : duration(used.wall_ms);
-  return `${how}  worker ${shortPeer(result.worker)}  time ${time}  price ${price}  receipt: duxnode receipt ${result.task_id}`;
+  const use = used === null ? 'time -' : usedLine(used);
+  return `${how}  worker ${shortPeer(result.worker)}  ${use}  price ${price}  receipt: duxnode receipt ${result.task_id}`;
 }
 
 /** Cancels after Ctrl-C. Where the task has ended in the meantime, there is nothing to cancel. */

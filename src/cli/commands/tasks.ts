@@ -6,6 +6,7 @@ import type { Io } from '../io.ts';
 import { duration, facts, json, plainLine, shortPeer, table } from '../print.ts';
 import { clientOf, type TargetOptions } from '../target.ts';
 import { parseTasks, readInputs } from '../task-file.ts';
+import { usedLine } from '../used.ts';
 
 export interface ReadOptions extends TargetOptions {
   readonly json?: boolean;
@@ -157,6 +158,7 @@ export async function result(
   }
   if (options.json) await io.out(json(found));
   else await sink(io.outIsTerminal, content => io.out(content))(stdoutOf(found));
+  if (found.usage && io.outIsTerminal) await io.err(`${usedLine(found.usage)}\n`);
   if (found.error) await io.err(`${found.status}: ${plainLine(found.error.message)}\n`);
   if (options.out !== undefined)
     for (const file of await saveOutputs(client, found, options.out, io.signal))

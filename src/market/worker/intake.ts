@@ -1,3 +1,4 @@
+import { hostNotLent } from '../../sandbox/index.ts';
 import { CodedError } from '../../util/index.ts';
 import {
   type Award,
@@ -87,8 +88,14 @@ function sameGpus(a: Gpus | null, b: Gpus | null): boolean {
 
 /** Why this worker will not take a sound award now; undefined when it takes it. */
 export function refuseAward(
-  { award, offer }: CheckedAward,
-  view: { bid: { ask: bigint; offerHash: Uint8Array } | null; wouldRefuse: Refusal | undefined; now: number },
+  { award, offer, spec }: CheckedAward,
+  view: {
+    bid: { ask: bigint; offerHash: Uint8Array } | null;
+    wouldRefuse: Refusal | undefined;
+    /** What tasks may reach here: an offer says only that its task wants some network. */
+    allowedHosts: readonly string[];
+    now: number;
+  },
 ): Refusal | undefined {
   if (!view.bid) return { code: 'BID_EXPIRED', reason: 'there is no such bid any more', permanent: false };
   if (view.bid.ask !== award.body.price || !sameBytes(view.bid.offerHash, offer.digest))
@@ -99,6 +106,8 @@ export function refuseAward(
       reason: 'the award’s time is more than a minute off this clock',
       permanent: false,
     };
+  const host = hostNotLent(spec.allowHosts, view.allowedHosts);
+  if (host) return { code: 'NO_NETWORK', reason: `lets no task reach ${host}`, permanent: true };
   return view.wouldRefuse;
 }
 

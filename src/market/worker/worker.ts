@@ -73,9 +73,9 @@ class MarketWorker implements Worker {
 
   constructor(components: WorkerComponents) {
     this.#components = components;
-    const { slots, milliCpus, memoryBytes, diskBytes } = components.options;
+    const { slots, milliCpus, memoryBytes, diskBytes, gpus } = components.options;
     this.#leases = new LeaseBook(components);
-    this.capacity = new Capacity({ slots, milliCpus, memoryBytes, diskBytes }, components.clock);
+    this.capacity = new Capacity({ slots, milliCpus, memoryBytes, diskBytes, gpus }, components.clock);
     this.#desk = new OfferDesk(components, {
       capacity: this.capacity,
       estimates: this.#estimates,
@@ -212,7 +212,9 @@ class MarketWorker implements Worker {
       return { code: 'BUSY', reason: 'too many leases are not settled yet', permanent: false };
     const bid = this.#desk.bidFor(refKey(checked.award.body), checked.award.body.bidHash);
     const wouldRefuse = this.#desk.wouldRefuse(checked.offer.body);
-    return refuseAward(checked, { bid, wouldRefuse, now: this.#components.clock.now() });
+    const { clock, executor } = this.#components;
+    const { allowedHosts } = executor.limits();
+    return refuseAward(checked, { bid, wouldRefuse, allowedHosts, now: clock.now() });
   }
 
   async #accept(message: AwardMessage, checked: ReturnType<typeof checkAward>): Promise<Lease | undefined> {

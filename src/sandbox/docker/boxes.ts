@@ -8,6 +8,7 @@ import { createUids } from '../uids.ts';
 import { containerConfig } from './config.ts';
 import { createBox } from './container.ts';
 import { type Engine, statusOf } from './engine.ts';
+import type { DockerExtras, TakeDockerExtras } from './extras.ts';
 import type { Images } from './images.ts';
 import type { Leftovers } from './leftovers.ts';
 
@@ -17,6 +18,7 @@ export interface BoxesComponents {
   readonly leftovers: Leftovers;
   readonly clock: Clock;
   readonly weaken?: Weakening | undefined;
+  readonly takeExtras: TakeDockerExtras;
 }
 
 /** The configuration of a container with some protection taken out of it. */
@@ -24,7 +26,7 @@ export type Weakening = (config: ContainerCreateOptions) => ContainerCreateOptio
 
 /** Makes containers for boxes: created and attached, not started. On any failure nothing of one stays. */
 export function createBoxes(
-  { engine, images, leftovers, clock, weaken = config => config }: BoxesComponents,
+  { engine, images, leftovers, clock, takeExtras, weaken = config => config }: BoxesComponents,
   {
     owner,
     boot,
@@ -34,16 +36,19 @@ export function createBoxes(
   const uids = createUids(options);
   let count = 0;
 
-  return async ({ image, direct, ...plan }) => {
+  return async ({ image, direct, extras: needs, ...plan }) => {
     const { volumes } = await images.facts(image);
     const uid = uids.take();
+    const ownDisk = needs?.diskBytes !== undefined;
     const name = `duxnode-${boot.slice(0, 8)}-${++count}`;
     const labels = { 'duxnode.owner': owner, 'duxnode.boot': boot };
     leftovers.hold(name);
     let box: Box | undefined;
+    let extras: DockerExtras | undefined;
     let released: Promise<void> | undefined;
     async function remove(): Promise<void> {
       await leftovers.release(name, box);
+      await extras?.release();
       uids.giveBack(uid);
     }
     const release = () => {
@@ -51,8 +56,19 @@ export function createBoxes(
       return released;
     };
     try {
+      extras = needs && (await takeExtras(needs, uid));
       const config = containerConfig(
-        { ...plan, image: image.digest, direct, volumes, uid, labels, name },
+        {
+          ...plan,
+          image: image.digest,
+          direct,
+          volumes,
+          uid,
+          labels,
+          name,
+          extras: extras?.config ?? {},
+          ownDisk,
+        },
         options,
       );
       box = await createBox({ engine, clock }, weaken(config));

@@ -5,7 +5,7 @@ import type { DockerOptions } from '../options.ts';
 import { seccompProfile } from '../seccomp/docker.ts';
 import { tmpfsOptions } from '../tmpfs.ts';
 
-export interface ContainerPlan extends Omit<BoxPlan, 'image'> {
+export interface ContainerPlan extends Omit<BoxPlan, 'image' | 'extras'> {
   /** The image's digest, so that a tag that moves meanwhile changes nothing. */
   readonly image: string;
   /** Paths that the image declares as volumes: they would be writable folders of the host without a limit. */
@@ -14,6 +14,10 @@ export interface ContainerPlan extends Omit<BoxPlan, 'image'> {
   readonly uid: number;
   readonly labels: Readonly<Record<string, string>>;
   readonly name: string;
+  /** Its /task is among the extras. */
+  readonly ownDisk: boolean;
+  /** What it gets beside the usual. */
+  readonly extras: Partial<HostConfig>;
 }
 
 /** gVisor's own threads for one process in it count as well: 64 processes took 365. It ends with all in it when it may have no more. */
@@ -64,7 +68,7 @@ function hostConfig(plan: ContainerPlan, options: DockerOptions): HostConfig {
     Tmpfs: {
       ...Object.fromEntries(volumes),
       '/tmp': tmpfs('noexec', options.tmpBytes),
-      '/task': tmpfs('exec', limits.diskBytes),
+      ...(plan.ownDisk ? {} : { '/task': tmpfs('exec', limits.diskBytes) }),
     },
     ShmSize: options.shmBytes,
     PidsLimit: options.maxPids * (runtime === 'runsc' ? GVISOR_THREADS : 1),
@@ -82,5 +86,6 @@ function hostConfig(plan: ContainerPlan, options: DockerOptions): HostConfig {
     RestartPolicy: { Name: 'no' },
     AutoRemove: false,
     ...(runtime === undefined ? {} : { Runtime: runtime }),
+    ...plan.extras,
   };
 }

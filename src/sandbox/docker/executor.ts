@@ -1,14 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { type Clock, type Logger, type Metrics, messageOf, noMetrics } from '../../util/index.ts';
 import type { Runtime } from '../../wire/index.ts';
+import type { Disks } from '../disks.ts';
+import type { Egress } from '../egress/egress.ts';
 import { asSandboxError, unavailable } from '../errors.ts';
 import type { Executor } from '../interface.ts';
 import type { BoxLimits } from '../opener.ts';
 import { type DockerOptions, dockerDefaults } from '../options.ts';
 import { Preparer } from '../preparer.ts';
-import { checkTask } from '../task.ts';
+import { checkTask, largestDisk } from '../task.ts';
 import { createBoxes, type Weakening } from './boxes.ts';
 import { createEngine } from './engine.ts';
+import { createDockerExtras } from './extras.ts';
+import { gpusUnusable } from './gpus.ts';
 import { createImages } from './images.ts';
 import { createLeftovers } from './leftovers.ts';
 
@@ -21,6 +25,10 @@ export interface DockerExecutorComponents {
    * then succeeds. No option, file, variable or request leads here.
    */
   readonly weaken?: Weakening;
+  /** Started and stopped with the executor. Undefined: no task has a network. */
+  readonly egress?: Egress | undefined;
+  /** The same. Undefined: the disk of a task is never more than its memory should hold. */
+  readonly disks?: Disks | undefined;
 }
 
 export interface DockerExecutorInit extends Partial<DockerOptions> {
@@ -40,7 +48,7 @@ const GVISOR_BYTES = 16 * 1024 * 1024;
  * stderr are each in order, not with each other.
  */
 export function createDockerExecutor(
-  { logger, clock, metrics = noMetrics, weaken }: DockerExecutorComponents,
+  { logger, clock, metrics = noMetrics, egress, disks, weaken }: DockerExecutorComponents,
   { owner, expected, ...given }: DockerExecutorInit,
 ): Executor {
   const options: DockerOptions = { ...dockerDefaults, ...given };
@@ -48,7 +56,11 @@ export function createDockerExecutor(
   const engine = createEngine({ logger, clock, onUp }, options);
   const images = createImages({ engine, clock, logger }, options);
   const leftovers = createLeftovers({ engine, logger }, { owner, boot });
-  const make = createBoxes({ engine, images, leftovers, clock, weaken }, { owner, boot, options });
+  const takeExtras = createDockerExtras({ egress, disks }, options);
+  const make = createBoxes(
+    { engine, images, leftovers, clock, takeExtras, weaken },
+    { owner, boot, options },
+  );
   const machineMilliCpus = () => engine.facts().milliCpus;
   const preparer = new Preparer({ clock, logger, metrics, make, images, machineMilliCpus }, options);
   let started = false;
@@ -56,6 +68,8 @@ export function createDockerExecutor(
 
   function onUp(wasDown: boolean): void {
     void images.refresh().then(expectTasks);
+    const reason = wasDown && options.gpus && gpusUnusable(options.gpus, engine.facts().runtimes);
+    if (reason) logger.warn({ reason }, 'the GPUs cannot be lent');
     // The first time is recover()'s, which tells the market what it removed.
     if (wasDown && started) leftovers.sweepLater();
   }
@@ -74,12 +88,24 @@ export function createDockerExecutor(
     own === 'docker' && engine.facts().runtimes.includes('runsc') ? ['docker', 'runsc'] : [own];
 
   const minMemoryOf = (runtime: Runtime) => options.minMemoryBytes + (runtime === 'runsc' ? GVISOR_BYTES : 0);
+  /** gVisor mounts no socket of the host, so that no proxy could be reached from inside. */
+  const allowedHosts = () => (own === 'docker' ? (egress?.allowedHosts ?? []) : []);
+
+  const noDisks = () => (disks ? disks.reason : 'the node makes none');
+
+  /** What the operator lends, where the engine can hand it over. */
+  const gpus = () =>
+    own === 'docker' && options.gpus && !gpusUnusable(options.gpus, engine.facts().runtimes)
+      ? options.gpus
+      : null;
 
   return {
     runtime: own,
     async start() {
       if (started) return;
       preparer.start();
+      await egress?.start();
+      await disks?.start();
       await engine.start();
       started = true;
     },
@@ -88,15 +114,17 @@ export function createDockerExecutor(
       // What the engine is making right now comes after any listing: wait for it, then remove.
       await preparer.stop();
       await leftovers.removeAll();
+      await egress?.stop();
+      await disks?.stop();
       engine.stop();
     },
     status: engine.status,
     limits: () => ({
-      maxDiskBytes: options.maxDiskBytes,
+      maxDiskBytes: largestDisk({ ...options, noDisks: noDisks() }),
       minMemoryBytes: minMemoryOf(own),
       runtimes: runtimes(),
-      gpus: null,
-      allowedHosts: [],
+      gpus: gpus(),
+      allowedHosts: allowedHosts(),
       pullsImages: true,
     }),
     probe: engine.probe,
@@ -114,9 +142,15 @@ export function createDockerExecutor(
       signal?.throwIfAborted();
       const { available, reason } = engine.status();
       if (!available) throw unavailable(reason ?? 'the engine is away');
-      const minMemoryBytes = minMemoryOf(task.runtime ?? own);
-      const bounds = { ...options, ...engine.facts(), runtimes: runtimes(), minMemoryBytes };
-      const checked = checkTask(task, bounds);
+      const checked = checkTask(task, {
+        ...options,
+        ...engine.facts(),
+        minMemoryBytes: minMemoryOf(task.runtime ?? own),
+        runtimes: runtimes(),
+        allowedHosts: allowedHosts(),
+        gpus: gpus(),
+        noDisks: noDisks(),
+      });
       return preparer.prepare(checked, image, checked.runtime ?? own, { signal });
     },
     recover: leftovers.sweep,

@@ -3,14 +3,24 @@ import { MAX_PATH_BYTES } from '../../wire/index.ts';
 import { failed } from '../errors.ts';
 import type { SandboxFile, SandboxTask } from '../interface.ts';
 import { collectedFiles } from '../outputs.ts';
+import { hasNetwork } from '../task.ts';
+import { relaySource } from './relay.ts';
 
 export const NONCE_BYTES = 16;
 /** Room for the facts of an answer and for each file that it lists (a path of at most MAX_PATH_BYTES, escaped as JSON). */
 const ANSWER_BYTES = 4096;
 const ANSWER_BYTES_PER_FILE = 6 * MAX_PATH_BYTES + 32;
 
+/** What the box had used when its task began: the launcher itself, and earlier tasks. Zeros where it cannot see that. */
+const spentBefore = z.object({
+  cpuMs: z.number().min(0).default(0),
+  peakBytes: z.number().min(0).default(0),
+});
+
+export type SpentBefore = z.infer<typeof spentBefore>;
+
 const stagedAnswer = z.union([
-  z.object({ staged: z.literal(true) }),
+  z.object({ staged: z.literal(true), ...spentBefore.shape }),
   z.object({ refused: z.string().max(1000) }),
 ]);
 
@@ -44,6 +54,7 @@ export function encodeStage(task: SandboxTask, cwd: string, env: Readonly<Record
     cwd,
     // A number: the launcher reads what Python and JSON write alike.
     reuse: task.reuseBy === undefined ? 0 : 1,
+    ...(hasNetwork(task) ? { relay: relaySource } : {}),
     inputs: task.inputs.map(file => [file.path, file.bytes.length]),
     limits: { outputBytes, outputFiles, pathBytes: MAX_PATH_BYTES },
   };
@@ -84,6 +95,7 @@ export class LauncherReader {
   #answer: z.infer<typeof endAnswer> | undefined;
   #contentBytes = 0;
   #refused: string | undefined;
+  #before: SpentBefore = { cpuMs: 0, peakBytes: 0 };
   #end: TaskEnd | undefined;
   #heldStderr: Buffer = Buffer.alloc(0);
   #stderrEnded = false;
@@ -100,6 +112,10 @@ export class LauncherReader {
   get refused(): string | undefined {
     return this.#refused;
   }
+  get before(): SpentBefore {
+    return this.#before;
+  }
+
   /** True once the task is dead. */
   get ended(): boolean {
     return this.#state !== 'staging' && this.#state !== 'running';
@@ -151,8 +167,12 @@ export class LauncherReader {
   #readStaged(): void {
     const answer = this.#takeAnswer(stagedAnswer, ANSWER_BYTES);
     if (!answer) return;
-    if ('refused' in answer) this.#refused = answer.refused;
-    else this.#state = 'running';
+    if ('refused' in answer) {
+      this.#refused = answer.refused;
+      return;
+    }
+    this.#before = answer;
+    this.#state = 'running';
   }
 
   #readRunning(): Buffer {

@@ -137,16 +137,23 @@ def send(path, size):
             write(1, piece)
             size -= len(piece)
 
-def peak_bytes(peak, first):
-    if not first:
-        return peak
+def cgroup_peak():
     for path in ('/sys/fs/cgroup/memory/memory.max_usage_in_bytes', '/sys/fs/cgroup/memory.peak'):
         try:
             with open(path) as file:
-                peak = max(peak, int(file.read()))
+                return int(file.read())
         except (OSError, ValueError):
             pass
-    return peak
+    return 0
+
+def cgroup_cpu_ms():
+    for path, per_ms in (('/sys/fs/cgroup/cpuacct/cpuacct.usage', 1e6), ('/sys/fs/cgroup/cpu.stat', 1e3)):
+        try:
+            with open(path) as file:
+                return int(file.read().split()[1 if per_ms == 1e3 else 0]) / per_ms
+        except (OSError, ValueError, IndexError):
+            pass
+    return sum(os.times()[:4]) * 1000
 
 def oom_kills():
     for path in ('/sys/fs/cgroup/memory/memory.oom_control', '/sys/fs/cgroup/memory.events'):
@@ -170,7 +177,7 @@ def supervise(task, mark, limits, first, oom_before):
     except OSError:
         files, truncated = [], True
     write(2, mark)
-    answer({'code': code, 'signal': ended_by, 'cpuMs': cpu_ms, 'peakBytes': peak_bytes(peak, first),
+    answer({'code': code, 'signal': ended_by, 'cpuMs': cpu_ms, 'peakBytes': max(peak, cgroup_peak()) if first else peak,
             'oomKills': oom_now if oom_now < 0 else oom_now - oom_before, 'files': files,
             'truncated': truncated}, mark)
     for path, size in files:
@@ -227,7 +234,13 @@ while True:
     except OSError as error:
         answer({'refused': 'the inputs do not fit into /task: ' + str(error.strerror)})
         os._exit(125)
-    answer({'staged': True})
+    if header.get('relay'):
+        try:
+            exec(header.pop('relay'), {})
+        except Exception as error:
+            answer({'refused': 'its proxy cannot be reached from inside: %s' % error})
+            os._exit(125)
+    answer({'staged': True, 'cpuMs': cgroup_cpu_ms(), 'peakBytes': cgroup_peak()})
     if read(1) != b'G':
         os._exit(125)
     mark = bytearray(17)

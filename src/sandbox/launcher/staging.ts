@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { type Clock, CodedError, withDeadline } from '../../util/index.ts';
 import { BadProgram, type Box } from '../box.ts';
 import { failed, refused } from '../errors.ts';
-import type { CheckedTask } from '../task.ts';
+import { type CheckedTask, hasNetwork } from '../task.ts';
 import { encodeGo, encodeStage, LauncherReader, NEXT, NONCE_BYTES, saysReady } from './protocol.ts';
+import { proxyEnv } from './relay.ts';
 
 /** A box whose launcher has taken the inputs and waits for the word to start. */
 export interface Staged {
@@ -73,7 +74,7 @@ export async function stage(
 ): Promise<Staged> {
   const nonce = randomBytes(NONCE_BYTES);
   const reader = new LauncherReader(nonce, task.limits);
-  box.write(encodeStage(task, task.cwd, { ...TASK_ENV, ...task.env }));
+  box.write(encodeStage(task, task.cwd, { ...TASK_ENV, ...(hasNetwork(task) ? proxyEnv : {}), ...task.env }));
   await inTime(STAGE_MS, clock, () => awaitStaged(box, reader));
   if (reader.refused !== undefined) throw refused(reader.refused);
   return { reader, go: () => box.write([encodeGo(nonce)]) };

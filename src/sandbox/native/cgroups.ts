@@ -116,15 +116,18 @@ function cgroupsIn(clock: Clock, hierarchies: readonly Based[]): Cgroups {
         at: v1 ? '/sys/fs/cgroup/memory' : '/sys/fs/cgroup',
       },
       async counted() {
-        const [cpu = 0, peak = 0] = await Promise.all(
-          [of(counter, word), of('memory', v1 ? 'memory.max_usage_in_bytes' : 'memory.peak')].map(text =>
+        const [peakWord, nowWord] = v1
+          ? ['memory.max_usage_in_bytes', 'memory.usage_in_bytes']
+          : ['memory.peak', 'memory.current'];
+        const [cpu = 0, peakMemoryBytes = 0, memoryBytes = 0] = await Promise.all(
+          [of(counter, word), of('memory', peakWord), of('memory', nowWord)].map(text =>
             text.then(
               found => Number(/\d+/.exec(found)?.[0] ?? 0),
               () => 0, // a kernel that does not count it, or a group that is gone
             ),
           ),
         );
-        return { cpuMs: cpu / unit, peakMemoryBytes: peak };
+        return { cpuMs: cpu / unit, peakMemoryBytes, memoryBytes };
       },
       async oomKills() {
         const text = await of('memory', v1 ? 'memory.oom_control' : 'memory.events');

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { refused } from '../errors.ts';
+import { NATIVE_SOCKET_FOLDER } from '../launcher/relay.ts';
 import { launcherSource } from '../launcher/source.ts';
 import type { BoxLimits } from '../opener.ts';
 import type { NativeOptions } from '../options.ts';
@@ -15,6 +16,9 @@ export interface NativePlan {
   readonly image: Unpacked;
   readonly limits: BoxLimits;
   readonly uid: number;
+  /** As in Extras. */
+  readonly socketFolder?: string | undefined;
+  readonly diskPath?: string | undefined;
 }
 
 /** What is started in it: our launcher in the image's Python, or a command as the first process. */
@@ -34,11 +38,16 @@ export type NativeWeakening = (making: Making) => Making;
 export const STATUS_FD = 3;
 export const ARGS_FD = 4;
 const SECCOMP_FD = 9;
+/** Folders that may be below the stage, where nobody sees them by name any more once it is mounted. */
+const DISK_FD = 7;
+const SOCKET_FD = 8;
 
 /** What images that say none get; as Docker does. */
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 /** In the mount namespace of one sandbox alone, its root is put together here: a folder that every machine has. */
 const STAGE = '/tmp';
+/** It is shown where /dev/shm is, which is the stage's /dev. */
+const SOCKET_STAGE = join(STAGE, NATIVE_SOCKET_FOLDER.replace('/dev/shm', '/dev'));
 /** Where the whole machine runs out of memory, tasks go before the daemon. */
 const OOM_SCORE = 500;
 /** bwrap takes 9000 at most, three of them for each variable; some are the launcher's. */
@@ -52,13 +61,16 @@ const FSIZE_UNIT = 512;
  */
 const SCRIPT = `
 set -e
-fstab=$1 seccomp=$2 files=$3 blocks=$4
-shift 4
+fstab=$1 seccomp=$2 files=$3 blocks=$4 disk=$5 socket=$6
+shift 6
 while [ "$1" != -- ]; do echo $$ >"$1"; shift; done
 shift
 echo ${OOM_SCORE} >/proc/self/oom_score_adj
 exec ${SECCOMP_FD}<"$seccomp"
-mount -aT "$fstab"
+[ -z "$disk" ] || exec ${DISK_FD}<"$disk"
+[ -z "$socket" ] || exec ${SOCKET_FD}<"$socket"
+mount -caT "$fstab"
+exec ${DISK_FD}<&- ${SOCKET_FD}<&-
 ulimit -c 0
 ulimit -n "$files"
 ulimit -f "$blocks"
@@ -87,6 +99,7 @@ export function boxCommand(
     ...['sh', '-c', SCRIPT, 'sh'],
     ...[fstab, host.seccompFile, String(options.maxOpenFiles)],
     String(Math.ceil(plan.limits.diskBytes / FSIZE_UNIT)),
+    ...[plan.diskPath ?? '', plan.socketFolder ?? ''],
     ...group.joinFiles,
     '--',
     ...become,
@@ -112,7 +125,11 @@ function withoutLeaked({ leaked }: Host): string[] {
 }
 
 /** The mounts below the stage, in order. */
-export function fstabOf(host: Host, { image, limits, uid }: NativePlan, options: NativeOptions): string {
+export function fstabOf(
+  host: Host,
+  { image, limits, uid, socketFolder, diskPath }: NativePlan,
+  options: NativeOptions,
+): string {
   const owner = host.isRoot ? uid : 0;
   const tmpfs = (at: string, exec: 'exec' | 'noexec', bytes: number, mode?: string) =>
     `tmpfs ${escaped(join(STAGE, at))} tmpfs ${tmpfsOptions({ exec, bytes, uid: owner, ...(mode ? { mode } : {}) })}`;
@@ -120,9 +137,14 @@ export function fstabOf(host: Host, { image, limits, uid }: NativePlan, options:
     `${escaped(image.root)} ${STAGE} none bind,ro,nosuid,nodev`,
     ...image.volumes.map(path => tmpfs(path, 'noexec', options.tmpBytes)),
     tmpfs('/tmp', 'noexec', options.tmpBytes),
-    tmpfs('/task', 'exec', limits.diskBytes),
+    diskPath === undefined
+      ? tmpfs('/task', 'exec', limits.diskBytes)
+      : `/proc/self/fd/${DISK_FD} ${join(STAGE, 'task')} none bind,nosuid,nodev`,
     // bwrap's own /dev comes over it; it is shown again as /dev/shm.
     tmpfs('/dev', 'noexec', options.shmBytes, '1777'),
+    ...(socketFolder === undefined
+      ? []
+      : [`/proc/self/fd/${SOCKET_FD} ${SOCKET_STAGE} none bind,ro,nosuid,nodev,X-mount.mkdir`]),
     '',
   ].join('\n');
 }

@@ -12,12 +12,15 @@ import {
   withDeadline,
 } from '../../util/index.ts';
 import { BadProgram } from '../box.ts';
+import type { Disks } from '../disks.ts';
+import type { Egress } from '../egress/egress.ts';
 import { asSandboxError, unavailable } from '../errors.ts';
+import { createExtras } from '../extras.ts';
 import type { Executor, ExecutorLimits, ExecutorStatus } from '../interface.ts';
 import type { BoxLimits } from '../opener.ts';
 import { type NativeOptions, nativeDefaults } from '../options.ts';
 import { Preparer } from '../preparer.ts';
-import { checkTask } from '../task.ts';
+import { checkTask, largestDisk } from '../task.ts';
 import { createUids } from '../uids.ts';
 import { type BoxComponents, createNativeBox } from './box.ts';
 import { createNativeBoxes } from './boxes.ts';
@@ -37,6 +40,9 @@ export interface NativeExecutorComponents {
    * option, file, variable or request leads here.
    */
   readonly weaken?: NativeWeakening;
+  /** Both started and stopped with the executor. */
+  readonly egress?: Egress | undefined;
+  readonly disks?: Disks | undefined;
 }
 
 export interface NativeExecutorInit extends Partial<NativeOptions> {
@@ -54,7 +60,7 @@ export interface NativeExecutorInit extends Partial<NativeOptions> {
  * each other.
  */
 export function createNativeExecutor(
-  { logger, clock, metrics = noMetrics, weaken }: NativeExecutorComponents,
+  { logger, clock, metrics = noMetrics, egress, disks, weaken }: NativeExecutorComponents,
   { owner, expected, ...given }: NativeExecutorInit,
 ): Executor {
   const options: NativeOptions = { ...nativeDefaults, ...given };
@@ -63,18 +69,20 @@ export function createNativeExecutor(
   const pipes = createPipes({ folder: join(options.stateDir, 'pipes') });
   const images = createNativeImages({ logger, clock }, options);
   const leftovers = createNativeLeftovers({ logger }, options);
-  const make = createNativeBoxes({ images, leftovers, parts }, { ...options, boot });
+  const takeExtras = createExtras({ egress, disks });
+  const make = createNativeBoxes({ images, leftovers, parts, takeExtras }, { ...options, boot });
   const facts = { milliCpus: availableParallelism() * 1000, memoryBytes: totalmem() };
   const machineMilliCpus = () => facts.milliCpus;
   const preparer = new Preparer({ clock, logger, metrics, make, images, machineMilliCpus }, options);
-  const limits: ExecutorLimits = {
-    maxDiskBytes: options.maxDiskBytes,
+  const noDisks = () => (disks ? disks.reason : 'the node makes none');
+  const limits = (): ExecutorLimits => ({
+    maxDiskBytes: largestDisk({ ...options, noDisks: noDisks() }),
     minMemoryBytes: options.minMemoryBytes,
     runtimes: ['native'],
     gpus: null,
-    allowedHosts: [],
+    allowedHosts: egress?.allowedHosts ?? [],
     pullsImages: false,
-  };
+  });
   let status: ExecutorStatus = { available: false, version: null, reason: 'it was not started yet' };
   let found: BoxComponents | undefined;
   let cancelProbe = () => {};
@@ -149,6 +157,8 @@ export function createNativeExecutor(
       stopped = false;
       preparer.start();
       await mkdir(options.stateDir, { recursive: true, mode: 0o700 });
+      await egress?.start();
+      await disks?.start();
       await images.start();
       await probe();
       void expectTasks();
@@ -162,12 +172,14 @@ export function createNativeExecutor(
         await found.cgroups.leave();
       }
       await pipes.stop();
+      await egress?.stop();
+      await disks?.stop();
       await rm(join(options.stateDir, 'boxes'), { recursive: true, force: true });
       found = undefined;
       status = { available: false, version: null, reason: 'it was stopped' };
     },
     status: () => status,
-    limits: () => limits,
+    limits,
     probe,
     hasImage: images.has,
     async ensureImage(ref, { signal }) {
@@ -184,7 +196,9 @@ export function createNativeExecutor(
     async prepare(task, image, { signal }) {
       signal?.throwIfAborted();
       parts();
-      const checked = checkTask(task, { ...options, ...facts, runtimes: limits.runtimes });
+      const { runtimes, gpus, allowedHosts } = limits();
+      const bounds = { ...options, ...facts, runtimes, gpus, allowedHosts, noDisks: noDisks() };
+      const checked = checkTask(task, bounds);
       return preparer.prepare(checked, image, 'native', { signal });
     },
     async recover() {

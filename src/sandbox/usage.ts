@@ -1,0 +1,36 @@
+import type { Counted } from './box.ts';
+import type { SandboxResult, SandboxTask, SandboxUsage } from './interface.ts';
+import type { SpentBefore } from './launcher/protocol.ts';
+
+type Moved = Pick<SandboxUsage, 'inputBytes' | 'outputBytes' | 'stdoutBytes' | 'stderrBytes'>;
+
+const sizeOf = (files: readonly { readonly bytes: Uint8Array }[]): number =>
+  files.reduce((sum, { bytes }) => sum + bytes.length, 0);
+
+/** What was handed over: files in and out, and of the streams what was kept. */
+export function bytesMoved(
+  { inputs }: Pick<SandboxTask, 'inputs'>,
+  { outputs, stdout, stderr }: Pick<SandboxResult, 'outputs' | 'stdout' | 'stderr'>,
+): Moved {
+  return {
+    inputBytes: sizeOf(inputs),
+    outputBytes: sizeOf(outputs),
+    stdoutBytes: stdout.length,
+    stderrBytes: stderr.length,
+  };
+}
+
+/**
+ * The use of a task that was killed: what was counted of its box, less what the box had used before it. Where the peak is not above
+ * the one before, it may be of an earlier task of the same box: then what was held at the kill is as much as can be said.
+ */
+export function usedUntilKilled(
+  counted: Counted,
+  before: SpentBefore,
+): Pick<SandboxUsage, 'cpuMs' | 'peakMemoryBytes'> {
+  const isOwn = counted.peakMemoryBytes > before.peakBytes;
+  return {
+    cpuMs: Math.max(0, counted.cpuMs - before.cpuMs),
+    peakMemoryBytes: isOwn ? counted.peakMemoryBytes : counted.memoryBytes,
+  };
+}
