@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests need (npm packages, Docker engine, base image), builds, checks types and style, and runs every
+# Installs what the tests need (npm packages, Docker engine, base images), builds, checks types and style, and runs every
 # test. Ends with the runner's line `N passed, N failed` and its exit code. May be run again, from any directory.
 #
 # Usage: scripts/test.sh [file, folder or part of a path of tests ...]
@@ -41,7 +41,7 @@ if [ ! -f "$INSTALLED" ] || [ package-lock.json -nt "$INSTALLED" ]; then
   step install npm ci --no-audit --no-fund --loglevel=error
 fi
 step engine scripts/docker-engine.sh
-step image scripts/images/build-base.sh
+for image in python shell node; do step "$image" scripts/images/build-base.sh "$image"; done
 step build npm run --silent build
 step typecheck npm run --silent typecheck
 step lint npm run --silent lint
