@@ -158,7 +158,7 @@ function nodeInit({ config, dataDir }: DaemonOptions, addresses: readonly string
       diskBytes: worker.disk_mb * MIB,
       workerEnabled: worker.enabled,
       price: worker.price,
-      allowedImages: worker.allowed_images,
+      imagePolicy: { allowed: worker.allowed_images, requireDigest: worker.require_digest },
       sweepMs: engine.scheduling_interval * 1000,
       heartbeatMs: market.heartbeat_seconds * 1000,
       suspectMs: market.suspect_seconds * 1000,

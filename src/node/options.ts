@@ -2,6 +2,7 @@ import { availableParallelism, totalmem } from 'node:os';
 import * as z from 'zod';
 import { amountProblem, apiConfigSchema, parseAmount } from '../api/index.ts';
 import { MAX_TIMEOUT_MS } from '../market/index.ts';
+import { isImagePattern } from '../sandbox/index.ts';
 
 /** An amount in FLOP: a decimal with at most 8 places. */
 const flop = (initial: string) =>
@@ -16,6 +17,7 @@ const flop = (initial: string) =>
 
 const seconds = (initial: number, min: number, max: number) => z.number().min(min).max(max).default(initial);
 const MIB = 2 ** 20;
+const IMAGE_PATTERN = 'must be name:tag, name@sha256:…, name:* or prefix/*';
 
 const engineSchema = z.strictObject({
   /** The worker's slots. */
@@ -64,7 +66,13 @@ const workerSchema = z.strictObject({
   /** Asked for one task; null: what is offered. */
   price: z.union([z.null(), flop('0')]).default(null),
   /** Null: any image. */
-  allowed_images: z.array(z.string()).max(1000).nullable().default(null),
+  allowed_images: z
+    .array(z.string().refine(isImagePattern, IMAGE_PATTERN))
+    .max(1000)
+    .nullable()
+    .default(null),
+  /** True: only images that are named by their digest. */
+  require_digest: z.boolean().default(false),
 });
 
 const marketSchema = z.strictObject({

@@ -5,6 +5,7 @@ export {
 } from './docker/executor.ts';
 export type { SandboxErrorFacts } from './errors.ts';
 export { gpusLacking } from './gpus.ts';
+export { type ImageName, isImagePattern, matchesImage, parseImage } from './image-name.ts';
 export * from './interface.ts';
 export {
   createMemoryExecutor,

@@ -51,6 +51,8 @@ const limits: ExecutorLimits = {
   gpus: null,
   allowedHosts: [],
 };
+const ID = `sha256:${'a'.repeat(64)}`;
+const PIN = `python:3.9-slim@${ID}`;
 const gpus = { count: 2, vendor: 'nvidia' as const, memoryBytes: 2 ** 33 };
 
 const capacity = () =>
@@ -66,7 +68,7 @@ const view: BidderView = {
   capacity: capacity(),
   slots: 2,
   price: null,
-  allowedImages: null,
+  imagePolicy: { allowed: null, requireDigest: false },
   payerFunds: 100n * FLOP,
   payerIsMember: true,
 };
@@ -109,7 +111,10 @@ const refusals: [code: string, permanent: boolean, offer: Offer, view: Partial<B
   ['NO_GPU', true, needing({ gpus: { ...gpus, count: 3 } }), lending({ gpus })],
   ['NO_GPU', true, needing({ gpus: { ...gpus, memoryBytes: 2 ** 34 } }), lending({ gpus })],
   ['NO_NETWORK', true, needing({ network: true }), {}],
-  ['IMAGE_POLICY', true, offer, { allowedImages: ['busybox'] }],
+  ['IMAGE_POLICY', true, offer, { imagePolicy: { allowed: ['busybox', 'team/*'], requireDigest: false } }],
+  ['IMAGE_POLICY', true, offer, { imagePolicy: { allowed: null, requireDigest: true } }],
+  ['IMAGE_POLICY', true, needing({ image: PIN }), { imagePolicy: { allowed: ['a/*'], requireDigest: true } }],
+  ['IMAGE_POLICY', true, needing({ image: ID }), { imagePolicy: { allowed: null, requireDigest: true } }],
   ['TOO_LARGE', true, needing({ milliCpus: 4_001 }), {}],
   ['TOO_LARGE', true, needing({ memoryBytes: 2 ** 31 }), {}],
   ['TOO_LARGE', true, needing({ diskBytes: 2 ** 31 }), {}],
@@ -128,6 +133,16 @@ for (const [code, permanent, asked, change] of refusals)
     assert.equal([decision.refusal.code, decision.refusal.permanent], [code, permanent]);
     assert.ok(decision.refusal.reason.length <= 300, 'what is longer is taken for nonsense by its reader');
   });
+
+test('a worker takes the images that its policy allows', () => {
+  for (const [image, imagePolicy] of [
+    [PIN, { allowed: null, requireDigest: true }],
+    [PIN, { allowed: ['team/*', 'python:*'], requireDigest: true }],
+    [PIN, { allowed: [`python@${ID}`], requireDigest: false }],
+    ['python:3.9-slim', { allowed: ['docker.io/library/python:3.9-slim'], requireDigest: false }],
+  ] as const)
+    assert.ok(decide(needing({ image }), { ...view, imagePolicy }).bid, image);
+});
 
 test('a worker with a full queue refuses for now', () => {
   const full = capacity();
