@@ -83,10 +83,16 @@ class NodeDaemon implements Daemon {
         clock,
         metrics,
         random: Math.random,
-        createExecutor: owner =>
+        createExecutor: (owner, journal) =>
           createDockerExecutor(
-            { logger: logger.child({ room: 'sandbox' }), clock, metrics },
-            { owner, socketPath: socketPathFrom(process.env), ...poolOptions(config) },
+            { logger: logger.child({ room: 'sandbox' }), clock, metrics, journal },
+            {
+              owner,
+              socketPath: socketPathFrom(process.env),
+              imageMaxAgeMs: config.worker.image_days * 86_400_000,
+              imageDiskShare: config.worker.image_disk_percent / 100,
+              ...poolOptions(config),
+            },
           ),
       },
       nodeInit(this.#options, await joinAddresses(this.#options)),

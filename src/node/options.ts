@@ -73,6 +73,9 @@ const workerSchema = z.strictObject({
     .default(null),
   /** True: only images that are named by their digest. */
   require_digest: z.boolean().default(false),
+  /** Images that this node pulled go when unused for this long, or when together they are more than this of the disk. */
+  image_days: z.number().min(0.01).max(3650).default(14),
+  image_disk_percent: z.number().min(0).max(100).default(10),
 });
 
 const marketSchema = z.strictObject({

@@ -114,6 +114,7 @@ export function createMemoryExecutor(
       };
     },
     async keepReady() {},
+    prune: async () => [],
     recover: async () => 0,
   };
 }

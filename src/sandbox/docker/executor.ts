@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { type Clock, type Logger, type Metrics, messageOf, noMetrics } from '../../util/index.ts';
 import type { Runtime } from '../../wire/index.ts';
 import { asSandboxError, unavailable } from '../errors.ts';
-import type { Executor } from '../interface.ts';
+import type { Executor, ImageJournal } from '../interface.ts';
 import type { BoxLimits } from '../opener.ts';
 import { type DockerOptions, dockerDefaults } from '../options.ts';
 import { Preparer } from '../preparer.ts';
@@ -16,7 +16,11 @@ export interface DockerExecutorComponents {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly metrics?: Metrics;
+  /** Without it, what was pulled is known until the process ends. */
+  readonly journal?: ImageJournal;
 }
+
+const noJournal: ImageJournal = { load: async () => [], save: async () => {}, remove: async () => {} };
 
 export interface DockerExecutorInit extends Partial<DockerOptions> {
   /** Names this daemon on its engine (its peer id): only containers of this owner are ever touched. */
@@ -32,13 +36,13 @@ export interface DockerExecutorInit extends Partial<DockerOptions> {
  * stderr are each in order, not with each other.
  */
 export function createDockerExecutor(
-  { logger, clock, metrics = noMetrics }: DockerExecutorComponents,
+  { logger, clock, metrics = noMetrics, journal = noJournal }: DockerExecutorComponents,
   { owner, expected, ...given }: DockerExecutorInit,
 ): Executor {
   const options: DockerOptions = { ...dockerDefaults, ...given };
   const boot = randomUUID();
   const engine = createEngine({ logger, clock, onUp }, options);
-  const images = createImages({ engine, clock, logger }, options);
+  const images = createImages({ engine, clock, logger, journal }, options);
   const leftovers = createLeftovers({ engine, logger }, { owner, boot });
   const make = createBoxes({ engine, images, leftovers, clock }, { owner, boot, options });
   const machineMilliCpus = () => engine.facts().milliCpus;
@@ -70,12 +74,14 @@ export function createDockerExecutor(
     async start() {
       preparer.start();
       await engine.start();
+      await images.start();
       started = true;
     },
     async stop() {
       started = false;
       // What the engine is making right now comes after any listing: wait for it, then remove.
       await preparer.stop();
+      await images.stop();
       await leftovers.removeAll();
       engine.stop();
     },
@@ -98,6 +104,14 @@ export function createDockerExecutor(
       }
     },
     keepReady: on => preparer.keep(on),
+    async prune(what) {
+      try {
+        return await images.prune(what);
+      } catch (error) {
+        what.signal?.throwIfAborted();
+        throw asSandboxError(error, 'images could not be looked through');
+      }
+    },
     async prepare(task, image, { signal }) {
       signal?.throwIfAborted();
       const { available, reason } = engine.status();
