@@ -6,6 +6,7 @@ import * as tar from 'tar-stream';
 import * as assert from 'uvu/assert';
 import {
   createDockerExecutor,
+  type DockerExecutorComponents,
   type DockerExecutorInit,
   type Executor,
   socketPathFrom,
@@ -25,10 +26,11 @@ export const containersOf = (owner: string, engine = docker) =>
 /** A started executor with an owner of its own: other daemons and tests share the engine. */
 export async function dockerSubject(
   init: Partial<DockerExecutorInit> = {},
+  parts: Partial<DockerExecutorComponents> = {},
 ): Promise<Subject & { owner: string }> {
   const owner = init.owner ?? `test-${randomUUID()}`;
   const executor = createDockerExecutor(
-    { logger: silentLogger, clock: keepAliveClock },
+    { logger: silentLogger, clock: keepAliveClock, ...parts },
     { socketPath, ...init, owner },
   );
   await executor.start();
@@ -46,8 +48,9 @@ export async function dockerSubject(
 export async function withDocker(
   body: (executor: Executor, owner: string) => Promise<void>,
   init: Partial<DockerExecutorInit> = {},
+  parts: Partial<DockerExecutorComponents> = {},
 ): Promise<void> {
-  const subject = await dockerSubject(init);
+  const subject = await dockerSubject(init, parts);
   try {
     await body(subject.executor, subject.owner);
   } finally {

@@ -1,7 +1,7 @@
 import type { ImageInfo, ImageInspectInfo } from 'dockerode';
 import { LRUCache } from 'lru-cache';
 import { type Abortable, type Clock, codeOf, type Logger, messageOf } from '../../util/index.ts';
-import { imageUnknown, refused } from '../errors.ts';
+import { imageUnknown, pullFailed, refused } from '../errors.ts';
 import { parseImage, shortName } from '../image-name.ts';
 import type { ImageJournal, PrunedImage, PullProgress, SandboxImage } from '../interface.ts';
 import type { LauncherFacts } from '../opener.ts';
@@ -50,6 +50,8 @@ const MAX_REMEMBERED = 256;
 const MAX_REF_LENGTH = 255;
 /** More declared volumes than this are refused; each costs a tmpfs. */
 const MAX_VOLUMES = 8;
+/** What only scripts/images makes. A stranger may have taken that name at the registry. */
+const HOME_MADE = 'docker.io/duxnode/';
 const ID = /^sha256:[0-9a-f]{64}$/;
 
 interface Seen {
@@ -107,7 +109,10 @@ export function createImages(components: ImagesComponents, options: DockerOption
   }
 
   async function bring(ref: string, on: Parameters<Images['ensure']>[1]): Promise<ImageInspectInfo> {
-    if (!parseImage(ref)) throw imageUnknown(ref, 'it is not here, and an id alone cannot be pulled');
+    const name = parseImage(ref);
+    if (!name) throw imageUnknown(ref, 'it is not here, and an id alone cannot be pulled');
+    if (name.repository.startsWith(HOME_MADE))
+      throw pullFailed(ref, 'it is in no registry: scripts/images/build-base.sh makes it on this machine');
     const before = await brought.before();
     await pullImage({ engine, clock }, options, shortName(ref), on);
     const info = await find(ref, on);
