@@ -4,6 +4,7 @@ import { statusOf } from '../../src/sandbox/docker/engine.ts';
 import { createDockerExecutor } from '../../src/sandbox/index.ts';
 import { silentLogger } from '../../src/util/index.ts';
 import { attestationKind, open } from '../../src/wire/index.ts';
+import { type MovableClock, movableClock } from '../fixtures/movable-clock.ts';
 import { ended, TestNet, type TestNodeInit, taskRequest } from '../fixtures/nodes.ts';
 import { waitFor } from '../fixtures/wait.ts';
 import { keepAliveClock } from '../sandbox/clock.ts';
@@ -15,18 +16,19 @@ const test = suite('docker: a task’s image, through the market');
 /** Two nodes; the second works on the real engine. */
 async function withWorker(
   worker: TestNodeInit['market'],
-  body: (net: TestNet) => Promise<void>,
+  body: (net: TestNet, clock: MovableClock) => Promise<void>,
 ): Promise<void> {
+  const clock = { ...movableClock(), after: keepAliveClock.after };
   const net = await TestNet.start([
     { market: { workerEnabled: false } },
     {
       market: worker ?? {},
-      executor: owner =>
-        createDockerExecutor({ logger: silentLogger, clock: keepAliveClock }, { socketPath, owner }),
+      executor: (owner, journal) =>
+        createDockerExecutor({ logger: silentLogger, clock, journal }, { socketPath, owner }),
     },
   ]);
   try {
-    await body(net);
+    await body(net, clock);
   } finally {
     await net.stop();
   }
@@ -36,6 +38,12 @@ const withImage = (image: string, argv?: readonly string[]) => {
   const { spec, policy } = taskRequest({ retries: 0 });
   return { policy, spec: { ...spec, image, ...(argv && { program: { argv: [...argv] } }) } };
 };
+
+const removeIfThere = (ref: string) =>
+  docker
+    .getImage(ref)
+    .remove({ force: true })
+    .catch((error: unknown) => assert.is(statusOf(error), 404));
 
 test('a pinned image runs, its digest is in the signed attestation; one that is not is refused with the reason', () =>
   withWorker({ imagePolicy: { allowed: null, requireDigest: true } }, async net => {
@@ -90,13 +98,34 @@ test('while an image is pulled its task says so, with per cent', () =>
           assert.equal([failure?.class, typeof phases.pulling], ['user', 'number']);
         } finally {
           registry.release();
-          await docker
-            .getImage(ref)
-            .remove({ force: true })
-            .catch((error: unknown) => assert.is(statusOf(error), 404));
+          await removeIfThere(ref);
         }
       }),
     { 'large:1': [4_000_000] },
+  ));
+
+test('a node that starts again still knows what its tasks had it pull, and removes that in time', () =>
+  withRegistry(registry =>
+    withWorker({}, async (net, clock) => {
+      const { tasks } = net.nodes[0]!.market;
+      const ref = `${registry.host}/small:1`;
+      try {
+        const { taskId } = await tasks.submit(withImage(ref, ['x']));
+        await ended(net.nodes[0]!, taskId);
+        await net.nodes[1]!.stop();
+        const again = await net.restart(1);
+        assert.equal(await again.executor.prune({ all: false }), []);
+        clock.jump(15 * 86_400_000);
+        assert.equal(
+          (await again.executor.prune({ all: false })).map(image => image.ref),
+          [ref],
+        );
+        const gone = await docker.getImage(ref).inspect().catch(statusOf);
+        assert.is(gone, 404);
+      } finally {
+        await removeIfThere(ref);
+      }
+    }),
   ));
 
 test.run();
