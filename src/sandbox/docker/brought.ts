@@ -96,6 +96,8 @@ export function createBrought(
     const { ref, digest, sizeBytes: bytes } = image;
     try {
       const now = await engine.call('looking for an image', docker => docker.getImage(ref).inspect(), on);
+      // A task has looked at it meanwhile, and is about to make a container of it.
+      if (images.get(ref)?.usedAt !== image.usedAt) return false;
       // By its name and without force: other names of it stay, and it stays while a container is made of it.
       const gone: readonly { readonly Deleted?: string }[] =
         now.Id === digest
