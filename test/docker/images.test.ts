@@ -130,8 +130,8 @@ test('an image that another tool removes is unknown again, not a failure of the 
   }));
 
 test('an image is looked at again after five seconds: a tag that moved is seen then', () =>
-  withImage(`FROM ${IMAGE}\nENV A=1\n`, {}, first =>
-    withImage(`FROM ${IMAGE}\nENV A=2\n`, {}, async second => {
+  withImage(`FROM ${IMAGE}\nENV A=first\n`, {}, first =>
+    withImage(`FROM ${IMAGE}\nENV A=second\n`, {}, async second => {
       const clock = movableClock();
       await withDocker(
         async executor => {
@@ -144,6 +144,8 @@ test('an image is looked at again after five seconds: a tag that moved is seen t
           assert.equal(await executor.ensureImage(first, {}), before);
           clock.jump(5_000);
           assert.is((await executor.ensureImage(first, {})).digest, after.digest);
+          // no name is left to it
+          await docker.getImage(before.digest).remove();
         },
         {},
         { clock },
