@@ -31,7 +31,7 @@ export interface ApiComponents {
   readonly settlement: Pick<Settlement, 'account' | 'status' | 'balance' | 'history' | 'sync'>;
   readonly network: Pick<Network, 'self' | 'addresses' | 'peers'>;
   /** Null where this node runs nothing itself. */
-  readonly executor: Pick<Executor, 'runtime' | 'status'> | null;
+  readonly executor: Pick<Executor, 'runtime' | 'status' | 'prune'> | null;
   readonly node: NodePort;
   readonly clock: Clock;
   readonly logger: Logger;

@@ -7,6 +7,22 @@ export const engineReply = z.object({
   running_here: z.int(),
 });
 
+export const pruneReply = z.object({
+  freed_bytes: z.int().meta({ description: 'Results and images together' }),
+  results: z.object({
+    removed: z.int(),
+    forgotten_tasks: z.int(),
+    freed_bytes: z.int(),
+  }),
+  images: z.array(
+    z.object({
+      name: z.string(),
+      size_bytes: z.int().meta({ description: 'Layers that other images share are counted in, and stay' }),
+    }),
+  ),
+  note: z.string().nullable().meta({ description: 'Why images could not be looked at' }),
+});
+
 export const statsReply = z.object({
   active_tasks: z.int(),
   pending_tasks: z.int(),
@@ -135,6 +151,7 @@ export const receiptReportReply = z.object({
     .meta({ description: 'What it proves' }),
 });
 
+export type PruneReply = z.output<typeof pruneReply>;
 export type NodeReply = z.output<typeof nodeReply>;
 export type StatsReply = z.output<typeof statsReply>;
 export type HealthReply = z.output<typeof healthReply>;

@@ -63,6 +63,20 @@ export function duration(ms: number): string {
   return ms < 86_400_000 ? `${Math.round(ms / 3_600_000)} h` : `${Math.round(ms / 86_400_000)} d`;
 }
 
+/** `512 B`, `3.4 kB`, `120 MB`, in powers of ten as docker says them. */
+export function size(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  const step = bytes < 1000 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(bytes) / 3));
+  const value = bytes / 1000 ** step;
+  return `${step === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[step]}`;
+}
+
+/** What a task does now, as far as that is known. */
+export function phaseOf(task: { waiting: string | null; phase: string; progress: number | null }): string {
+  if (task.waiting !== null) return task.waiting;
+  return task.progress === null ? task.phase : `${task.phase} ${Math.floor(task.progress)} %`;
+}
+
 /** The end of a peer id: the part that differs. */
 export function shortPeer(peer: string | null): string {
   return peer === null ? '-' : `…${peer.slice(-8)}`;

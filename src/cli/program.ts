@@ -183,6 +183,11 @@ function addViews(program: Command, run: Run): void {
   const load = () => import('./commands/views.ts');
   reading(command(program, run, 'status', 'The node on one screen', async () => (await load()).status));
   reading(command(program, run, 'peers', 'Who is connected', async () => (await load()).peers));
+  const prune = async () => (await import('./commands/prune.ts')).prune as Action;
+  reading(command(program, run, 'prune', 'Free what old tasks and images hold', prune)).option(
+    '--all',
+    'every image that this node pulled and nobody uses now',
+  );
   const wallet = program.command('wallet').description('What this node’s account holds');
   reading(wallet.command('balance', { isDefault: true }))
     .description('The balance')

@@ -22,6 +22,7 @@ export const BUCKETS = [
   'experience',
   'idempotency',
   'spending',
+  'images',
 ] as const;
 
 export type Bucket = (typeof BUCKETS)[number];

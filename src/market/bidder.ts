@@ -1,7 +1,7 @@
-import { type ExecutorLimits, gpusLacking } from '../sandbox/index.ts';
+import { type ExecutorLimits, gpusLacking, matchesImage, parseImage } from '../sandbox/index.ts';
 import type { Offer, Refusal } from '../wire/index.ts';
 import type { Capacity } from './capacity.ts';
-import { QUEUE_PER_SLOT } from './options.ts';
+import { type ImagePolicy, QUEUE_PER_SLOT } from './options.ts';
 import { termsAreFair } from './terms.ts';
 
 /** What a worker knows when it decides on an offer. */
@@ -20,7 +20,7 @@ export interface BidderView {
   readonly capacity: Capacity;
   readonly slots: number;
   readonly price: bigint | null;
-  readonly allowedImages: readonly string[] | null;
+  readonly imagePolicy: ImagePolicy;
   /** The payer's proven free balance, or null where the offer proves none. */
   readonly payerFunds: bigint | null;
   readonly payerIsMember: boolean;
@@ -82,8 +82,12 @@ export const rules: readonly Rule[] = [
       : undefined;
   },
   function imagePolicy(offer, view) {
-    if (view.allowedImages && !view.allowedImages.includes(offer.needs.image))
-      return no('IMAGE_POLICY', `does not run ${offer.needs.image}`, true);
+    const { image } = offer.needs;
+    const { allowed, requireDigest } = view.imagePolicy;
+    if (allowed && !allowed.some(entry => matchesImage(entry, image)))
+      return no('IMAGE_POLICY', `does not run ${image}: it is none of the images allowed here`, true);
+    if (requireDigest && !parseImage(image)?.digest)
+      return no('IMAGE_POLICY', `runs only images named by digest (name@sha256:…), not ${image}`, true);
     return undefined;
   },
   function image(offer, view) {

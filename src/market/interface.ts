@@ -125,6 +125,15 @@ export interface EngineStats {
   };
 }
 
+/** What old tasks held. */
+export interface PrunedTasks {
+  /** Results whose bytes are no longer kept. */
+  readonly results: number;
+  /** Tasks that are no longer known. */
+  readonly tasks: number;
+  readonly bytes: number;
+}
+
 /**
  * Tasks as their owner sees them; the port that `api` serves. Coded errors: `TASK_NOT_FOUND`, `TASK_OVER` (it has ended or is being
  * paid), `TASK_NOT_WAITING` (nothing waits for accept or dispute), `RESULT_NOT_READY`, `RESULT_EXPIRED`, `QUEUE_FULL`,
@@ -156,5 +165,7 @@ export interface TaskMarket {
   /** Take work, or let running tasks end and take no more. */
   resume(): Promise<void>;
   drain(): Promise<void>;
+  /** Removes now what is past its retention time; the same happens by itself every hour. */
+  prune(): Promise<PrunedTasks>;
   onEvent(listener: (event: TaskEvent) => void): () => void;
 }

@@ -1,5 +1,13 @@
 import type { Gpus } from '../wire/index.ts';
 
+/** Which images may run here. */
+export interface ImagePolicy {
+  /** Entries as `matchesImage` takes them; null: any. */
+  readonly allowed: readonly string[] | null;
+  /** Only what is named by its digest. */
+  readonly requireDigest: boolean;
+}
+
 /** The market's settings; `node/options.ts` fills them from the configuration. */
 export interface MarketOptions {
   /** Tasks that run at once here (`engine.max_concurrent_tasks`). */
@@ -13,8 +21,7 @@ export interface MarketOptions {
   readonly workerEnabled: boolean;
   /** Asked for one task; null: what is offered. */
   readonly price: bigint | null;
-  /** Image references that may run here; null: any. */
-  readonly allowedImages: readonly string[] | null;
+  readonly imagePolicy: ImagePolicy;
   /** Between sweeps for what no event wakes, milliseconds (`engine.scheduling_interval`). */
   readonly sweepMs: number;
   readonly heartbeatMs: number;
@@ -29,8 +36,8 @@ export const defaultMarketOptions = {
   slots: 10,
   workerEnabled: true,
   price: null,
-  allowedImages: null,
   gpus: null,
+  imagePolicy: { allowed: null, requireDigest: false },
   sweepMs: 5_000,
   heartbeatMs: 5_000,
   suspectMs: 15_000,

@@ -85,19 +85,26 @@ class NodeDaemon implements Daemon {
         clock,
         metrics,
         random: Math.random,
-        createExecutor: owner =>
+        createExecutor: (owner, journal) =>
           chooseExecutor(
             {
               logger: logger.child({ room: 'sandbox' }),
               clock,
               metrics,
+              journal,
               egress: egressOf(config, dataDir, { clock, metrics }),
               disks: disksOf(dataDir, { logger: logger.child({ room: 'sandbox' }) }),
             },
             {
               owner,
               wanted: config.sandbox.runtime === 'native' ? 'native' : 'docker',
-              docker: { socketPath: socketPathFrom(process.env), gpus, ...poolOptions(config) },
+              docker: {
+                socketPath: socketPathFrom(process.env),
+                imageMaxAgeMs: config.worker.image_days * 86_400_000,
+                imageDiskShare: config.worker.image_disk_percent / 100,
+                gpus,
+                ...poolOptions(config),
+              },
               native: {
                 stateDir: join(dataDir, 'sandbox'),
                 imagesDir: imagesDirFrom(process.env),
@@ -180,7 +187,7 @@ function nodeInit(
       gpus,
       workerEnabled: worker.enabled,
       price: worker.price,
-      allowedImages: worker.allowed_images,
+      imagePolicy: { allowed: worker.allowed_images, requireDigest: worker.require_digest },
       sweepMs: engine.scheduling_interval * 1000,
       heartbeatMs: market.heartbeat_seconds * 1000,
       suspectMs: market.suspect_seconds * 1000,

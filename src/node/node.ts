@@ -18,7 +18,7 @@ import {
   type TransportKind,
 } from '../network/index.ts';
 import { createExperience } from '../reputation/index.ts';
-import type { Executor } from '../sandbox/index.ts';
+import type { Executor, ImageJournal } from '../sandbox/index.ts';
 import { createBlobStore } from '../storage/index.ts';
 import {
   type Abortable,
@@ -30,13 +30,14 @@ import {
 } from '../util/index.ts';
 import { type GenesisInfo, signerFromSeed } from '../wire/index.ts';
 import { type NewNetwork, settleGenesis, splitAddress } from './genesis.ts';
+import { createImageJournal } from './images.ts';
 
 export interface NodeComponents {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly metrics: Metrics;
   /** Makes the sandbox once the node knows who it is: containers carry their owner's name. */
-  readonly createExecutor: (owner: string) => Executor | Promise<Executor>;
+  readonly createExecutor: (owner: string, journal: ImageJournal) => Executor | Promise<Executor>;
   /** [0, 1). */
   readonly random: () => number;
 }
@@ -105,7 +106,7 @@ async function assemble(
     { dir: join(init.dataDir, 'blobs'), maxBytes: init.maxBlobBytes },
   );
   await blobs.start();
-  const executor = await components.createExecutor(identity.peer);
+  const executor = await components.createExecutor(identity.peer, createImageJournal(db));
   await executor.start();
   stops.push(() => executor.stop());
 

@@ -2,6 +2,7 @@ import { availableParallelism, totalmem } from 'node:os';
 import * as z from 'zod';
 import { amountProblem, apiConfigSchema, parseAmount } from '../api/index.ts';
 import { MAX_TIMEOUT_MS } from '../market/index.ts';
+import { isImagePattern } from '../sandbox/index.ts';
 import { hostPatternSchema } from '../wire/index.ts';
 
 /** An amount in FLOP: a decimal with at most 8 places. */
@@ -17,6 +18,7 @@ const flop = (initial: string) =>
 
 const seconds = (initial: number, min: number, max: number) => z.number().min(min).max(max).default(initial);
 const MIB = 2 ** 20;
+const IMAGE_PATTERN = 'must be name:tag, name@sha256:…, name:* or prefix/*';
 
 const engineSchema = z.strictObject({
   /** The worker's slots. */
@@ -72,7 +74,6 @@ const workerSchema = z.strictObject({
   /** Asked for one task; null: what is offered. */
   price: z.union([z.null(), flop('0')]).default(null),
   /** Null: any image. */
-  allowed_images: z.array(z.string()).max(1000).nullable().default(null),
   /** `auto`: what is found at the start; null: none. */
   gpus: z.union([z.null(), z.literal('auto'), lentGpus]).default(null),
   /** Host patterns that tasks may be let to; `*`: any public host. */
@@ -80,6 +81,16 @@ const workerSchema = z.strictObject({
     .array(z.union([z.literal('*'), hostPatternSchema]))
     .max(256)
     .default([]),
+  allowed_images: z
+    .array(z.string().refine(isImagePattern, IMAGE_PATTERN))
+    .max(1000)
+    .nullable()
+    .default(null),
+  /** True: only images that are named by their digest. */
+  require_digest: z.boolean().default(false),
+  /** Images that this node pulled go when unused for this long, or when together they are more than this of the disk. */
+  image_days: z.number().min(0.01).max(3650).default(14),
+  image_disk_percent: z.number().min(0).max(100).default(10),
 });
 
 const marketSchema = z.strictObject({

@@ -3,13 +3,14 @@ import type { Disks } from './disks.ts';
 import { createDockerExecutor, type DockerExecutorInit } from './docker/executor.ts';
 import { dockerAnswers } from './docker/ping.ts';
 import type { Egress } from './egress/egress.ts';
-import type { Executor } from './interface.ts';
+import type { Executor, ImageJournal } from './interface.ts';
 import { createNativeExecutor, type NativeExecutorInit } from './native/executor.ts';
 
 export interface ChoiceComponents {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly metrics: Metrics;
+  readonly journal?: ImageJournal;
   readonly egress?: Egress | undefined;
   readonly disks?: Disks | undefined;
 }

@@ -10,6 +10,7 @@ export { hostNotLent } from './egress/rules.ts';
 export type { SandboxErrorFacts } from './errors.ts';
 export { detectGpus } from './gpu-detect.ts';
 export { gpusLacking } from './gpus.ts';
+export { type ImageName, isImagePattern, matchesImage, parseImage } from './image-name.ts';
 export * from './interface.ts';
 export {
   createMemoryExecutor,

@@ -124,6 +124,33 @@ export interface PullProgress {
   readonly text: string;
 }
 
+/** An image that this node pulled itself. */
+export interface BroughtImage {
+  /** As engines list it: `python:3.9-slim`, `python@sha256:…`. */
+  readonly ref: string;
+  /** The id of the engine that holds it. */
+  readonly engine: string;
+  readonly digest: string;
+  /** With the layers that it shares with others. */
+  readonly sizeBytes: number;
+  /** Wall-clock milliseconds. */
+  readonly usedAt: number;
+}
+
+/** Keeps over restarts which images this node pulled: only those does it ever remove. */
+export interface ImageJournal {
+  load(): Promise<BroughtImage[]>;
+  /** In place of what was noted of the same reference. */
+  save(image: BroughtImage): Promise<void>;
+  remove(image: BroughtImage): Promise<void>;
+}
+
+export interface PrunedImage {
+  readonly ref: string;
+  /** Its size; layers that others share are counted in, and stay. */
+  readonly bytes: number;
+}
+
 /**
  * Runs one stranger's task in one sandbox. Coded errors:
  * `SANDBOX_UNAVAILABLE` (class worker: the engine is away or died), `IMAGE_UNKNOWN` (class user: no such image here or at
@@ -151,6 +178,11 @@ export interface Executor {
   ): Promise<SandboxImage>;
   /** Whether sandboxes are kept ready for tasks to come. Off, as at the start: those that wait are removed. */
   keepReady(on: boolean): Promise<void>;
+  /**
+   * Removes images that this node pulled and nobody uses now: those past the operator's limits, with `all` every one. Throws
+   * `SANDBOX_UNAVAILABLE`.
+   */
+  prune(options: Abortable & { readonly all: boolean }): Promise<PrunedImage[]>;
   prepare(task: SandboxTask, image: SandboxImage, options: Abortable): Promise<PreparedSandbox>;
   /**
    * Removes what an earlier run of this owner left; returns how many sandboxes that were. Throws `SANDBOX_UNAVAILABLE` when the

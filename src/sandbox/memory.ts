@@ -122,6 +122,7 @@ export function createMemoryExecutor(
       };
     },
     async keepReady() {},
+    prune: async () => [],
     recover: async () => 0,
   };
 }

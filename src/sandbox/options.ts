@@ -14,6 +14,10 @@ export interface BoxOptions {
   readonly maxCreations: number;
   /** How long the outputs of a dead task may take to be handed over. */
   readonly collectTimeoutMs: number;
+  /** An image that this node pulled goes when nobody used it for this long. */
+  readonly imageMaxAgeMs: number;
+  /** Images that this node pulled, together, of the engine's disk: 0 to 1. */
+  readonly imageDiskShare: number;
   /** Processes and threads of one task. */
   readonly maxPids: number;
   readonly maxOpenFiles: number;
@@ -72,6 +76,8 @@ export const boxDefaults: BoxOptions = {
   // A creation costs Docker's engine about 100 ms of CPU: more at once than twice the cores only makes each of them later.
   maxCreations: 2 * availableParallelism(),
   collectTimeoutMs: 30_000,
+  imageMaxAgeMs: 14 * 86_400_000,
+  imageDiskShare: 0.1,
   maxPids: 64,
   maxOpenFiles: 1024,
   tmpBytes: 16 * MIB,

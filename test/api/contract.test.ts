@@ -51,6 +51,7 @@ const CALLS: { [Id in RouteId]: (server: TestServer, id: string) => Promise<AnyR
   getStats: ({ client }) => client.getStats(),
   startEngine: ({ client }) => client.startEngine(),
   stopEngine: ({ client }) => client.stopEngine(),
+  pruneEngine: ({ client }) => client.pruneEngine({ query: { all: 'true' } }),
   getHealth: ({ client }) => client.getHealth(),
   getLive: ({ client }) => client.getLive(),
   getReady: ({ client }) => client.getReady(),

@@ -105,6 +105,36 @@ test('run shows live output, ends with the task’s exit code and a last line', 
     assert.equal(market.requests[0]?.spec.env, { A: 'b' });
   }));
 
+test('run says how far the image is, as do task and tasks', () =>
+  withShell(async shell => {
+    const { run, server } = shell;
+    const { market } = server;
+    let id = '';
+    const ran = await run(['run', '--', 'true'], {
+      onErr(text) {
+        id = /^task (\S+)/.exec(text)?.[1] ?? id;
+        if (text.startsWith('task ')) market.move(id, { state: 'running', phase: 'pulling', progress: 42.9 });
+        else if (text.includes('pulling')) market.finish(id);
+      },
+    });
+    assert.is(ran.code, 0);
+    assert.match(ran.err, /^task \S+\npulling the image: 42 %\ncompleted /);
+    const other = await submitted(shell);
+    market.move(other, { state: 'running', phase: 'pulling', progress: 7 });
+    assert.match((await run(['task', other])).out, /running \(pulling 7 %\)/);
+    assert.match((await run(['tasks'])).out, /pulling 7 %/);
+  }));
+
+test('prune says what it removed and how much that was', () =>
+  withShell(async ({ run }) => {
+    const old = await run(['prune']);
+    assert.equal([old.code, old.out], [0, 'removed 2 results  3.0 kB\nfreed 3.0 kB\n']);
+    const all = await run(['prune', '--all']);
+    assert.is(all.out, 'removed alpine:3  7.0 MB\nremoved 2 results  3.0 kB\nfreed 7.0 MB\n');
+    assert.is((await run(['prune', '--all', '-q'])).out, 'alpine:3\n');
+    assert.is(JSON.parse((await run(['prune', '--all', '--json'])).out).freed_bytes, 7_003_000);
+  }));
+
 test('Ctrl-C cancels the running task and is exit code 130', () =>
   withShell(async ({ run, server }) => {
     const interrupt = new AbortController();

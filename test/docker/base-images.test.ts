@@ -123,7 +123,7 @@ const PROGRAMS = {
   'duxnode/node:base': [
     'node',
     '-e',
-    'const fs = require("fs"); const n = fs.readFileSync("inputs/n", "utf8") * 2; console.log(n); fs.writeFileSync("outputs/n", `${n}\n`); console.error(new Intl.NumberFormat("de").format(1.5) && "6")',
+    'const fs = require("fs"); const n = fs.readFileSync("inputs/n", "utf8") * 2; console.log(n); fs.writeFileSync("outputs/n", n + "\\n"); console.error(new Intl.NumberFormat("de").format(1.5) && "6")',
   ],
 };
 

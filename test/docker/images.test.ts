@@ -1,8 +1,10 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { codeOf } from '../../src/util/index.ts';
+import { movableClock } from '../fixtures/movable-clock.ts';
 import { limits, quiet, rejection, runOn, taskOf, textOf } from '../sandbox/conformance.ts';
-import { docker, IMAGE, withDocker, withImage } from './support.ts';
+import { withRegistry } from './registry.ts';
+import { docker, IMAGE, until, withDocker, withImage } from './support.ts';
 
 const test = suite('docker: images');
 
@@ -120,8 +122,74 @@ test('an image that another tool removes is unknown again, not a failure of the 
       image = await executor.ensureImage(ref, {});
       assert.is(executor.hasImage(ref), true);
     });
+    // it was looked at a moment ago, and still counts as there
+    assert.equal(await executor.ensureImage(ref, {}), image);
     const error = await rejection(executor.prepare(taskOf(''), image, {}));
     assert.is(codeOf(error), 'IMAGE_UNKNOWN');
+    assert.match(codeOf(await rejection(executor.ensureImage(ref, {}))), /^IMAGE_/);
+  }));
+
+test('an image is looked at again after five seconds: a tag that moved is seen then', () =>
+  withImage(`FROM ${IMAGE}\nENV A=first\n`, {}, first =>
+    withImage(`FROM ${IMAGE}\nENV A=second\n`, {}, async second => {
+      const clock = movableClock();
+      await withDocker(
+        async executor => {
+          const [before, after] = [
+            await executor.ensureImage(first, {}),
+            await executor.ensureImage(second, {}),
+          ];
+          const [repo = '', tag = ''] = first.split(':');
+          await docker.getImage(second).tag({ repo, tag });
+          assert.equal(await executor.ensureImage(first, {}), before);
+          clock.jump(5_000);
+          assert.is((await executor.ensureImage(first, {})).digest, after.digest);
+          // no name is left to it
+          await docker.getImage(before.digest).remove();
+        },
+        {},
+        { clock },
+      );
+    }),
+  ));
+
+test('an image that was built here is named by digest: that of its id, below its own name alone', () =>
+  withImage(`FROM ${IMAGE}\nENV A=1\n`, {}, ref =>
+    withRegistry(registry =>
+      withDocker(async executor => {
+        const { Id: id } = await docker.getImage(ref).inspect();
+        const name = ref.slice(0, ref.lastIndexOf(':'));
+        await executor.ensureImage(ref, {});
+        for (const pinned of [`${name}@${id}`, `${name}:other@${id}`, `docker.io/${name}@${id}`, id]) {
+          const image = await executor.ensureImage(pinned, {});
+          assert.equal([image.ref, image.digest], [pinned, id]);
+          await until('it to be known', () => executor.hasImage(pinned));
+        }
+        const elsewhere = `${registry.host}/small@${id}`;
+        assert.is(executor.hasImage(elsewhere), false);
+        assert.is(codeOf(await rejection(executor.ensureImage(elsewhere, {}))), 'IMAGE_UNKNOWN');
+      }),
+    ),
+  ));
+
+test('our own base images are never taken from a registry: there, anybody could call his so', () =>
+  withDocker(async executor => {
+    for (const ref of ['duxnode/no-such:base', `docker.io/duxnode/shell@sha256:${'0'.repeat(64)}`]) {
+      const error = await rejection(executor.ensureImage(ref, {}));
+      assert.is(codeOf(error), 'IMAGE_PULL_FAILED');
+      assert.match(String(error), /build-base\.sh/);
+    }
+  }));
+
+test('what an engine would take for the beginning of an id is a name and nothing else', () =>
+  withDocker(async executor => {
+    const { Id: id } = await docker.getImage(IMAGE).inspect();
+    for (const beginning of [id.slice(0, 20), id.slice(0, 70), `${id}0`, 'sha256'])
+      assert.is(codeOf(await rejection(executor.ensureImage(beginning, {}))), 'IMAGE_UNKNOWN', beginning);
+    const short = id.slice('sha256:'.length, 'sha256:'.length + 12);
+    assert.match(codeOf(await rejection(executor.ensureImage(short, {}))), /^IMAGE_/);
+    const missing = `sha256:${'0'.repeat(64)}`;
+    assert.is(codeOf(await rejection(executor.ensureImage(missing, {}))), 'IMAGE_UNKNOWN');
   }));
 
 test.run();

@@ -1,95 +1,138 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import * as tar from 'tar-stream';
 
-/** A registry on loopback with one image, `small:1`; engines take loopback registries without TLS. */
+/** A registry on loopback; engines take loopback registries without TLS. */
 export interface Registry {
   readonly host: string;
-  /** From now on layers are begun and never ended. */
-  stall(): void;
+  /** The digest of an image's manifest: what `name@sha256:…` names. */
+  digestOf(image: string): string;
+  /** From now on half of each layer is sent, and the rest when `release` is called. */
+  hold(): void;
+  release(): void;
   close(): Promise<void>;
 }
 
 const sha256 = (bytes: Buffer) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+const MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json';
+const CONFIG = 'application/vnd.docker.container.image.v1+json';
+const LAYER = 'application/vnd.docker.image.rootfs.diff.tar.gzip';
 
-async function layerOf(text: string): Promise<Buffer> {
+/** Bytes that no other layer has, and that do not shrink when packed. */
+async function layerOf(bytes: number): Promise<Buffer> {
   const pack = tar.pack();
-  pack.entry({ name: 'data' }, text);
+  pack.entry({ name: `data-${process.hrtime.bigint()}` }, randomBytes(bytes));
   pack.finalize();
   const chunks: Buffer[] = [];
   for await (const chunk of pack) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks);
 }
 
-/** By the distribution specification: a manifest, a config and one layer. */
-export async function createRegistry(): Promise<Registry> {
-  const layer = await layerOf(`made at ${process.hrtime.bigint()}`);
-  const packed = gzipSync(layer);
+interface Made {
+  readonly manifest: Buffer;
+  readonly config: Buffer;
+  readonly layers: readonly Buffer[];
+}
+
+/** By the distribution specification: a manifest, a config and layers. */
+async function imageOf(sizes: readonly number[]): Promise<Made> {
+  const unpacked = await Promise.all(sizes.map(layerOf));
+  const layers = unpacked.map(layer => gzipSync(layer));
   const config = Buffer.from(
     JSON.stringify({
       architecture: 'amd64',
       os: 'linux',
       config: {},
-      rootfs: { type: 'layers', diff_ids: [sha256(layer)] },
+      rootfs: { type: 'layers', diff_ids: unpacked.map(sha256) },
     }),
   );
-  const type = 'application/vnd.docker.distribution.manifest.v2+json';
+  const described = (mediaType: string, bytes: Buffer) => ({
+    mediaType,
+    size: bytes.length,
+    digest: sha256(bytes),
+  });
   const manifest = Buffer.from(
     JSON.stringify({
       schemaVersion: 2,
-      mediaType: type,
-      config: {
-        mediaType: 'application/vnd.docker.container.image.v1+json',
-        size: config.length,
-        digest: sha256(config),
-      },
-      layers: [
-        {
-          mediaType: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
-          size: packed.length,
-          digest: sha256(packed),
-        },
-      ],
+      mediaType: MANIFEST,
+      config: described(CONFIG, config),
+      layers: layers.map(layer => described(LAYER, layer)),
     }),
   );
-  let stalled = false;
-  const answers = new Map<string, Buffer>([
-    ['/v2/', Buffer.from('{}')],
-    ['/v2/small/manifests/1', manifest],
-    [`/v2/small/manifests/${sha256(manifest)}`, manifest],
-    [`/v2/small/blobs/${sha256(config)}`, config],
-    [`/v2/small/blobs/${sha256(packed)}`, packed],
-  ]);
+  return { manifest, config, layers };
+}
 
-  function answer(request: IncomingMessage, response: ServerResponse): void {
-    const body = answers.get(request.url ?? '');
+/** `images`: the sizes of each one's layers, by `name:tag`. */
+export async function createRegistry(
+  images: Readonly<Record<string, readonly number[]>> = { 'small:1': [32] },
+): Promise<Registry> {
+  const answers = new Map<string, Buffer>([['/v2/', Buffer.from('{}')]]);
+  const digests = new Map<string, string>();
+  const layers = new Set<Buffer>();
+  const held = new Set<() => void>();
+  let holding = false;
+  for (const [ref, sizes] of Object.entries(images)) {
+    const made = await imageOf(sizes);
+    const [name, tag] = ref.split(':');
+    const digest = sha256(made.manifest);
+    digests.set(ref, digest);
+    for (const reference of [tag, digest]) answers.set(`/v2/${name}/manifests/${reference}`, made.manifest);
+    for (const blob of [made.config, ...made.layers]) answers.set(`/v2/${name}/blobs/${sha256(blob)}`, blob);
+    for (const layer of made.layers) layers.add(layer);
+  }
+
+  function answer({ url = '', method }: IncomingMessage, response: ServerResponse): void {
+    const body = answers.get(url);
     if (!body) {
       response.writeHead(404, { 'content-type': 'application/json' });
       response.end(JSON.stringify({ errors: [{ code: 'MANIFEST_UNKNOWN', message: 'manifest unknown' }] }));
       return;
     }
-    const manifestAsked = request.url?.includes('/manifests/');
+    const isManifest = url.includes('/manifests/');
     response.writeHead(200, {
-      'content-type': manifestAsked ? type : 'application/octet-stream',
+      'content-type': isManifest ? MANIFEST : 'application/octet-stream',
       'content-length': body.length,
-      ...(manifestAsked ? { 'docker-content-digest': sha256(manifest) } : {}),
+      ...(isManifest ? { 'docker-content-digest': sha256(body) } : {}),
     });
-    if (stalled && body === packed) response.write(body.subarray(0, 1));
-    else response.end(request.method === 'HEAD' ? undefined : body);
+    if (method === 'HEAD') response.end();
+    else if (holding && layers.has(body)) {
+      const half = body.length >> 1;
+      response.write(body.subarray(0, half));
+      held.add(() => response.end(body.subarray(half)));
+    } else response.end(body);
   }
 
   const server = createServer(answer);
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
   return {
     host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
-    stall() {
-      stalled = true;
+    digestOf: image => digests.get(image) ?? '',
+    hold() {
+      holding = true;
+    },
+    release() {
+      holding = false;
+      for (const go of held) go();
+      held.clear();
     },
     close() {
       server.closeAllConnections();
       return new Promise(resolve => server.close(() => resolve()));
     },
   };
+}
+
+/** Runs `body` with a registry of its own. */
+export async function withRegistry(
+  body: (registry: Registry) => Promise<void>,
+  images?: Readonly<Record<string, readonly number[]>>,
+): Promise<void> {
+  const registry = await createRegistry(images);
+  try {
+    await body(registry);
+  } finally {
+    await registry.close();
+  }
 }

@@ -32,11 +32,11 @@ export async function withoutGvisor(): Promise<string | undefined> {
 /** A started executor with an owner of its own: other daemons and tests share the engine. */
 export async function dockerSubject(
   init: Partial<DockerExecutorInit> = {},
-  { weaken }: Pick<DockerExecutorComponents, 'weaken'> = {},
+  parts: Partial<DockerExecutorComponents> = {},
 ): Promise<Subject & { owner: string }> {
   const owner = init.owner ?? `test-${randomUUID()}`;
   const executor = createDockerExecutor(
-    { logger: silentLogger, clock: keepAliveClock, ...(weaken ? { weaken } : {}) },
+    { logger: silentLogger, clock: keepAliveClock, ...parts },
     { socketPath, ...init, owner },
   );
   await executor.start();
@@ -54,9 +54,9 @@ export async function dockerSubject(
 export async function withDocker(
   body: (executor: Executor, owner: string) => Promise<void>,
   init: Partial<DockerExecutorInit> = {},
-  components: Pick<DockerExecutorComponents, 'weaken'> = {},
+  parts: Partial<DockerExecutorComponents> = {},
 ): Promise<void> {
-  const subject = await dockerSubject(init, components);
+  const subject = await dockerSubject(init, parts);
   try {
     await body(subject.executor, subject.owner);
   } finally {

@@ -170,6 +170,7 @@ async function showsTheNode({ auto, manual, on, json }: Fixture): Promise<void> 
   ]);
   assert.is((node.node as { peer_id: string }).peer_id, peer);
   assert.is((found.peers as unknown[]).length, 1);
+  assert.is(assertCode(await on('prune', '--all'), 0).stdout, 'freed 0 B\n');
   assert.is(wallet.account, peer);
   assert.ok((history.entries as { kind: string }[]).some(({ kind }) => kind === 'paid'));
   const { findings } = JSON.parse(doctor.stdout) as { findings: { check: string; ok: boolean }[] };

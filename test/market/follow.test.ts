@@ -74,7 +74,7 @@ function following(say: (stream: number) => (WorkerMessage | Uint8Array)[]) {
   const entry = { ...ref, award: award.bytes, offer: offer.bytes, lock: null, startedAt: null };
   const record = { taskId: TASK, state: 'scheduled', phase: 'awarding', attempts: [entry] };
   const task = { record, log: { size: () => 0 } };
-  const counts = { streams: 0, writes: 0, progress: 0, reports: 0 };
+  const counts = { streams: 0, writes: 0, progress: 0, reports: 0, shown: 0 };
   const open = async () => {
     const queue = say(counts.streams++);
     return {
@@ -101,7 +101,10 @@ function following(say: (stream: number) => (WorkerMessage | Uint8Array)[]) {
       counts.writes++;
       Object.assign(record, change(record));
     },
-    progress: () => counts.progress++,
+    progress(_task: unknown, progress: number, announced: boolean) {
+      counts.shown = progress;
+      if (announced) counts.progress++;
+    },
   };
   const follower = new Follower(
     components as unknown as RequesterComponents,
@@ -146,6 +149,7 @@ test('a worker that toggles its phase and floods progress causes one write for e
   assert.is(record.phase, 'executing');
   assert.is(counts.writes, 1);
   assert.ok(counts.progress >= 1 && counts.progress < 50, `${counts.progress} events`);
+  assert.is(counts.shown, 99, 'what came last counts, though no event told of it');
 });
 
 test('a worker that only beats is let go when its claim is over, and before when one phase takes too long', async () => {

@@ -52,6 +52,8 @@ const limits: ExecutorLimits = {
   allowedHosts: [],
   pullsImages: true,
 };
+const ID = `sha256:${'a'.repeat(64)}`;
+const PIN = `python:3.9-slim@${ID}`;
 const gpus = { count: 2, vendor: 'nvidia' as const, memoryBytes: 2 ** 33 };
 
 const capacity = () =>
@@ -70,7 +72,7 @@ const view: BidderView = {
   capacity: capacity(),
   slots: 2,
   price: null,
-  allowedImages: null,
+  imagePolicy: { allowed: null, requireDigest: false },
   payerFunds: 100n * FLOP,
   payerIsMember: true,
 };
@@ -113,7 +115,10 @@ const refusals: [code: string, permanent: boolean, offer: Offer, view: Partial<B
     needing({ network: true, runtime: 'runsc' }),
     lending({ allowedHosts: ['*'], runtimes: ['runsc'] }),
   ],
-  ['IMAGE_POLICY', true, offer, { allowedImages: ['busybox'] }],
+  ['IMAGE_POLICY', true, offer, { imagePolicy: { allowed: ['busybox', 'team/*'], requireDigest: false } }],
+  ['IMAGE_POLICY', true, offer, { imagePolicy: { allowed: null, requireDigest: true } }],
+  ['IMAGE_POLICY', true, needing({ image: PIN }), { imagePolicy: { allowed: ['a/*'], requireDigest: true } }],
+  ['IMAGE_POLICY', true, needing({ image: ID }), { imagePolicy: { allowed: null, requireDigest: true } }],
   ['TOO_LARGE', true, needing({ milliCpus: 4_001 }), {}],
   ['TOO_LARGE', true, needing({ memoryBytes: 2 ** 31 }), {}],
   ['TOO_LARGE', true, needing({ diskBytes: 2 ** 31 }), {}],
@@ -136,6 +141,16 @@ for (const [code, permanent, asked, change] of refusals)
 
 test('an image that is not here is no hindrance where it may be pulled', () => {
   assert.ok(decide(offer, { ...view, ...without(true) }).bid);
+});
+
+test('a worker takes the images that its policy allows', () => {
+  for (const [image, imagePolicy] of [
+    [PIN, { allowed: null, requireDigest: true }],
+    [PIN, { allowed: ['team/*', 'python:*'], requireDigest: true }],
+    [PIN, { allowed: [`python@${ID}`], requireDigest: false }],
+    ['python:3.9-slim', { allowed: ['docker.io/library/python:3.9-slim'], requireDigest: false }],
+  ] as const)
+    assert.ok(decide(needing({ image }), { ...view, imagePolicy }).bid, image);
 });
 
 test('a worker with a full queue refuses for now', () => {

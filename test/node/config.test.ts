@@ -54,6 +54,10 @@ test('what is wrong is one line with file, line and column', async () => {
     await complaint('sandbox:\n  cpu_limit: -1\n'),
     'F:2:3: sandbox.cpu_limit: Too small: expected number to be >=0.01',
   );
+  assert.is(
+    await complaint('worker:\n  allowed_images: ["python:*", "py*"]\n'),
+    'F:2:32: worker.allowed_images.1: must be name:tag, name@sha256:…, name:* or prefix/*',
+  );
   assert.match(await complaint('network:\n  listen:\n    - 5\n'), /^F:3:7: network\.listen\.0: /);
   assert.match(await complaint('api:\n  port: [\n'), /^F:3:1: [^\n]+$/);
   assert.match(await complaint('- 1\n'), /^F:1:1: /);

@@ -1,6 +1,7 @@
+import { hasCode } from '../../util/index.ts';
 import type { PartHealth } from '../interface.ts';
 import { formatAmount } from '../money.ts';
-import type { HealthReply, NodeReply, StatsReply } from '../node-replies.ts';
+import type { HealthReply, NodeReply, PruneReply, StatsReply } from '../node-replies.ts';
 import { reportReceipt } from '../receipt-report.ts';
 import type { nodeRoutes } from '../routes/node.ts';
 import { iso } from '../task-views.ts';
@@ -91,6 +92,31 @@ function engineOf({ market }: HandlerParts) {
   return { status, active_tasks: active, running_here: worker.running };
 }
 
+/** Images go where there is an engine to ask; results always. */
+async function pruneImages(
+  { executor }: HandlerParts,
+  options: { all: boolean; signal: AbortSignal },
+): Promise<Pick<PruneReply, 'images' | 'note'>> {
+  try {
+    const removed = (await executor?.prune(options)) ?? [];
+    return { images: removed.map(({ ref, bytes }) => ({ name: ref, size_bytes: bytes })), note: null };
+  } catch (error) {
+    if (!hasCode(error, 'SANDBOX_UNAVAILABLE')) throw error;
+    return { images: [], note: error.message };
+  }
+}
+
+async function prune(parts: HandlerParts, all: boolean, signal: AbortSignal): Promise<PruneReply> {
+  const { results, tasks, bytes } = await parts.market.prune();
+  const { images, note } = await pruneImages(parts, { all, signal });
+  return {
+    freed_bytes: images.reduce((sum, image) => sum + image.size_bytes, bytes),
+    results: { removed: results, forgotten_tasks: tasks, freed_bytes: bytes },
+    images,
+    note,
+  };
+}
+
 export function nodeHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof nodeRoutes> {
   const { market, network, node, settlement } = parts;
   /** A notary's trail is on its own disk: fees and grants of others' deals show at once. Others read theirs now and then. */
@@ -106,6 +132,9 @@ export function nodeHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof n
     async stopEngine() {
       await market.drain();
       return { status: 200, body: engineOf(parts) };
+    },
+    async pruneEngine({ query: { all } }, { signal }) {
+      return { status: 200, body: await prune(parts, all, signal) };
     },
     async getHealth() {
       const body = healthOf(parts);

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { queryInt } from '../fields.ts';
+import { flag, queryInt } from '../fields.ts';
 import {
   aliveReply,
   engineReply,
@@ -7,6 +7,7 @@ import {
   historyReply,
   nodeReply,
   peerReply,
+  pruneReply,
   receiptReportReply,
   statsReply,
   walletReply,
@@ -39,6 +40,15 @@ export const nodeRoutes = {
     path: '/engine/stop',
     summary: 'Drain: running tasks end, nothing new starts',
     responses: { 200: json(engineReply, 'It does') },
+  }),
+  pruneEngine: defineRoute({
+    ...post,
+    tag: 'engine',
+    path: '/engine/prune',
+    summary:
+      'Free what old tasks and images hold; with all every image that this node pulled and nobody uses',
+    query: z.strictObject({ all: flag }),
+    responses: { 200: json(pruneReply, 'What was removed') },
   }),
   getHealth: defineRoute({
     ...get,

@@ -54,11 +54,7 @@ export async function checkSandbox(
   }
 }
 
-async function lookAt(
-  executor: Executor,
-  config: Config,
-  signal: AbortSignal,
-): Promise<Finding[]> {
+async function lookAt(executor: Executor, config: Config, signal: AbortSignal): Promise<Finding[]> {
   const { runtime: wanted, base_image: image } = config.sandbox;
   const { runtime } = executor;
   const { available, version, reason } = await executor.probe({ signal: AbortSignal.timeout(STATUS_MS) });

@@ -6,6 +6,7 @@ import { EXIT, exitCodeOfTask, usage } from '../exit.ts';
 import { followLogs, saveOutputs, stderrOf, stdoutOf, waitForResult } from '../follow.ts';
 import type { Io } from '../io.ts';
 import { colour, plainLine, shortPeer } from '../print.ts';
+import { showPulling } from '../pulling.ts';
 import { clientOf, type TargetOptions } from '../target.ts';
 import type { TaskBody } from '../task-file.ts';
 import { usedLine } from '../used.ts';
@@ -161,7 +162,10 @@ async function liveLogs(io: Io, client: Client, taskId: string): Promise<{ stdou
 
 async function follow(io: Io, client: Client, taskId: string, options: RunOptions): Promise<number> {
   const { signal } = io;
-  const written = await liveLogs(io, client, taskId);
+  const live = new AbortController();
+  const pulling = options.quiet ? undefined : showPulling(io, client, taskId, live);
+  const written = await liveLogs(io, client, taskId).finally(() => live.abort());
+  await pulling;
   const result = await waitForResult(client, taskId, { signal });
   if (result === undefined) return EXIT.failed;
   // Live logs are a help, the result is the truth: what they missed comes now.

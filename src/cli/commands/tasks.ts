@@ -3,7 +3,7 @@ import type { Client, TaskReply } from '../../api/client.ts';
 import { EXIT, exitCodeOfTask, usage } from '../exit.ts';
 import { followLogs, saveOutputs, sink, stdoutOf, waitForResult } from '../follow.ts';
 import type { Io } from '../io.ts';
-import { duration, facts, json, plainLine, shortPeer, table } from '../print.ts';
+import { duration, facts, json, phaseOf, plainLine, shortPeer, table } from '../print.ts';
 import { clientOf, type TargetOptions } from '../target.ts';
 import { parseTasks, readInputs } from '../task-file.ts';
 import { usedLine } from '../used.ts';
@@ -82,7 +82,7 @@ export async function list(
     const rows = body.tasks.map(task => [
       task.task_id,
       task.status,
-      task.waiting ?? task.phase,
+      phaseOf(task),
       shortPeer(task.worker),
       task.price ?? task.payment_amount,
       duration(Date.now() - Date.parse(task.submitted_at)),
@@ -117,7 +117,7 @@ export async function show(io: Io, [id]: readonly string[], options: ReadOptions
     const pairs: [string, string | number | null][] = [
       ['task', task.task_id],
       ['name', task.service_name],
-      ['status', `${task.status} (${task.waiting ?? task.phase})`],
+      ['status', `${task.status} (${phaseOf(task)})`],
       ['worker', task.worker],
       ['image', task.image],
       ['pays up to', `${task.payment_amount} FLOP`],

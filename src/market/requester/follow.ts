@@ -245,7 +245,8 @@ export class Follower {
           entry.attempt === this.#attempt ? { ...entry, startedAt } : entry,
         ),
       }));
-    if (progress !== null && this.#limits.shows(phase)) this.#store.progress(this.#task, progress);
+    if (progress !== null && this.#limits.isIn(phase))
+      this.#store.progress(this.#task, progress, this.#limits.shows());
   }
 
   #file({ path, offset, bytes }: Extract<WorkerMessage, { type: 'file' }>): void {

@@ -42,10 +42,15 @@ export class LeaseLimits {
     this.#since = this.#clock.monotonic();
   }
 
-  /** Whether progress in `phase` is shown: that of the current one, not too often. */
-  shows(phase: WorkerPhase): boolean {
+  /** Whether `phase` is the one that it is in. */
+  isIn(phase: WorkerPhase): boolean {
+    return phase === this.#phase;
+  }
+
+  /** Whether it is time for another event of progress. */
+  shows(): boolean {
     const now = this.#clock.monotonic();
-    if (phase !== this.#phase || now - this.#progressAt < PROGRESS_MS) return false;
+    if (now - this.#progressAt < PROGRESS_MS) return false;
     this.#progressAt = now;
     return true;
   }

@@ -20,7 +20,7 @@ import { LONGEST_SWEEP_MS, MAX_AUCTIONS } from '../options.ts';
 import { AuctionHouse } from './auction.ts';
 import type { RequesterComponents } from './interface.ts';
 import { Treasurer } from './money.ts';
-import { pruneResults } from './retention.ts';
+import { createRetention } from './retention.ts';
 import { Settler } from './settler.ts';
 import { Submissions } from './submit.ts';
 import { TaskRunner } from './task-runner.ts';
@@ -41,6 +41,9 @@ export class Requester implements TaskMarket {
   readonly #runner: TaskRunner;
   readonly #treasurer: Treasurer;
   readonly #submissions: Submissions;
+  /** Removes now what is past its retention time. */
+  readonly prune: TaskMarket['prune'];
+  readonly #sweepOld: () => Promise<void>;
   readonly #stopping = new AbortController();
   readonly #running = new Set<Promise<void>>();
   #stops: (() => void)[] = [];
@@ -52,6 +55,7 @@ export class Requester implements TaskMarket {
     const treasurer = new Treasurer(components, this.#store);
     this.#treasurer = treasurer;
     this.#submissions = new Submissions(components, this.#store);
+    ({ prune: this.prune, sweep: this.#sweepOld } = createRetention(components, this.#store));
     this.#settler = new Settler(components, this.#store, treasurer);
     this.#room = new WaitingRoom(components.clock, MAX_AUCTIONS);
     this.#runner = new TaskRunner(components, {
@@ -68,7 +72,7 @@ export class Requester implements TaskMarket {
     const { waits } = this.#treasurer;
     for (const task of await this.#store.start()) this.#run(task);
     this.#stops = [
-      every(clock, PRUNE_MS, () => pruneResults(this.#components, this.#store)),
+      every(clock, PRUNE_MS, this.#sweepOld),
       network.on('peer:up', ({ peer }) => {
         this.#room.wakeAll();
         waits.peerUp(peer);

@@ -1,5 +1,6 @@
-import { messageOf } from '../../util/index.ts';
+import { messageOf, Semaphore } from '../../util/index.ts';
 import type { TaskRecord } from '../../wire/index.ts';
+import type { PrunedTasks } from '../interface.ts';
 import type { RequesterComponents } from './interface.ts';
 import { hasEnded, moneyMoves, type TaskStore } from './task-store.ts';
 import { attested } from './views.ts';
@@ -10,19 +11,36 @@ const MAX_REMOVED = 10_000;
 /** Bytes this young may belong to a result that is not written down yet. */
 const YOUNG_MS = 3_600_000;
 
-/**
- * Removes the bytes that no unexpired result and no kept lease needs, of this node's own tasks and of those that it ran for
- * others; and after the retention time again the task's record. Receipts stay. Never rejects.
- */
-export async function pruneResults(components: RequesterComponents, store: TaskStore): Promise<void> {
-  try {
-    await prune(components, store);
-  } catch (error) {
-    components.logger.warn({ error: messageOf(error) }, 'old results could not be removed; will try again');
-  }
+export interface Retention {
+  /**
+   * Removes the bytes that no unexpired result and no kept lease needs, of this node's own tasks and of those that it ran for
+   * others; and after the retention time again the task's record. Receipts stay.
+   */
+  prune(): Promise<PrunedTasks>;
+  /** The same by itself. Never rejects. */
+  sweep(): Promise<void>;
 }
 
-async function prune(components: RequesterComponents, store: TaskStore): Promise<void> {
+export function createRetention(components: RequesterComponents, store: TaskStore): Retention {
+  /** Of two at once each would miss what the other removed. */
+  const turns = new Semaphore(1);
+  const pruneInTurn = () => turns.run(() => prune(components, store));
+  return {
+    prune: pruneInTurn,
+    async sweep() {
+      try {
+        await pruneInTurn();
+      } catch (error) {
+        components.logger.warn(
+          { error: messageOf(error) },
+          'old results could not be removed; will try again',
+        );
+      }
+    },
+  };
+}
+
+async function prune(components: RequesterComponents, store: TaskStore): Promise<PrunedTasks> {
   const { tasks, worker, blobs, clock, options, db } = components;
   const before = clock.now() - options.retentionMs;
   const kept = new Set(worker.liveCids());
@@ -37,9 +55,12 @@ async function prune(components: RequesterComponents, store: TaskStore): Promise
     const result = record.result && { ...record.result, expired: true };
     await db.write([tasks.putOp(record.taskId, { ...record, result })]);
   }
+  const usedBytes = blobs.size();
   await blobs.sweep(kept, clock.now() - YOUNG_MS);
+  const bytes = Math.max(0, usedBytes - blobs.size());
   for (const taskId of forgotten) await db.write(store.forget(taskId));
   await forgetKeys(components, new Set(forgotten));
+  return { results: old.length, tasks: forgotten.length, bytes };
 }
 
 /** An idempotency key lives as long as its task. */

@@ -150,10 +150,10 @@ export class TaskStore {
     return [this.#components.tasks.delOp(taskId), this.#components.orders.delOp(taskId)];
   }
 
-  /** What a running task shows between two records: not worth a write. */
-  progress(task: LiveTask, progress: number | null): void {
+  /** What a running task shows between two records: not worth a write, and not always an event. */
+  progress(task: LiveTask, progress: number | null, announced: boolean): void {
     task.progress = progress;
-    this.#announce(task);
+    if (announced) this.#announce(task);
   }
 
   /** @throws CodedError `TASK_NOT_FOUND`. */

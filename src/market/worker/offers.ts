@@ -167,7 +167,7 @@ export class OfferDesk {
       capacity: this.#capacity,
       slots: options.slots,
       price: options.price,
-      allowedImages: options.allowedImages,
+      imagePolicy: options.imagePolicy,
       payerFunds: funds?.balance ?? null,
       payerIsMember:
         genesis.genesis.membership === 'open' ||

@@ -75,8 +75,9 @@ export function createBoxes(
       return { box, release };
     } catch (error) {
       void release();
-      if (statusOf(error) === 404) throw imageUnknown(image.ref, `${image.digest} was removed meanwhile`);
-      throw error;
+      if (statusOf(error) !== 404) throw error;
+      images.forget(image.digest);
+      throw imageUnknown(image.ref, `${image.digest} was removed meanwhile`);
     }
   };
 }

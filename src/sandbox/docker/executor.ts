@@ -4,7 +4,7 @@ import type { Runtime } from '../../wire/index.ts';
 import type { Disks } from '../disks.ts';
 import type { Egress } from '../egress/egress.ts';
 import { asSandboxError, unavailable } from '../errors.ts';
-import type { Executor } from '../interface.ts';
+import type { Executor, ImageJournal } from '../interface.ts';
 import type { BoxLimits } from '../opener.ts';
 import { type DockerOptions, dockerDefaults } from '../options.ts';
 import { Preparer } from '../preparer.ts';
@@ -29,7 +29,11 @@ export interface DockerExecutorComponents {
   readonly egress?: Egress | undefined;
   /** The same. Undefined: the disk of a task is never more than its memory should hold. */
   readonly disks?: Disks | undefined;
+  /** Without it, what was pulled is known until the process ends. */
+  readonly journal?: ImageJournal;
 }
+
+const noJournal: ImageJournal = { load: async () => [], save: async () => {}, remove: async () => {} };
 
 export interface DockerExecutorInit extends Partial<DockerOptions> {
   /** Names this daemon on its engine (its peer id): only containers of this owner are ever touched. */
@@ -48,13 +52,21 @@ const GVISOR_BYTES = 16 * 1024 * 1024;
  * stderr are each in order, not with each other.
  */
 export function createDockerExecutor(
-  { logger, clock, metrics = noMetrics, egress, disks, weaken }: DockerExecutorComponents,
+  {
+    logger,
+    clock,
+    metrics = noMetrics,
+    journal = noJournal,
+    egress,
+    disks,
+    weaken,
+  }: DockerExecutorComponents,
   { owner, expected, ...given }: DockerExecutorInit,
 ): Executor {
   const options: DockerOptions = { ...dockerDefaults, ...given };
   const boot = randomUUID();
   const engine = createEngine({ logger, clock, onUp }, options);
-  const images = createImages({ engine, clock, logger }, options);
+  const images = createImages({ engine, clock, logger, journal }, options);
   const leftovers = createLeftovers({ engine, logger }, { owner, boot });
   const takeExtras = createDockerExtras({ egress, disks }, options);
   const make = createBoxes(
@@ -107,12 +119,14 @@ export function createDockerExecutor(
       await egress?.start();
       await disks?.start();
       await engine.start();
+      await images.start();
       started = true;
     },
     async stop() {
       started = false;
       // What the engine is making right now comes after any listing: wait for it, then remove.
       await preparer.stop();
+      await images.stop();
       await leftovers.removeAll();
       await egress?.stop();
       await disks?.stop();
@@ -138,6 +152,14 @@ export function createDockerExecutor(
       }
     },
     keepReady: on => preparer.keep(on),
+    async prune(what) {
+      try {
+        return await images.prune(what);
+      } catch (error) {
+        what.signal?.throwIfAborted();
+        throw asSandboxError(error, 'images could not be looked through');
+      }
+    },
     async prepare(task, image, { signal }) {
       signal?.throwIfAborted();
       const { available, reason } = engine.status();

@@ -3,21 +3,12 @@ import { imageUnknown, pullFailed } from '../errors.ts';
 import type { PullProgress } from '../interface.ts';
 import type { DockerOptions } from '../options.ts';
 import { type Engine, statusOf } from './engine.ts';
-
-/** One line of the engine's answer to a pull. */
-interface PullEvent {
-  readonly id?: string;
-  readonly status?: string;
-  readonly error?: string;
-  readonly progressDetail?: { readonly current?: number; readonly total?: number };
-}
+import { createPullProgress, type PullEvent } from './pull-progress.ts';
 
 interface PullOptions extends Abortable {
   readonly onProgress?: ((progress: PullProgress) => void) | undefined;
 }
 
-/** Layers that are added up for the fraction; an image may have 127. */
-const MAX_LAYERS = 256;
 /** How registries word it when there is no such image, or none for this user. */
 const UNKNOWN = /manifest unknown|not found|does not exist|access denied|unauthorized|no matching manifest/i;
 
@@ -42,11 +33,11 @@ export async function pullImage(
       docker => docker.pull(ref, { abortSignal: stop.signal }),
       { signal: stop.signal, timeoutMs: options.pullTimeoutMs },
     );
-    const progress = createProgress(onProgress);
+    const progress = createPullProgress();
     for await (const event of eventsOf(stream as AsyncIterable<Buffer>)) {
       watch.moved();
       if (event.error) throw new Error(event.error);
-      progress(event);
+      onProgress?.(progress(event));
     }
     stop.signal.throwIfAborted();
   } catch (error) {
@@ -98,20 +89,4 @@ async function* eventsOf(stream: AsyncIterable<Buffer>): AsyncGenerator<PullEven
     for (const line of lines) if (line.trim() !== '') yield JSON.parse(line) as PullEvent;
   }
   if (rest.trim() !== '') yield JSON.parse(rest) as PullEvent;
-}
-
-function createProgress(onProgress: ((progress: PullProgress) => void) | undefined) {
-  const layers = new Map<string, { current: number; total: number }>();
-  return ({ id, status, progressDetail }: PullEvent) => {
-    if (!onProgress) return;
-    const { current, total } = progressDetail ?? {};
-    if (id && current !== undefined && total && (layers.has(id) || layers.size < MAX_LAYERS))
-      layers.set(id, { current, total });
-    const sums = [...layers.values()].reduce(
-      (sum, layer) => ({ current: sum.current + layer.current, total: sum.total + layer.total }),
-      { current: 0, total: 0 },
-    );
-    const fraction = sums.total > 0 ? Math.min(1, sums.current / sums.total) : null;
-    onProgress({ fraction, text: [id, status].filter(Boolean).join(': ').slice(0, 200) });
-  };
 }

@@ -201,6 +201,8 @@ export function createNativeExecutor(
       const checked = checkTask(task, bounds);
       return preparer.prepare(checked, image, 'native', { signal });
     },
+    /** It pulls none. */
+    prune: async () => [],
     async recover() {
       return leftovers.sweep(parts().cgroups);
     },

@@ -2,6 +2,7 @@ import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Abortable, type Clock, codeOf, type Logger, messageOf } from '../../util/index.ts';
 import { failed, imageUnknown, pullFailed, unavailable } from '../errors.ts';
+import { shortName } from '../image-name.ts';
 import type { SandboxImage } from '../interface.ts';
 import type { LauncherFacts } from '../opener.ts';
 import type { NativeOptions } from '../options.ts';
@@ -40,11 +41,9 @@ const OWN_MOUNTS = /^\/(dev|proc|sys|task|tmp)(\/|$)/;
 /** By Node's name for a machine. */
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
 
-/** `python` -> `python:latest`, `docker.io/library/x:1` -> `x:1`; digests and ids stay. */
-function normalRef(ref: string): string {
-  const short = ref.replace(/^(index\.)?docker\.io\//, '').replace(/^library\//, '');
-  const last = short.slice(short.lastIndexOf('/') + 1);
-  return last.includes(':') || last.includes('@') ? short : `${short}:latest`;
+/** What a task may call an image: a name that it has, that name pinned to its id, or the id. */
+function namesOf({ tags, digest }: SavedImage): string[] {
+  return [...tags.flatMap(tag => [shortName(tag), shortName(`${tag}@${digest}`)]), digest];
 }
 
 export function createNativeImages(
@@ -84,14 +83,12 @@ export function createNativeImages(
     found.sort((a, b) => a.at - b.at);
     known = new Map(
       found.flatMap(({ images }) =>
-        images.flatMap(image =>
-          [...image.tags.map(normalRef), image.digest].map(name => [name, image] as const),
-        ),
+        images.flatMap(image => namesOf(image).map(name => [name, image] as const)),
       ),
     );
   }
 
-  const find = (ref: string) => known.get(ref) ?? known.get(normalRef(ref));
+  const find = (ref: string) => known.get(ref) ?? known.get(shortName(ref));
 
   function unpackOnce(ref: string, image: SavedImage): Promise<Unpacked> {
     const going = ready.get(image.digest);
