@@ -74,8 +74,8 @@ export function workerChannel(stream: MessageStream): WorkerChannel {
   );
 }
 
-/** Messages that wait on a local channel: the worker's chunks of one large result. */
-const LOCAL_QUEUE = 4_096;
+/** Messages that wait on a local channel before their sender does: as much memory as a network's stream would hold. */
+const LOCAL_QUEUE = 16;
 
 /** Two ends in one process: the own node as worker, without a network between. */
 export function localChannels(peer: string): { requester: RequesterChannel; worker: WorkerChannel } {
@@ -84,9 +84,10 @@ export function localChannels(peer: string): { requester: RequesterChannel; work
   let broken: Error | undefined;
   const end = <Out, In>(outbox: BoundedQueue<Out>, inbox: BoundedQueue<In>): Channel<Out, In> => ({
     peer,
-    async send(message) {
+    async send(message, options) {
       if (broken) throw broken;
-      outbox.push(message);
+      await outbox.put(message, options);
+      if (broken) throw broken;
     },
     async receive({ signal }: Abortable = {}) {
       const message = await inbox.next({ signal });

@@ -96,6 +96,7 @@ class NodeDaemon implements Daemon {
     const api = createApi(
       {
         market: node.market.tasks,
+        blobs: node.blobs,
         settlement: node.settlement,
         network: node.network,
         executor: node.executor,

@@ -2,22 +2,25 @@ import { type Clock, deferred, raceSignal, reasonOf } from '../util/index.ts';
 import { isCleanPath } from '../wire/index.ts';
 import { createCapture } from './capture.ts';
 import { failed, imageUnknown, unavailable } from './errors.ts';
-import type {
-  Executor,
-  SandboxFile,
-  SandboxImage,
-  SandboxResult,
-  SandboxSink,
-  SandboxTask,
-} from './interface.ts';
+import type { Executor, SandboxImage, SandboxResult, SandboxSink, SandboxTask } from './interface.ts';
 import { checkTask } from './task.ts';
+
+export interface MemoryOutput {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+}
+
+/** What is not the usual of a result, its outputs with their bytes. */
+export type MemoryResult = Partial<Omit<SandboxResult, 'outputs'>> & {
+  readonly outputs?: readonly MemoryOutput[];
+};
 
 /** A task's program as a function: writes through `sink`, heeds `signal`, returns what is not the usual. */
 export type MemoryProgram = (
   task: SandboxTask,
-  sink: SandboxSink,
+  sink: Pick<SandboxSink, 'stdout' | 'stderr'>,
   signal: AbortSignal,
-) => Promise<Partial<SandboxResult>>;
+) => Promise<MemoryResult>;
 
 export interface MemoryExecutorInit {
   /** Default: writes `{"ok":true}` and a line end to stdout and exits 0. */
@@ -125,7 +128,7 @@ function runProgram(
   sink: SandboxSink,
   onStarted: (() => void) | undefined,
 ): { readonly result: Promise<SandboxResult>; kill(): void } {
-  const killed = deferred<Partial<SandboxResult>>();
+  const killed = deferred<MemoryResult>();
   const stop = new AbortController();
   const end = (outcome: SandboxResult['outcome']) => {
     killed.resolve({ outcome, exitCode: 137 });
@@ -145,6 +148,8 @@ function runProgram(
     const ended = stop.signal.aborted ? await killed.promise : told;
     cancel();
     const wallMs = clock.monotonic() - began;
+    const outputs = fitting(task, ended.outputs ?? []);
+    for (const output of outputs) await handOn(output, sink);
     const { truncated, ...streams } = capture.result();
     return {
       outcome: 'exited',
@@ -155,7 +160,8 @@ function runProgram(
       startedAt,
       endedAt: startedAt + Math.round(wallMs),
       ...ended,
-      ...outputsOf(task, ended.outputs ?? [], truncated),
+      outputs: outputs.map(({ path, bytes }) => ({ path, size: bytes.length })),
+      truncated: { ...truncated, outputs: outputs.length < (ended.outputs?.length ?? 0) },
     };
   }
   return {
@@ -168,18 +174,24 @@ function runProgram(
 }
 
 /** The outputs that fit, in order of their paths. */
-function outputsOf(
-  task: SandboxTask,
-  all: SandboxResult['outputs'],
-  truncated: { readonly stdout: boolean; readonly stderr: boolean },
-): Pick<SandboxResult, 'outputs' | 'truncated'> {
+function fitting(task: SandboxTask, all: readonly MemoryOutput[]): MemoryOutput[] {
   let left = task.limits.outputBytes;
-  const outputs: SandboxFile[] = [];
+  const outputs: MemoryOutput[] = [];
   for (const file of [...all].sort((a, b) => (a.path < b.path ? -1 : 1))) {
     const fits = file.bytes.length <= left && outputs.length < task.limits.outputFiles;
     if (!fits || !isCleanPath(file.path)) continue;
     left -= file.bytes.length;
     outputs.push(file);
   }
-  return { outputs, truncated: { ...truncated, outputs: outputs.length < all.length } };
+  return outputs;
+}
+
+/** As large pieces as a pipe would give. */
+const PIECE_BYTES = 64 * 1024;
+
+async function handOn({ path, bytes }: MemoryOutput, sink: SandboxSink): Promise<void> {
+  const target = await sink.file({ path, size: bytes.length });
+  for (let at = 0; at < bytes.length; at += PIECE_BYTES)
+    await target.write(bytes.subarray(at, at + PIECE_BYTES));
+  await target.end();
 }

@@ -11,7 +11,7 @@ export interface BoxOptions {
   readonly maxBoxes: number;
   /** Sandboxes being created at once. */
   readonly maxCreations: number;
-  /** How long the outputs of a dead task may take to be handed over. */
+  /** How long the outputs of a dead task may take to be handed over, beside the time for their bytes. */
   readonly collectTimeoutMs: number;
   /** Processes and threads of one task. */
   readonly maxPids: number;

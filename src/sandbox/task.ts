@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 import { isCleanPath, type Runtime } from '../wire/index.ts';
 import { refused } from './errors.ts';
-import type { SandboxLimits, SandboxTask } from './interface.ts';
+import type { SandboxInput, SandboxLimits, SandboxTask } from './interface.ts';
 
 /** What one machine can enforce; a task that asks for more is refused. */
 export interface TaskBounds {
@@ -67,8 +67,12 @@ function checkInputs(task: SandboxTask, bounds: TaskBounds): void {
     throw refused(`the input path ${JSON.stringify(bad.path.slice(0, 100))} is not clean and relative`);
   if (new Set(task.inputs.map(file => file.path)).size < task.inputs.length)
     throw refused('two inputs have the same path');
-  if (task.inputs.reduce((sum, file) => sum + file.bytes.length, 0) > task.limits.diskBytes)
+  if (task.inputs.reduce((sum, input) => sum + sizeOfInput(input), 0) > task.limits.diskBytes)
     throw refused('the inputs are larger than diskBytes');
+}
+
+export function sizeOfInput(input: SandboxInput): number {
+  return 'bytes' in input ? input.bytes.length : input.size;
 }
 
 function checkEnv(env: Readonly<Record<string, string>>): void {

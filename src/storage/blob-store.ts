@@ -48,8 +48,9 @@ export interface BlobStore {
    * that are here already makes them young again, so nothing goes that is about to be written down.
    */
   sweep(keep: ReadonlySet<string>, before: number): Promise<number>;
-  /** Bytes that count against the limit. */
+  /** Bytes that count against the limit, and those that are left of it. */
   size(): number;
+  free(): number;
 }
 
 export interface BlobReading {
@@ -207,6 +208,10 @@ class FileBlobStore implements BlobStore {
 
   size(): number {
     return this.#quota.usedBytes;
+  }
+
+  free(): number {
+    return this.#quota.freeBytes;
   }
 
   /** Spread over folders by the last letters but one, the evenest of a CID's text. */

@@ -16,6 +16,10 @@ export class Quota {
     return this.#usedBytes;
   }
 
+  get freeBytes(): number {
+    return Math.max(0, this.#maxBytes - this.#usedBytes);
+  }
+
   /** Takes room for a file, or for its growth from `before`. @throws StorageError `STORAGE_FULL`. */
   take(bytes: number, before?: number): void {
     const more = cost(bytes) - (before === undefined ? 0 : cost(before));

@@ -1,5 +1,6 @@
-import { type Abortable, reasonOf } from './abort.ts';
+import { type Abortable, raceSignal, reasonOf } from './abort.ts';
 import type { Clock } from './clock.ts';
+import { type Deferred, deferred } from './deferred.ts';
 import { CodedError } from './errors.ts';
 
 /**
@@ -10,6 +11,7 @@ export class BoundedQueue<T> {
   readonly #limit: number;
   #items: T[] = [];
   #waiting: ((item: T | undefined) => void) | undefined;
+  #room: Deferred<void> | undefined;
   #closed = false;
 
   constructor(limit: number) {
@@ -36,8 +38,18 @@ export class BoundedQueue<T> {
     this.#items.push(item);
   }
 
+  /** The same, but waits for room; after `close` the item is dropped. @throws the signal's reason. */
+  async put(item: T, { signal }: Abortable = {}): Promise<void> {
+    while (this.#items.length >= this.#limit && !this.#closed) {
+      this.#room ??= deferred();
+      await raceSignal(this.#room.promise, signal);
+    }
+    this.push(item);
+  }
+
   next({ signal }: Abortable = {}): Promise<T | undefined> {
     const item = this.#items.shift();
+    this.#hasRoom();
     if (item !== undefined) return Promise.resolve(item);
     if (this.#closed) return Promise.resolve(undefined);
     return new Promise((resolve, reject) => {
@@ -58,6 +70,12 @@ export class BoundedQueue<T> {
     this.#closed = true;
     this.#waiting?.(undefined);
     this.#waiting = undefined;
+    this.#hasRoom();
+  }
+
+  #hasRoom(): void {
+    this.#room?.resolve();
+    this.#room = undefined;
   }
 }
 

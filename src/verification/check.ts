@@ -3,6 +3,7 @@ import {
   type Attestation,
   attestationKind,
   type Opened,
+  type OutputEntry,
   open,
   outputCidOf,
   outputManifest,
@@ -33,7 +34,8 @@ export interface Delivered {
   readonly attestation: Uint8Array;
   readonly stdout: Uint8Array;
   readonly stderr: Uint8Array;
-  readonly outputs: readonly { readonly path: string; readonly bytes: Uint8Array }[];
+  /** By what came of them. */
+  readonly outputs: readonly OutputEntry[];
   /** Wall-clock milliseconds, by our own clock. */
   readonly receivedAt: number;
 }

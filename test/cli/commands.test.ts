@@ -69,7 +69,8 @@ test('path inputs are read here', () =>
     );
     assert.is((await run(['submit', join(dir, 'task.yaml')])).code, 0);
     const [input] = server.market.requests[0]?.spec.inputs ?? [];
-    assert.is(Buffer.from(input?.bytes ?? []).toString(), 'hello');
+    assert.ok(input && 'bytes' in input);
+    assert.is(Buffer.from(input.bytes).toString(), 'hello');
     const volume = ['run', '--quiet', '-v', `${dir}:/inputs`, '--', 'ls'];
     const running = run(volume, { onErr: () => {} });
     await new Promise<void>(resolve => {

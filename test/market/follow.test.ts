@@ -52,6 +52,7 @@ function following(say: (stream: number) => (WorkerMessage | Uint8Array)[]) {
         architecture: null,
         image: 'image',
         inputBytes: 1,
+        outputBytes: 100,
       },
       terms,
       maxPrice: FLOP,

@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert';
 import type {
   Executor,
   SandboxImage,
+  SandboxOutput,
   SandboxResult,
   SandboxSink,
   SandboxTask,
@@ -28,7 +29,39 @@ export const limits: SandboxTask['limits'] = {
   outputBytes: MIB,
   outputFiles: 16,
 };
-export const quiet: SandboxSink = { stdout() {}, stderr() {} };
+export const quiet: SandboxSink = {
+  stdout() {},
+  stderr() {},
+  file: async () => ({ async write() {}, async end() {} }),
+};
+
+export interface CollectedFile extends SandboxOutput {
+  readonly bytes: Uint8Array;
+}
+
+/** A sink that keeps files; each must come whole before the next. */
+export function collectingSink(): { sink: SandboxSink; files: CollectedFile[] } {
+  const files: CollectedFile[] = [];
+  let isOpen = false;
+  const file: SandboxSink['file'] = async output => {
+    assert.not.ok(isOpen);
+    isOpen = true;
+    const pieces: Uint8Array[] = [];
+    return {
+      async write(piece) {
+        assert.ok(isOpen && piece.length > 0);
+        pieces.push(Buffer.from(piece));
+      },
+      async end() {
+        const bytes = Buffer.concat(pieces);
+        assert.is(bytes.length, output.size);
+        files.push({ ...output, bytes });
+        isOpen = false;
+      },
+    };
+  };
+  return { sink: { ...quiet, file }, files };
+}
 
 /** A task of Python source, or of a command line, with the suite's usual limits. */
 export function taskOf(
@@ -53,9 +86,15 @@ export async function runOn(
   executor: Executor,
   image: SandboxImage,
   task: SandboxTask,
-): Promise<SandboxResult> {
+): Promise<Omit<SandboxResult, 'outputs'> & { outputs: readonly CollectedFile[] }> {
   const prepared = await executor.prepare(task, image, {});
-  return prepared.run(quiet, {});
+  const { sink, files } = collectingSink();
+  const result = await prepared.run(sink, {});
+  assert.equal(
+    files.map(({ path, size }) => ({ path, size })),
+    result.outputs,
+  );
+  return { ...result, outputs: files };
 }
 
 export const textOf = (bytes: Uint8Array) => Buffer.from(bytes).toString();
@@ -115,6 +154,7 @@ export function conformance(test: Test, create: () => Promise<Subject>): void {
   check('keeps the order of each stream, live and in the result', async ({ executor }, image) => {
     const live = { stdout: '', stderr: '' };
     const sink: SandboxSink = {
+      ...quiet,
       async stdout(chunk) {
         live.stdout += textOf(chunk);
       },
@@ -202,7 +242,7 @@ export function conformance(test: Test, create: () => Promise<Subject>): void {
       image,
       {},
     );
-    const result = await prepared.run({ stdout: () => stuck, stderr() {} }, {});
+    const result = await prepared.run({ ...quiet, stdout: () => stuck }, {});
     assert.is(result.outcome, 'timeout');
   });
 

@@ -51,6 +51,9 @@ async function react(
     case 'locked':
       await lease.lockArrived(message.lock);
       return false;
+    case 'input':
+      await lease.inputs?.take(message);
+      return false;
     case 'cancel':
       lease.stop.abort(new CodedError({ code: 'CANCELLED' }, message.reason || 'cancelled by its requester'));
       return false;
