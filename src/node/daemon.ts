@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import {
   createApi,
   createMetrics,
@@ -86,7 +87,12 @@ class NodeDaemon implements Daemon {
         createExecutor: owner =>
           createDockerExecutor(
             { logger: logger.child({ room: 'sandbox' }), clock, metrics },
-            { owner, socketPath: socketPathFrom(process.env), ...poolOptions(config) },
+            {
+              owner,
+              inputsDir: join(dataDir, 'inputs'),
+              socketPath: socketPathFrom(process.env),
+              ...poolOptions(config),
+            },
           ),
       },
       nodeInit(this.#options, await joinAddresses(this.#options)),

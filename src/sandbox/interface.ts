@@ -17,10 +17,14 @@ export interface SandboxLimits {
 }
 
 /** An input; lands below /task. `path` is a relative POSIX path without `..`. */
-export type SandboxInput =
-  | { readonly path: string; readonly bytes: Uint8Array }
-  /** A file of this machine, by its absolute path, that nobody changes while the task lives. */
-  | { readonly path: string; readonly file: string; readonly size: number };
+export type SandboxInput = { readonly path: string; readonly bytes: Uint8Array } | FileInput;
+
+/** A file of this machine, by its absolute path, that nobody changes while the task lives. A large one may be read-only inside. */
+export interface FileInput {
+  readonly path: string;
+  readonly file: string;
+  readonly size: number;
+}
 
 /** A file that was collected from /task/outputs. */
 export interface SandboxOutput {

@@ -42,6 +42,7 @@ const bounds = {
   maxDiskBytes: 2 ** 36,
   maxInputFiles: 4096,
   runtimes: ['memory' as const],
+  copiedInputBytes: Number.POSITIVE_INFINITY,
   gpus: null,
   allowedHosts: [],
 };

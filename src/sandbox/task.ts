@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 import { isCleanPath, type Runtime } from '../wire/index.ts';
 import { refused } from './errors.ts';
-import type { SandboxInput, SandboxLimits, SandboxTask } from './interface.ts';
+import type { FileInput, SandboxInput, SandboxLimits, SandboxTask } from './interface.ts';
 
 /** What one machine can enforce; a task that asks for more is refused. */
 export interface TaskBounds {
@@ -11,14 +11,18 @@ export interface TaskBounds {
   readonly maxDiskBytes: number;
   readonly maxInputFiles: number;
   readonly runtimes: readonly Runtime[];
+  /** Input files up to this size are copied into the sandbox, larger ones are mounted. */
+  readonly copiedInputBytes: number;
 }
 
-/** A task with its defaults filled in and every claim checked. */
+/** A task with its defaults filled in and every claim checked; `inputs` are those to be copied. */
 export interface CheckedTask extends SandboxTask {
   /** Absolute. */
   readonly cwd: string;
   /** Empty for a task of Python source. */
   readonly argv: readonly string[];
+  /** Of its inputs, those that its box is to mount. */
+  readonly bound: readonly FileInput[];
 }
 
 /** The kernel takes no single argument or variable longer than 128 KiB, and 2 MiB of them in all. */
@@ -43,7 +47,16 @@ export function checkTask(task: SandboxTask, bounds: TaskBounds): CheckedTask {
   if ('argv' in task.program) checkArguments(argv);
   else if (Buffer.byteLength(task.program.code) > MAX_CODE_BYTES)
     throw refused(`the source is longer than ${MAX_CODE_BYTES} bytes: send it as an input file`);
-  return { ...task, cwd, argv };
+  return { ...task, ...dividedInputs(task, bounds), cwd, argv };
+}
+
+function dividedInputs(
+  { inputs }: SandboxTask,
+  { copiedInputBytes }: TaskBounds,
+): Pick<CheckedTask, 'inputs' | 'bound'> {
+  const isBound = (input: SandboxInput): input is FileInput =>
+    'file' in input && input.size > copiedInputBytes;
+  return { inputs: inputs.filter(input => !isBound(input)), bound: inputs.filter(isBound) };
 }
 
 function checkLimits(limits: SandboxLimits, bounds: TaskBounds): void {
@@ -67,7 +80,8 @@ function checkInputs(task: SandboxTask, bounds: TaskBounds): void {
     throw refused(`the input path ${JSON.stringify(bad.path.slice(0, 100))} is not clean and relative`);
   if (new Set(task.inputs.map(file => file.path)).size < task.inputs.length)
     throw refused('two inputs have the same path');
-  if (task.inputs.reduce((sum, input) => sum + sizeOfInput(input), 0) > task.limits.diskBytes)
+  const { inputs } = dividedInputs(task, bounds);
+  if (inputs.reduce((sum, input) => sum + sizeOfInput(input), 0) > task.limits.diskBytes)
     throw refused('the inputs are larger than diskBytes');
 }
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Clock, type Logger, type Metrics, messageOf, noMetrics } from '../../util/index.ts';
 import type { Runtime } from '../../wire/index.ts';
+import { createInputBinder } from '../bound-inputs.ts';
 import { asSandboxError, unavailable } from '../errors.ts';
 import type { Executor } from '../interface.ts';
 import type { BoxLimits } from '../opener.ts';
@@ -21,6 +22,8 @@ export interface DockerExecutorComponents {
 export interface DockerExecutorInit extends Partial<DockerOptions> {
   /** Names this daemon on its engine (its peer id): only containers of this owner are ever touched. */
   readonly owner: string;
+  /** A folder of this daemon's own, on the disk of its blobs, for inputs that are mounted. Without one, all are copied. */
+  readonly inputsDir?: string | undefined;
   /** What most tasks will ask for: sandboxes are kept ready for it as soon as the image is there. */
   readonly expected?: { readonly image: string; readonly limits: BoxLimits } | undefined;
 }
@@ -33,16 +36,22 @@ export interface DockerExecutorInit extends Partial<DockerOptions> {
  */
 export function createDockerExecutor(
   { logger, clock, metrics = noMetrics }: DockerExecutorComponents,
-  { owner, expected, ...given }: DockerExecutorInit,
+  { owner, expected, inputsDir, ...given }: DockerExecutorInit,
 ): Executor {
-  const options: DockerOptions = { ...dockerDefaults, ...given };
+  const options: DockerOptions = {
+    ...dockerDefaults,
+    ...(inputsDir === undefined ? { copiedInputBytes: Number.POSITIVE_INFINITY } : {}),
+    ...given,
+  };
   const boot = randomUUID();
   const engine = createEngine({ logger, clock, onUp }, options);
   const images = createImages({ engine, clock, logger }, options);
   const leftovers = createLeftovers({ engine, logger }, { owner, boot });
   const make = createBoxes({ engine, images, leftovers, clock }, { owner, boot, options });
   const machineMilliCpus = () => engine.facts().milliCpus;
-  const preparer = new Preparer({ clock, logger, metrics, make, images, machineMilliCpus }, options);
+  const binder = createInputBinder({ logger }, inputsDir);
+  const parts = { clock, logger, metrics, make, images, binder, machineMilliCpus };
+  const preparer = new Preparer(parts, options);
   let started = false;
   const own: Runtime = options.runtime === 'runsc' ? 'runsc' : 'docker';
 
@@ -77,6 +86,7 @@ export function createDockerExecutor(
       // What the engine is making right now comes after any listing: wait for it, then remove.
       await preparer.stop();
       await leftovers.removeAll();
+      await binder.removeAll();
       engine.stop();
     },
     status: engine.status,
@@ -105,6 +115,9 @@ export function createDockerExecutor(
       const checked = checkTask(task, { ...options, ...engine.facts(), runtimes: runtimes() });
       return preparer.prepare(checked, image, checked.runtime ?? own, { signal });
     },
-    recover: leftovers.sweep,
+    async recover() {
+      await binder.sweep();
+      return leftovers.sweep();
+    },
   };
 }

@@ -4,9 +4,11 @@ import { MAX_PATH_BYTES } from '../../wire/index.ts';
 import { failed } from '../errors.ts';
 import type { SandboxInput, SandboxOutput, SandboxTask } from '../interface.ts';
 import { checkedOutputs, totalBytes } from '../outputs.ts';
-import { sizeOfInput } from '../task.ts';
+import { type CheckedTask, sizeOfInput } from '../task.ts';
 
 export const NONCE_BYTES = 16;
+/** Where a box has its bound inputs; below /task are links to them, as only root could make folders of the task's own around mounts. */
+export const INPUTS_DIR = '/inputs';
 /** Read at once of an input file. */
 const PIECE_BYTES = 256 * 1024;
 /** Room for the facts of an answer and for each file that it lists (a path of at most MAX_PATH_BYTES, escaped as JSON). */
@@ -42,7 +44,7 @@ function withLength(text: string): Buffer {
 }
 
 /** The bytes that stage a task, before those of its inputs. `cwd` is absolute; `env` is the whole of what the task adds. */
-export function encodeHeader(task: SandboxTask, cwd: string, env: Readonly<Record<string, string>>): Buffer {
+export function encodeHeader(task: CheckedTask, cwd: string, env: Readonly<Record<string, string>>): Buffer {
   const { outputBytes, outputFiles } = task.limits;
   const header = {
     ...('code' in task.program ? { code: task.program.code } : { argv: task.program.argv }),
@@ -51,6 +53,7 @@ export function encodeHeader(task: SandboxTask, cwd: string, env: Readonly<Recor
     // A number: the launcher reads what Python and JSON write alike.
     reuse: task.reuseBy === undefined ? 0 : 1,
     inputs: task.inputs.map(input => [input.path, sizeOfInput(input)]),
+    links: task.bound.map(({ path }, i) => [path, `${INPUTS_DIR}/${i}`]),
     limits: { outputBytes, outputFiles, pathBytes: MAX_PATH_BYTES },
   };
   return withLength(JSON.stringify(header));

@@ -3,7 +3,15 @@ import { type Clock, CodedError, raceSignal, withDeadline } from '../../util/ind
 import { BadProgram, type Box } from '../box.ts';
 import { failed, refused } from '../errors.ts';
 import { type CheckedTask, sizeOfInput } from '../task.ts';
-import { encodeGo, encodeHeader, inputContents, LauncherReader, NEXT, NONCE_BYTES, saysReady } from './protocol.ts';
+import {
+  encodeGo,
+  encodeHeader,
+  inputContents,
+  LauncherReader,
+  NEXT,
+  NONCE_BYTES,
+  saysReady,
+} from './protocol.ts';
 
 /** A box whose launcher has taken the inputs and waits for the word to start. */
 export interface Staged {
