@@ -12,7 +12,7 @@ import { taskHandlers } from './handlers/tasks.ts';
 import type { Api, ApiComponents } from './interface.ts';
 import { type ApiOptions, KEEP_ALIVE_MS, MAX_FOLLOWERS, STOP_GRACE_MS } from './options.ts';
 import { type AnyReply, sendReply } from './reply.ts';
-import { admit, readRequest } from './request.ts';
+import { admit, endBody, readRequest } from './request.ts';
 import { type Route, routerPath } from './route.ts';
 import { ROUTE_IDS, type RouteId, routes } from './routes/table.ts';
 import { buildServer } from './server.ts';
@@ -134,6 +134,7 @@ class HttpApi implements Api {
       const status = String(reply.raw.statusCode);
       if (!streams) metrics.observe('http_request_seconds', seconds, { route: id, status });
     });
+    if (route.body?.kind === 'upload') endBody(request, reply, clock);
     const { signal } = controller;
     const { tokenless } = admit(request, route.access, this.#options);
     const handler = this.#handlers[id] as AnyHandler;

@@ -57,5 +57,7 @@ export const FOLLOWER_QUEUE = 1000;
 export const EVENT_HISTORY = 1000;
 /** undici gives up on a body that is silent for 300 s, proxies often after 60 s. */
 export const KEEP_ALIVE_MS = 15_000;
+/** For the answer to reach a client whose upload is not wanted any more. */
+export const LINGER_MS = 1_000;
 /** How long answers under way may take once the node stops. */
 export const STOP_GRACE_MS = 2000;

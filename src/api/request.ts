@@ -1,8 +1,9 @@
 import { Readable } from 'node:stream';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Clock } from '../util/index.ts';
 import { decideAccess, isForwarded } from './access.ts';
 import { ApiError, type FieldError, invalidRequest } from './errors.ts';
-import type { ApiOptions } from './options.ts';
+import { type ApiOptions, LINGER_MS } from './options.ts';
 import type { Route } from './route.ts';
 import { parseWith } from './validate.ts';
 
@@ -35,6 +36,19 @@ function rawBodyOf({ body }: Route, given: unknown): unknown {
   if (body?.kind === 'upload')
     return given instanceof Readable ? given.iterator({ destroyOnReturn: false }) : Readable.from([]);
   return given instanceof Uint8Array ? given : new Uint8Array();
+}
+
+/** A body that was refused half-way is read for a moment more: closed at once, its sender might never see the answer. */
+export function endBody(request: FastifyRequest, reply: FastifyReply, clock: Clock): void {
+  const { raw } = request;
+  reply.raw.once('finish', () => {
+    if (raw.complete) return;
+    raw.resume();
+    raw.once(
+      'close',
+      clock.after(LINGER_MS, () => raw.destroy()),
+    );
+  });
 }
 
 /** The declared parts of a request, checked. @throws ApiError `INVALID_REQUEST` with the wrong fields of all parts. */

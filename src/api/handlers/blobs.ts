@@ -9,12 +9,17 @@ import type { HandlerParts, Handlers } from './context.ts';
 /** The body's pieces. @throws CodedError `TIMEOUT`; ApiError `BODY_BROKEN`. */
 async function* unlessSilent(body: AsyncIterable<Uint8Array>, clock: Clock): AsyncGenerator<Uint8Array> {
   const pieces = body[Symbol.asyncIterator]();
+  let isSilent = false;
   const next = () => withDeadline(UPLOAD_SILENCE_MS, 'the next bytes', () => pieces.next(), { clock });
   try {
     for (let piece = await next(); !piece.done; piece = await next()) yield piece.value;
   } catch (cause) {
-    if (hasCode(cause, 'TIMEOUT')) throw cause;
+    isSilent = hasCode(cause, 'TIMEOUT');
+    if (isSilent) throw cause;
     throw new ApiError({ code: 'BODY_BROKEN' }, 'the body broke off', { cause });
+  } finally {
+    // a piece that is still waited for would be waited for here too
+    if (!isSilent) await pieces.return?.();
   }
 }
 
