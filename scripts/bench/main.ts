@@ -3,12 +3,14 @@ import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { type Figure, table } from './figures.ts';
 import { againstDocker, assignmentAndMemory, startUp } from './sections.ts';
+import { largeStreams } from './streams.ts';
 
 const PAGE = fileURLToPath(new URL('../../docs/benchmarks.md', import.meta.url));
 
 const sections: Record<string, () => Promise<Figure[]>> = {
   start: () => startUp(7),
   docker: () => againstDocker(21),
+  streams: () => largeStreams(1000),
   market: () => assignmentAndMemory(60, 500),
 };
 

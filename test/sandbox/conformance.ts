@@ -1,3 +1,7 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type {
@@ -190,6 +194,37 @@ export function conformance(test: Test, create: () => Promise<Subject>): void {
     const of = (path: string) => result.outputs.find(file => file.path === path)?.bytes ?? new Uint8Array();
     assert.ok(Buffer.from(of('sub/copy.bin')).equals(bytes));
     assert.is(textOf(of('name.txt')), 'žluť "q"\n$x');
+  });
+
+  check('takes files of any size in and out as they are, from memory and from disk', async subject => {
+    const { executor } = subject;
+    const image = await executor.ensureImage(subject.image, {});
+    const dir = await mkdtemp(join(tmpdir(), 'duxnode-sizes-'));
+    try {
+      for (const size of [0, 1, MIB - 64, MIB]) {
+        const bytes = randomBytes(size);
+        const file = join(dir, String(size));
+        await writeFile(file, bytes, { mode: 0o444 });
+        for (const input of [
+          { path: 'in/data.bin', bytes },
+          { path: 'in/data.bin', file, size },
+        ]) {
+          const env = { NAME: 'x' };
+          const own = { outputBytes: MIB + 1 };
+          const result = await runOn(
+            executor,
+            image,
+            taskOf(programs.copy.code, { inputs: [input], env, limits: own }),
+          );
+          assert.is(textOf(result.stderr), '');
+          const copy = result.outputs.find(output => output.path === 'sub/copy.bin');
+          assert.is(copy?.size, size);
+          assert.ok(Buffer.from(copy?.bytes ?? []).equals(bytes));
+        }
+      }
+    } finally {
+      await rm(dir, { recursive: true });
+    }
   });
 
   check('keeps outputs within their caps and says so', async ({ executor }, image) => {

@@ -143,6 +143,28 @@ test('hostile lists of outputs are refused', () => {
   assert.is(read(many, Buffer.alloc(0)), 'SANDBOX_FAILED');
 });
 
+test('files that come with fewer bytes than their list says are never whole', async () => {
+  const reader = new LauncherReader(nonce, limits);
+  reader.push(
+    conversation(
+      Buffer.alloc(0),
+      [
+        ['a', 2],
+        ['b', 3],
+      ],
+      Buffer.from('aab'),
+    ),
+  );
+  const { sink, files } = collectingSink();
+  const cutter = new OutputCutter(reader.outputs ?? [], sink);
+  await cutter.push(reader.takeContents());
+  assert.equal(
+    files.map(({ path }) => path),
+    ['a'],
+  );
+  assert.is(reader.end, undefined, 'without the rest there is no end, and no result');
+});
+
 test('an answer that claims to be huge, or is no JSON, is refused before it is kept', () => {
   for (const bytes of [
     Buffer.from([255, 255, 255, 255]),

@@ -1,7 +1,7 @@
 import type { BlobStore } from '../../storage/index.ts';
 import { CodedError } from '../../util/index.ts';
-import type { WorkerMessage } from '../../wire/index.ts';
-import type { RequesterChannel } from '../channel.ts';
+import type { RequesterMessage, WorkerMessage } from '../../wire/index.ts';
+import { type RequesterChannel, sendAll } from '../channel.ts';
 
 type Need = Extract<WorkerMessage, { type: 'need' }>;
 
@@ -40,11 +40,18 @@ export class InputSender {
     const reading = await this.#blobs.read(cid, from);
     if (!reading)
       throw new CodedError({ code: 'INPUT_GONE', cid }, `the input ${cid} is not in the storage any more`);
-    let offset = from;
-    for await (const bytes of reading.bytes) {
-      if (signal.aborted) return;
-      await channel.send({ type: 'input', cid, offset, bytes }, { signal });
-      offset += bytes.length;
-    }
+    await sendAll(channel, inputMessages(cid, from, reading.bytes), { signal });
+  }
+}
+
+async function* inputMessages(
+  cid: string,
+  from: number,
+  pieces: AsyncIterable<Uint8Array>,
+): AsyncGenerator<RequesterMessage> {
+  let offset = from;
+  for await (const bytes of pieces) {
+    yield { type: 'input', cid, offset, bytes };
+    offset += bytes.length;
   }
 }

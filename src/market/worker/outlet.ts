@@ -1,6 +1,6 @@
 import { CodedError, type Logger, messageOf } from '../../util/index.ts';
 import { CHUNK_BYTES, type WorkerMessage } from '../../wire/index.ts';
-import type { WorkerChannel } from '../channel.ts';
+import { sendAll, type WorkerChannel } from '../channel.ts';
 import { TaskLog } from '../task-log.ts';
 import type { FilesFrom } from './delivery.ts';
 
@@ -97,9 +97,17 @@ export class Outlet {
     if (!line || line.said === name) return;
     line.said = name;
     await line.logs;
-    for await (const message of messages(line.files)) {
+    try {
+      await sendAll(line.channel, this.#whileOn(line, messages(line.files)));
+    } catch (error) {
+      this.#broke(line.channel, error);
+    }
+  }
+
+  async *#whileOn(line: Line, messages: AsyncIterable<WorkerMessage>): AsyncGenerator<WorkerMessage> {
+    for await (const message of messages) {
       if (this.#line !== line) return;
-      await this.#send(line.channel, message);
+      yield message;
     }
   }
 
