@@ -7,12 +7,16 @@ import * as assert from 'uvu/assert';
 import { localChannels, type WorkerChannel } from '../../src/market/channel.ts';
 import type { TaskRequest } from '../../src/market/index.ts';
 import { FileInbox } from '../../src/market/requester/file-inbox.ts';
+import type { RequesterComponents } from '../../src/market/requester/interface.ts';
+import { pruneResults } from '../../src/market/requester/retention.ts';
+import type { TaskStore } from '../../src/market/requester/task-store.ts';
 import { InputFetcher } from '../../src/market/worker/inputs.ts';
 import { Outlet } from '../../src/market/worker/outlet.ts';
 import type { MemoryProgram } from '../../src/sandbox/index.ts';
 import { type BlobStore, createBlobStore } from '../../src/storage/index.ts';
 import { silentLogger } from '../../src/util/index.ts';
 import { MAX_STREAM_BYTES, rawCid, requesterMessage } from '../../src/wire/index.ts';
+import { movableClock } from '../fixtures/movable-clock.ts';
 import { ended, taskRequest } from '../fixtures/nodes.ts';
 import { waitFor } from '../fixtures/wait.ts';
 import { codeThrown, gate, seen, withNet } from './support.ts';
@@ -286,6 +290,50 @@ test('a damaged input is fetched anew', () =>
     await fetcher.take({ type: 'input', cid: wanted.cid, offset: 0, bytes });
     await done;
     assert.ok(await store.isSound(wanted.cid));
+  }));
+
+test('an input stays while a task that has not ended needs it, here or as a worker, and goes after that', () =>
+  withStore(async store => {
+    const put = (text: string) => store.put(Buffer.from(text));
+    const [waiting, over, running, nobodys] = [
+      await put('waiting'),
+      await put('over'),
+      await put('running'),
+      await put('nobody’s'),
+    ];
+    const record = (state: string, cid: string) => ({
+      taskId: cid,
+      state,
+      inputs: [cid],
+      result: null,
+      attempts: [],
+      endedAt: state === 'pending' ? null : Date.now(),
+    });
+    const records = [record('pending', waiting), record('completed', over)];
+    const clock = movableClock();
+    const components = {
+      tasks: {
+        iterate: async function* () {
+          for (const found of records) yield [found.taskId, found];
+        },
+      },
+      worker: { liveCids: () => [running] },
+      blobs: store,
+      clock,
+      options: { retentionMs: 86_400_000 },
+      logger: silentLogger,
+    };
+    const prune = () =>
+      pruneResults(components as unknown as RequesterComponents, {} as unknown as TaskStore);
+    const here = async () => {
+      const sizes = [waiting, over, running, nobodys].map(cid => store.sizeOf(cid));
+      return (await Promise.all(sizes)).map(size => size !== undefined);
+    };
+    await prune();
+    assert.equal(await here(), [true, true, true, true], 'what is young may be about to be named');
+    clock.jump(2 * 3_600_000);
+    await prune();
+    assert.equal(await here(), [true, false, true, false]);
   }));
 
 test.run();
