@@ -107,6 +107,7 @@ export async function largeStreams(mib: number): Promise<Figure[]> {
         3.3,
         'ratio',
       ),
+      figure(`growth of a daemon’s RSS over ${mib} MiB in and out`, files, 128, 'MB'),
     ];
   } finally {
     await net.stop();

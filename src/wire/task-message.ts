@@ -13,6 +13,12 @@ export const CHUNK_BYTES = 64 * 1024;
 /** A piece of a file: larger, as there may be thousands of them. At 1 Mbit/s it takes two seconds, far less than a silence that counts. */
 export const FILE_CHUNK_BYTES = 256 * 1024;
 
+/**
+ * Bytes of files on their way on one stream, each direction: enough for a line of 400 Mbit/s over 80 ms. A muxer's window does not bound
+ * what a slow reader has waiting, so the receiver says what it has taken.
+ */
+export const FILE_WINDOW_BYTES = 4 * 2 ** 20;
+
 /** The one limit of the task stream: the spec with its inputs is the largest message. */
 export const MAX_TASK_MESSAGE = MAX_SPEC_BYTES + 64 * 1024;
 
@@ -52,6 +58,8 @@ export const requesterMessage = defineMessage(
       offset: countSchema.max(MAX_INPUTS_BYTES),
       bytes: bytesSchema(FILE_CHUNK_BYTES),
     }),
+    /** So many bytes of files of this stream are on the disk. */
+    z.strictObject({ type: z.literal('taken'), bytes: countSchema }),
     /** The certified lock: without it a paid task does not start. */
     z.strictObject({ type: z.literal('locked'), lock: decidedSchema }),
     z.strictObject({ type: z.literal('cancel'), reason: z.string().max(300) }),
@@ -89,6 +97,8 @@ export const workerMessage = defineMessage(
     }),
     /** Asks for an input that is not here, from this offset; the next one only when it is complete. */
     z.strictObject({ type: z.literal('need'), cid: cidSchema, offset: countSchema.max(MAX_INPUTS_BYTES) }),
+    /** So many bytes of inputs of this stream are on the disk. */
+    z.strictObject({ type: z.literal('taken'), bytes: countSchema }),
     /** A piece of a collected file, `size` that of all of it. Files come in the order of the list that is attested, and before the result. */
     z.strictObject({
       type: z.literal('file'),

@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { localChannels, type WorkerChannel } from '../../src/market/channel.ts';
+import { localChannels, type RequesterChannel, type WorkerChannel } from '../../src/market/channel.ts';
 import type { TaskRequest } from '../../src/market/index.ts';
 import { FileInbox } from '../../src/market/requester/file-inbox.ts';
+import { InputSender } from '../../src/market/requester/input-sender.ts';
 import type { RequesterComponents } from '../../src/market/requester/interface.ts';
 import { pruneResults } from '../../src/market/requester/retention.ts';
 import type { TaskStore } from '../../src/market/requester/task-store.ts';
@@ -15,7 +16,7 @@ import { Outlet } from '../../src/market/worker/outlet.ts';
 import type { MemoryProgram } from '../../src/sandbox/index.ts';
 import { type BlobStore, createBlobStore } from '../../src/storage/index.ts';
 import { silentLogger } from '../../src/util/index.ts';
-import { MAX_STREAM_BYTES, rawCid, requesterMessage } from '../../src/wire/index.ts';
+import { FILE_WINDOW_BYTES, MAX_STREAM_BYTES, rawCid, requesterMessage } from '../../src/wire/index.ts';
 import { movableClock } from '../fixtures/movable-clock.ts';
 import { ended, taskRequest } from '../fixtures/nodes.ts';
 import { waitFor } from '../fixtures/wait.ts';
@@ -290,6 +291,30 @@ test('a damaged input is fetched anew', () =>
     await fetcher.take({ type: 'input', cid: wanted.cid, offset: 0, bytes });
     await done;
     assert.ok(await store.isSound(wanted.cid));
+  }));
+
+test('no more is on its way than the other side has room for, whatever the muxer would take', () =>
+  withStore(async store => {
+    const bytes = randomBytes(6 * MIB);
+    const cid = await store.put(bytes);
+    let sent = 0;
+    const channel = {
+      async send(message: { bytes?: Uint8Array }) {
+        sent += message.bytes?.length ?? 0;
+      },
+    } as unknown as RequesterChannel;
+    const sender = new InputSender(store, [cid]);
+    const fail = (error: Error) => assert.unreachable(String(error));
+    sender.start(channel, { type: 'need', cid, offset: 0 }, fail);
+    await waitFor(() => sent === FILE_WINDOW_BYTES, 'the window to be full');
+    // every promise that could send more has had its turn
+    await new Promise(resolve => setImmediate(resolve));
+    assert.is(sent, FILE_WINDOW_BYTES);
+    sender.taken(MIB);
+    await waitFor(() => sent === FILE_WINDOW_BYTES + MIB, 'the freed room to be used');
+    sender.taken(Number.MAX_SAFE_INTEGER);
+    await waitFor(() => sent === bytes.length, 'all to be sent');
+    sender.stop();
   }));
 
 test('an input stays while a task that has not ended needs it, here or as a worker, and goes after that', () =>

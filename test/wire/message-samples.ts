@@ -95,6 +95,7 @@ const streamSamples: readonly MessageSample[] = [
     },
     { type: 'attach', ...ref, stdoutFrom: 10, stderrFrom: 0, filesDone: 1, fileFrom: 5 },
     { type: 'input', cid: output.cid, offset: 0, bytes: bytesOf('input') },
+    { type: 'taken', bytes: 2 ** 20 },
     { type: 'locked', lock: decided },
     { type: 'cancel', reason: 'by the user' },
     { type: 'settled', accept: bytesOf('accept'), close: decided },
@@ -108,6 +109,7 @@ const streamSamples: readonly MessageSample[] = [
     { type: 'unknown' },
     { type: 'phase', phase: 'pulling', progress: 40 },
     { type: 'log', stream: 'stdout', offset: 3, bytes: bytesOf('line\n') },
+    { type: 'taken', bytes: 2 ** 20 },
     { type: 'need', cid: output.cid, offset: 3 },
     { type: 'file', path: 'out/a.txt', size: 1, offset: 0, bytes: bytesOf('a') },
     {

@@ -12,7 +12,7 @@ import {
   seal,
   type TaskFailure,
 } from '../../wire/index.ts';
-import type { Delivery } from './follow.ts';
+import type { Delivery } from './follow-end.ts';
 import type { RequesterComponents } from './interface.ts';
 import type { Treasurer } from './money.ts';
 import { attemptOf, type LiveTask, type TaskStore } from './task-store.ts';

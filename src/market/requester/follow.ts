@@ -3,39 +3,25 @@ import {
   type Award,
   awardKind,
   type Decided,
-  type OutputEntry,
   offerKind,
   open,
   type WorkerMessage,
 } from '../../wire/index.ts';
 import { type RequesterChannel, receiveWithin } from '../channel.ts';
+import { TakenBytes } from '../file-window.ts';
 import { heartbeat } from '../heartbeat.ts';
 import { openTaskStream } from './award.ts';
 import { FileInbox } from './file-inbox.ts';
+import { type Delivery, type FollowEnd, OWN_FAULTS } from './follow-end.ts';
 import { InputSender } from './input-sender.ts';
 import type { RequesterComponents } from './interface.ts';
 import { LeaseLimits } from './lease-limits.ts';
 import { attemptOf, type LiveTask, type TaskStore } from './task-store.ts';
 
-/** What a worker delivered, before anybody has checked it. */
-export interface Delivery {
-  readonly message: Extract<WorkerMessage, { type: 'result' }>;
-  readonly outputs: readonly OutputEntry[];
-  /** Their bytes. */
-  readonly files: FileInbox;
-  readonly receivedAt: number;
-}
-
-export type FollowEnd =
-  | { readonly kind: 'delivered'; readonly delivery: Delivery }
-  | { readonly kind: 'failed'; readonly message: Extract<WorkerMessage, { type: 'failed' }> };
-
 /** Between tries to reach a worker whose stream broke. */
 const REATTACH_MS = 500;
 /** Streams of one attempt that may break for what the worker said: the same result breaks the next one too. */
 const MAX_BREACHES = 3;
-/** What another worker would meet too. */
-export const OWN_FAULTS = ['STORAGE_FULL', 'STORAGE_FAILED', 'INPUT_GONE'] as const;
 /** For the last message to leave: the worker asks by itself when it was lost. */
 const FAREWELL_MS = 2_000;
 
@@ -51,6 +37,7 @@ export class Follower {
   #cancelled: string | null = null;
   readonly #files: FileInbox;
   readonly #inputs: InputSender;
+  #taken = new TakenBytes();
   /** What this node itself cannot do, on whatever stream. */
   #fatal: Error | null = null;
   #heard: number;
@@ -193,6 +180,7 @@ export class Follower {
 
   async #listen(channel: RequesterChannel, signal: AbortSignal): Promise<FollowEnd> {
     const { clock, options } = this.#components;
+    this.#taken = new TakenBytes();
     const stopBeating = heartbeat(clock, options.heartbeatMs, () => channel.send({ type: 'heartbeat' }));
     try {
       for (;;) {
@@ -243,6 +231,10 @@ export class Follower {
       case 'file':
         await this.#files.take(message);
         this.#limits.alive();
+        this.#sayTaken(message.bytes.length);
+        return undefined;
+      case 'taken':
+        this.#inputs.taken(message.bytes);
         return undefined;
       case 'need':
         this.#inputs.start(channel, message, error => this.#gone(channel, error));
@@ -272,6 +264,11 @@ export class Follower {
         ),
       }));
     if (progress !== null && this.#limits.shows(phase)) this.#store.progress(this.#task, progress);
+  }
+
+  #sayTaken(length: number): void {
+    const bytes = this.#taken.add(length);
+    if (bytes !== undefined) void this.#say({ type: 'taken', bytes });
   }
 
   /** An input that cannot be sent: only a stream that broke is mended by another one. */

@@ -2,6 +2,7 @@ import type { BlobStore } from '../../storage/index.ts';
 import { CodedError } from '../../util/index.ts';
 import type { RequesterMessage, WorkerMessage } from '../../wire/index.ts';
 import { type RequesterChannel, sendAll } from '../channel.ts';
+import { FileWindow } from '../file-window.ts';
 
 type Need = Extract<WorkerMessage, { type: 'need' }>;
 
@@ -10,6 +11,8 @@ export class InputSender {
   readonly #blobs: BlobStore;
   readonly #cids: readonly string[];
   #stop = new AbortController();
+  #channel: RequesterChannel | null = null;
+  #window = new FileWindow();
 
   constructor(blobs: BlobStore, cids: readonly string[]) {
     this.#blobs = blobs;
@@ -25,11 +28,18 @@ export class InputSender {
     if (!this.#cids.includes(need.cid))
       throw new CodedError({ code: 'PROTOCOL' }, 'the worker asks for what is no input of its task');
     this.stop();
+    if (this.#channel !== channel) this.#window = new FileWindow();
+    this.#channel = channel;
     this.#stop = new AbortController();
     const { signal } = this.#stop;
     this.#send(channel, need, signal).catch(error => {
       if (!signal.aborted) onGone(error);
     });
+  }
+
+  /** The worker has taken so many bytes of inputs from the stream that is open. */
+  taken(bytes: number): void {
+    this.#window.taken(bytes);
   }
 
   stop(): void {
@@ -40,7 +50,14 @@ export class InputSender {
     const reading = await this.#blobs.read(cid, from);
     if (!reading)
       throw new CodedError({ code: 'INPUT_GONE', cid }, `the input ${cid} is not in the storage any more`);
-    await sendAll(channel, inputMessages(cid, from, reading.bytes), { signal });
+    await sendAll(channel, inputMessages(cid, from, this.#paced(reading.bytes, signal)), { signal });
+  }
+
+  async *#paced(pieces: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    for await (const bytes of pieces) {
+      await this.#window.room(bytes.length, { signal });
+      yield bytes;
+    }
   }
 }
 

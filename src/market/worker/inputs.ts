@@ -8,6 +8,7 @@ import {
   Semaphore,
 } from '../../util/index.ts';
 import { type FetchedInput, fetchedInputs, type RequesterMessage, type TaskSpec } from '../../wire/index.ts';
+import { TakenBytes } from '../file-window.ts';
 import type { WorkerComponents } from './interface.ts';
 import type { Outlet } from './outlet.ts';
 
@@ -29,6 +30,8 @@ export class InputFetcher {
   /** An old stream may still bring a piece while a new one does. */
   readonly #taking = new Semaphore(1);
   #current: Current | null = null;
+  /** From the stream that is open now. */
+  #taken = new TakenBytes();
 
   constructor({ blobs }: Pick<WorkerComponents, 'blobs'>, outlet: Outlet, spec: TaskSpec) {
     this.#blobs = blobs;
@@ -78,6 +81,7 @@ export class InputFetcher {
 
   /** A (new) stream of the requester: what is missing is asked for again. */
   attached(): void {
+    this.#taken = new TakenBytes();
     if (this.#current) void this.#ask(this.#current);
   }
 
@@ -91,6 +95,8 @@ export class InputFetcher {
    */
   take(message: InputMessage): Promise<void> {
     return this.#taking.run(async () => {
+      const taken = this.#taken.add(message.bytes.length);
+      if (taken !== undefined) void this.#outlet.say({ type: 'taken', bytes: taken });
       const current = this.#current;
       if (!current || current.input.cid !== message.cid) return;
       const { input, writer, whole } = current;

@@ -1,6 +1,7 @@
 import { CodedError, type Logger, messageOf } from '../../util/index.ts';
 import { CHUNK_BYTES, type WorkerMessage } from '../../wire/index.ts';
 import { sendAll, type WorkerChannel } from '../channel.ts';
+import { FileWindow } from '../file-window.ts';
 import { TaskLog } from '../task-log.ts';
 import type { FilesFrom } from './delivery.ts';
 
@@ -14,6 +15,7 @@ interface Line {
   readonly channel: WorkerChannel;
   /** Of a result's files, what it needs no more. */
   readonly files: FilesFrom;
+  readonly window: FileWindow;
   readonly stop: AbortController;
   /** Settles when all logs are sent, or the stream is gone. */
   readonly logs: Promise<void>;
@@ -47,7 +49,7 @@ export class Outlet {
     this.#line?.stop.abort();
     const stop = new AbortController();
     const logs = this.#sendLogs(channel, from, stop.signal);
-    this.#line = { channel, files: from, stop, logs, said: null };
+    this.#line = { channel, files: from, window: new FileWindow(), stop, logs, said: null };
   }
 
   detach(channel: WorkerChannel): void {
@@ -80,6 +82,11 @@ export class Outlet {
       .catch(error => this.#logger.debug({ task: this.#key, error: messageOf(error) }, 'close failed'));
   }
 
+  /** The requester has taken so many bytes of files from this stream. */
+  taken(channel: WorkerChannel, bytes: number): void {
+    if (this.#line?.channel === channel) this.#line.window.taken(bytes);
+  }
+
   /** Tells the requester, if it listens; a broken stream detaches, and it will attach again. */
   async say(message: WorkerMessage): Promise<void> {
     const channel = this.#line?.channel;
@@ -106,6 +113,7 @@ export class Outlet {
 
   async *#whileOn(line: Line, messages: AsyncIterable<WorkerMessage>): AsyncGenerator<WorkerMessage> {
     for await (const message of messages) {
+      if (message.type === 'file') await line.window.room(message.bytes.length, line.stop);
       if (this.#line !== line) return;
       yield message;
     }

@@ -26,7 +26,8 @@ export async function serveSession(
     for (;;) {
       const message = await receiveWithin(channel, options.deadMs, { clock });
       if (message === undefined) break;
-      if (await react(components, lease, message)) break;
+      if (message.type === 'taken') lease.outlet.taken(channel, message.bytes);
+      else if (await react(components, lease, message)) break;
     }
   } catch (error) {
     const code = codeOf(error);
