@@ -3,12 +3,14 @@ import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { type Figure, table } from './figures.ts';
 import { againstDocker, assignmentAndMemory, startUp } from './sections.ts';
+import { largeStreams } from './streams.ts';
 
 const PAGE = fileURLToPath(new URL('../../docs/benchmarks.md', import.meta.url));
 
 const sections: Record<string, () => Promise<Figure[]>> = {
   start: () => startUp(7),
   docker: () => againstDocker(21),
+  streams: () => largeStreams(1000),
   market: () => assignmentAndMemory(60, 500),
 };
 
@@ -37,6 +39,9 @@ ${table(figures)}
 - *Submit to attested and paid result*: two daemons on loopback, a paid \`print(1)\` sent over HTTP to one, run on the other in a fresh hardened
   container, until the payment is certified and the receipt written; against \`docker run --rm --network none\` with the same limits and image.
 - *Assignment*: from the submission to the first phase after the worker's signed acceptance.
+- *Output through its cap*: a task that prints 100 MB and is stopped at 1 MiB, after a warm-up.
+- *Input*: from the worker's first phase after the award to the start of the task, with the file checked by its content and a sandbox made for
+  it; against a file read, sent over a plain socket on loopback, and written, by Node alone.
 - *Growth*: RSS of the node that grew most, after a warm-up of a fifth as many tasks.
 `;
 }

@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
 import { ApiError, isUnforeseen } from './errors.ts';
 import { createEventLog, type EventLog } from './event-log.ts';
+import { blobHandlers } from './handlers/blobs.ts';
 import type { Call, HandlerParts, Handlers } from './handlers/context.ts';
 import { docsHandlers } from './handlers/docs.ts';
 import { nodeHandlers } from './handlers/node.ts';
@@ -11,7 +12,7 @@ import { taskHandlers } from './handlers/tasks.ts';
 import type { Api, ApiComponents } from './interface.ts';
 import { type ApiOptions, KEEP_ALIVE_MS, MAX_FOLLOWERS, STOP_GRACE_MS } from './options.ts';
 import { type AnyReply, sendReply } from './reply.ts';
-import { admit, readRequest } from './request.ts';
+import { admit, endBody, readRequest } from './request.ts';
 import { type Route, routerPath } from './route.ts';
 import { ROUTE_IDS, type RouteId, routes } from './routes/table.ts';
 import { buildServer } from './server.ts';
@@ -53,14 +54,15 @@ class HttpApi implements Api {
     this.#handlers = {
       ...taskHandlers(parts),
       ...resultHandlers(parts),
+      ...blobHandlers(parts),
       ...nodeHandlers(parts),
       ...docsHandlers(parts),
     };
   }
 
   async start(): Promise<void> {
-    const { logger } = this.#components;
-    const app = await buildServer(this.#options, (error, url) => {
+    const { logger, clock } = this.#components;
+    const app = await buildServer(this.#options, clock, (error, url) => {
       if (isUnforeseen(error)) logger.error({ err: error, url }, 'a request failed');
     });
     this.#app = app;
@@ -101,7 +103,8 @@ class HttpApi implements Api {
 
   #addRoute(app: FastifyInstance, id: RouteId): void {
     const route: Route = routes[id];
-    const streams = Object.values(route.responses).some(reply => reply.kind === 'stream');
+    const kinds = [route.body, ...Object.values(route.responses)].map(def => def?.kind);
+    const streams = kinds.some(kind => kind === 'stream' || kind === 'upload' || kind === 'file');
     app.route({
       method: route.method,
       url: routerPath(route.path),
@@ -131,6 +134,7 @@ class HttpApi implements Api {
       const status = String(reply.raw.statusCode);
       if (!streams) metrics.observe('http_request_seconds', seconds, { route: id, status });
     });
+    if (route.body?.kind === 'upload') endBody(request, reply, clock);
     const { signal } = controller;
     const { tokenless } = admit(request, route.access, this.#options);
     const handler = this.#handlers[id] as AnyHandler;

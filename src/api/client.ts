@@ -60,10 +60,26 @@ function headersOf(route: Route, input: AnyInput, token: string | undefined): He
   return headers;
 }
 
-function bodyOf(route: Route, input: AnyInput): string | Uint8Array<ArrayBuffer> | undefined {
+function bodyOf(route: Route, input: AnyInput): RequestInit['body'] | undefined {
   if (route.body === undefined) return undefined;
+  if (route.body.kind === 'upload') return streamOf(input.body as AsyncIterable<Uint8Array>);
   if (route.body.kind === 'bytes') return new Uint8Array(input.body as Uint8Array);
   return JSON.stringify(input.body);
+}
+
+/** What is read only as fast as it is sent. */
+function streamOf(pieces: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  const iterator = pieces[Symbol.asyncIterator]();
+  return new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await iterator.next();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    async cancel() {
+      await iterator.return?.();
+    },
+  });
 }
 
 async function problemOf(response: Response): Promise<ClientError> {
@@ -77,21 +93,26 @@ async function problemOf(response: Response): Promise<ClientError> {
   }
 }
 
-/** Items of an NDJSON body. A body that breaks off throws `STREAM_BROKEN`. */
-async function* itemsOf(response: Response, signal: AbortSignal | undefined): AsyncGenerator<unknown> {
+/** The pieces of a body. One that breaks off throws `STREAM_BROKEN`. */
+async function* piecesOf(response: Response, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
   if (!response.body) return;
-  const decoder = new TextDecoder();
-  let rest = '';
   try {
-    for await (const chunk of response.body) {
-      const lines = (rest + decoder.decode(chunk as Uint8Array, { stream: true })).split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) if (line.trim() !== '') yield JSON.parse(line);
-    }
+    for await (const chunk of response.body) yield chunk as Uint8Array;
   } catch (cause) {
     if (signal?.aborted) throw signal.reason;
     const facts = { code: 'STREAM_BROKEN', status: response.status, errors: [] };
     throw new ClientError(facts, 'the daemon’s answer broke off', { cause });
+  }
+}
+
+/** Items of an NDJSON body. A body that breaks off throws `STREAM_BROKEN`. */
+async function* itemsOf(response: Response, signal: AbortSignal | undefined): AsyncGenerator<unknown> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  for await (const chunk of piecesOf(response, signal)) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) if (line.trim() !== '') yield JSON.parse(line);
   }
 }
 
@@ -103,6 +124,8 @@ async function readBody(
   if (def.kind === 'json') return response.json();
   if (def.kind === 'text') return response.text();
   if (def.kind === 'bytes') return new Uint8Array(await response.arrayBuffer());
+  if (def.kind === 'file')
+    return { size: Number(response.headers.get('content-length')), bytes: piecesOf(response, signal) };
   return itemsOf(response, signal);
 }
 
@@ -120,7 +143,8 @@ async function call(
     response = await fetch(address, {
       ...init,
       ...(signal ? { signal } : {}),
-      ...(body === undefined ? {} : { body }),
+      // a body that is made while it is sent needs saying so
+      ...(body === undefined ? {} : { body, duplex: 'half' }),
     });
   } catch (cause) {
     if (signal?.aborted) throw signal.reason;

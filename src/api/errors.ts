@@ -24,6 +24,9 @@ export type ApiErrorType =
   | { code: 'SPENDING_LIMIT'; limit: bigint; spent: bigint }
   | { code: 'TOO_MANY_FOLLOWERS'; limit: number }
   | { code: 'OUTPUT_NOT_FOUND'; path: string }
+  | { code: 'BLOB_NOT_FOUND'; cid: string }
+  | { code: 'BODY_BROKEN' }
+  | { code: 'BODY_TOO_LARGE' }
   | { code: 'RECEIPT_NOT_READY'; taskId: string }
   | { code: 'NOT_FOUND' }
   | { code: 'METHOD_NOT_ALLOWED'; allow: readonly string[] }
@@ -45,6 +48,7 @@ export const ERRORS: Readonly<Record<string, Entry>> = {
   INVALID_REQUEST: entry(400, 'A field of the request is wrong'),
   MALFORMED_JSON: entry(400, 'The body is not JSON'),
   BAD_REQUEST: entry(400, 'The request cannot be read'),
+  BODY_BROKEN: entry(400, 'The body broke off'),
   TOKEN_REQUIRED: entry(401, 'This request needs the API token'),
   TOKEN_WRONG: entry(401, 'The API token is wrong'),
   FUNDS_INSUFFICIENT: entry(402, 'The balance is too small'),
@@ -52,6 +56,7 @@ export const ERRORS: Readonly<Record<string, Entry>> = {
   NOT_FOUND: entry(404, 'There is nothing at this path'),
   TASK_NOT_FOUND: entry(404, 'This node knows no such task'),
   OUTPUT_NOT_FOUND: entry(404, 'The task made no such file'),
+  BLOB_NOT_FOUND: entry(404, 'This node has no such bytes'),
   METHOD_NOT_ALLOWED: entry(405, 'This path does not know this method'),
   TASK_OVER: entry(409, 'The task has ended or is being paid'),
   TASK_NOT_WAITING: entry(409, 'Nothing waits for this decision'),
@@ -60,6 +65,7 @@ export const ERRORS: Readonly<Record<string, Entry>> = {
   IDEMPOTENCY_CONFLICT: entry(409, 'This idempotency key belongs to another task'),
   RESULT_EXPIRED: entry(410, 'The result was kept for its time, and is gone'),
   BODY_TOO_LARGE: entry(413, 'The body is too large'),
+  BLOB_TOO_LARGE: entry(413, 'These are more bytes than inputs may have'),
   UNSUPPORTED_MEDIA_TYPE: entry(415, 'The body has a type that this path does not take'),
   RATE_LIMITED: entry(429, 'Too many requests'),
   QUEUE_FULL: entry(429, 'Too many tasks wait already'),
@@ -69,6 +75,7 @@ export const ERRORS: Readonly<Record<string, Entry>> = {
   LEDGER_UNREACHABLE: entry(503, 'No notary answers'),
   STOPPING: entry(503, 'This node is stopping'),
   TIMEOUT: entry(504, 'It took too long'),
+  STORAGE_FULL: entry(507, 'The storage has no room for it'),
 };
 
 /** What Fastify's own errors are called here. */

@@ -2,6 +2,7 @@ import type { Settlement } from '../ledger/index.ts';
 import type { TaskMarket } from '../market/index.ts';
 import type { Network } from '../network/index.ts';
 import type { Executor } from '../sandbox/index.ts';
+import type { BlobStore } from '../storage/index.ts';
 import type { Clock, Logger } from '../util/index.ts';
 import type { PrometheusMetrics } from './metrics.ts';
 import type { HealthReply } from './node-replies.ts';
@@ -28,6 +29,7 @@ export interface NodePort {
 
 export interface ApiComponents {
   readonly market: TaskMarket;
+  readonly blobs: Pick<BlobStore, 'create' | 'read' | 'sizeOf'>;
   readonly settlement: Pick<Settlement, 'account' | 'status' | 'balance' | 'history' | 'sync'>;
   readonly network: Pick<Network, 'self' | 'addresses' | 'peers'>;
   /** Null where this node runs nothing itself. */

@@ -41,12 +41,15 @@ export interface ApiOptions {
 
 /** Inline inputs (2 MiB) as base64 with code beside them; what is larger is no task. */
 export const BODY_LIMIT_BYTES = 4 * 2 ** 20;
+/** An upload is never longer than this, however slowly it goes on; and it is over when nothing comes for the second time. */
+export const UPLOAD_TIMEOUT_MS = 3_600_000;
+export const UPLOAD_SILENCE_MS = 30_000;
 /** A client that takes longer to send its request than this holds a socket for nothing. */
 export const REQUEST_TIMEOUT_MS = 30_000;
 export const HEADERS_TIMEOUT_MS = 10_000;
 /** Sockets at once: browsers and scripts of one machine stay far below. */
 export const MAX_CONNECTIONS = 512;
-/** Streams at once; each holds a socket and a queue. */
+/** Streams, uploads and downloads at once; each holds a socket, and a queue or an open file. */
 export const MAX_FOLLOWERS = 128;
 /** Events that one slow follower may lag behind before its stream is ended (it resumes by Last-Event-ID). */
 export const FOLLOWER_QUEUE = 1000;
@@ -54,5 +57,7 @@ export const FOLLOWER_QUEUE = 1000;
 export const EVENT_HISTORY = 1000;
 /** undici gives up on a body that is silent for 300 s, proxies often after 60 s. */
 export const KEEP_ALIVE_MS = 15_000;
+/** For the answer to reach a client whose upload is not wanted any more. */
+export const LINGER_MS = 1_000;
 /** How long answers under way may take once the node stops. */
 export const STOP_GRACE_MS = 2000;

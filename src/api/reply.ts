@@ -4,7 +4,7 @@ import type { Clock, Logger } from '../util/index.ts';
 import { messageOf } from '../util/index.ts';
 import { toProblem } from './errors.ts';
 import { encodeFrames, STREAM_TYPES, streamFormat } from './follow.ts';
-import type { Frame, ReplyDef } from './route.ts';
+import type { FileBody, Frame, ReplyDef } from './route.ts';
 
 export interface AnyReply {
   readonly status: number;
@@ -33,6 +33,22 @@ function asStream(
   return { type: STREAM_TYPES[format], stream };
 }
 
+/** Quoted so that no name ends the header early; the rest of the world gets the UTF-8 form. */
+export function attachment(path: string): string {
+  const name = path.split('/').at(-1) ?? 'output';
+  const plain = name.replace(/[^\w.-]/g, '_');
+  return `attachment; filename="${plain}"; filename*=UTF-8''${encodeURIComponent(name).replace(/['()*]/g, '_')}`;
+}
+
+/** Read no faster than the client takes it. One that breaks off closes the connection: the length said before tells the client. */
+function asFile(bytes: AsyncIterable<Uint8Array>, { logger }: StreamParts): Readable {
+  const stream = Readable.from(bytes, { objectMode: false, highWaterMark: 1 });
+  stream.on('error', error =>
+    logger.warn({ reason: messageOf(error) }, 'a file for a client could not be read to its end'),
+  );
+  return stream;
+}
+
 /** Sends what a handler gave, as its route declares it. */
 export function sendReply(
   reply: FastifyReply,
@@ -44,6 +60,11 @@ export function sendReply(
   if (def.kind === 'stream') {
     const { type, stream } = asStream(given.body as AsyncIterable<Frame<unknown>>, def, parts);
     return reply.headers({ 'content-type': type, ...given.headers }).send(stream);
+  }
+  if (def.kind === 'file') {
+    const { size, bytes } = given.body as FileBody;
+    const headers = { 'content-type': def.type, 'content-length': String(size), ...given.headers };
+    return reply.headers(headers).send(asFile(bytes, parts));
   }
   const type = def.kind === 'json' ? 'application/json; charset=utf-8' : def.type;
   reply.headers({ 'content-type': type, ...given.headers });

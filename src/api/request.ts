@@ -1,7 +1,9 @@
-import type { FastifyRequest } from 'fastify';
+import { Readable } from 'node:stream';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Clock } from '../util/index.ts';
 import { decideAccess, isForwarded } from './access.ts';
 import { ApiError, type FieldError, invalidRequest } from './errors.ts';
-import type { ApiOptions } from './options.ts';
+import { type ApiOptions, LINGER_MS } from './options.ts';
 import type { Route } from './route.ts';
 import { parseWith } from './validate.ts';
 
@@ -21,10 +23,32 @@ function headerOf(request: FastifyRequest, name: string): string | undefined {
 
 function checkBodyType(route: Route, request: FastifyRequest): void {
   if (route.body === undefined || request.body === undefined) return;
-  const isBytes = request.body instanceof Uint8Array;
-  if (isBytes === (route.body.kind === 'bytes')) return;
-  const wanted = route.body.kind === 'bytes' ? route.body.type : 'application/json';
+  const kind =
+    request.body instanceof Uint8Array ? 'bytes' : request.body instanceof Readable ? 'upload' : 'json';
+  if (kind === route.body.kind) return;
+  const wanted = route.body.kind === 'json' ? 'application/json' : route.body.type;
   throw new ApiError({ code: 'UNSUPPORTED_MEDIA_TYPE' }, `this path takes ${wanted}`);
+}
+
+/** A raw body; one that is not there is empty. */
+function rawBodyOf({ body }: Route, given: unknown): unknown {
+  // not destroyed when it is refused half-way: the connection must live for the answer
+  if (body?.kind === 'upload')
+    return given instanceof Readable ? given.iterator({ destroyOnReturn: false }) : Readable.from([]);
+  return given instanceof Uint8Array ? given : new Uint8Array();
+}
+
+/** A body that was refused half-way is read for a moment more: closed at once, its sender might never see the answer. */
+export function endBody(request: FastifyRequest, reply: FastifyReply, clock: Clock): void {
+  const { raw } = request;
+  reply.raw.once('finish', () => {
+    if (raw.complete) return;
+    raw.resume();
+    raw.once(
+      'close',
+      clock.after(LINGER_MS, () => raw.destroy()),
+    );
+  });
 }
 
 /** The declared parts of a request, checked. @throws ApiError `INVALID_REQUEST` with the wrong fields of all parts. */
@@ -46,12 +70,14 @@ export function readRequest(route: Route, request: FastifyRequest) {
     }
   };
   const { body } = route;
-  const bytes = request.body instanceof Uint8Array ? request.body : new Uint8Array();
   const read = {
     params: part(route.params, paramsOf(route, request), 'path'),
     query: part(route.query, request.query, 'query'),
     headers: part(route.headers, request.headers, 'headers'),
-    body: body?.kind === 'bytes' ? bytes : part(body?.schema, request.body, 'body'),
+    body:
+      !body || body.kind === 'json'
+        ? part(body?.schema, request.body, 'body')
+        : rawBodyOf(route, request.body),
   };
   if (errors.length > 0) throw invalidRequest(errors);
   return read;

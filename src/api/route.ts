@@ -1,9 +1,11 @@
 import type { z } from 'zod';
 
-/** One kind of answer: JSON by a schema, bytes of a media type, or a stream of JSON objects. */
+/** One kind of answer: JSON by a schema, bytes of a media type at once or in pieces, or a stream of JSON objects. */
 export type ReplyDef =
   | { readonly kind: 'json'; readonly schema: z.ZodType; readonly what: string }
   | { readonly kind: 'bytes'; readonly type: string; readonly what: string }
+  /** Bytes from the disk, as fast as they are read. */
+  | { readonly kind: 'file'; readonly type: string; readonly what: string }
   | { readonly kind: 'text'; readonly type: string; readonly what: string }
   | {
       readonly kind: 'stream';
@@ -24,16 +26,24 @@ export interface Frame<T> {
 
 export type BodyDef =
   | { readonly kind: 'json'; readonly schema: z.ZodType }
-  | { readonly kind: 'bytes'; readonly type: string };
+  | { readonly kind: 'bytes'; readonly type: string }
+  /** Bytes of any number, handed on as they come. */
+  | { readonly kind: 'upload'; readonly type: string };
+
+/** Bytes in pieces, with their number. */
+export interface FileBody {
+  readonly size: number;
+  readonly bytes: AsyncIterable<Uint8Array>;
+}
 
 /**
  * One path and method. The one source of the server's validation, the OpenAPI document and the typed client. Paths write
  * parameters as `{task_id}`, and `{path*}` for one that may hold slashes.
  */
 export interface Route {
-  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   readonly path: string;
-  readonly tag: 'tasks' | 'engine' | 'node' | 'money' | 'receipts' | 'docs';
+  readonly tag: 'tasks' | 'blobs' | 'engine' | 'node' | 'money' | 'receipts' | 'docs';
   readonly summary: string;
   /** `local`: no token from this machine (access.ts); `token`: always the token. */
   readonly access: 'local' | 'token';
@@ -54,6 +64,7 @@ export const json = <S extends z.ZodType>(schema: S, what: string) =>
 export const stream = <S extends z.ZodType>(schema: S, format: StreamFormat, what: string) =>
   ({ kind: 'stream', schema, format, what }) as const;
 export const bytes = (type: string, what: string) => ({ kind: 'bytes', type, what }) as const;
+export const file = (type: string, what: string) => ({ kind: 'file', type, what }) as const;
 export const text = (type: string, what: string) => ({ kind: 'text', type, what }) as const;
 
 type PartOf<R, K extends 'params' | 'query' | 'headers'> = R extends { [P in K]: infer S extends z.ZodType }
@@ -65,8 +76,13 @@ type BodySchemaOf<R> = R extends { body: { kind: 'json'; schema: infer S extends
 
 type InputOf<S> = S extends z.ZodType ? z.input<S> : undefined;
 type OutputOf<S> = S extends z.ZodType ? z.output<S> : undefined;
-type BodyInputOf<R> = R extends { body: { kind: 'bytes' } } ? Uint8Array : InputOf<BodySchemaOf<R>>;
-type BodyOutputOf<R> = R extends { body: { kind: 'bytes' } } ? Uint8Array : OutputOf<BodySchemaOf<R>>;
+type RawBodyOf<R, Otherwise> = R extends { body: { kind: 'bytes' } }
+  ? Uint8Array
+  : R extends { body: { kind: 'upload' } }
+    ? AsyncIterable<Uint8Array>
+    : Otherwise;
+type BodyInputOf<R> = RawBodyOf<R, InputOf<BodySchemaOf<R>>>;
+type BodyOutputOf<R> = RawBodyOf<R, OutputOf<BodySchemaOf<R>>>;
 
 /** Keys whose value is undefined fall away; those that may be empty become optional. */
 type Given<T> = {
@@ -95,9 +111,11 @@ type ReplyBodyOf<D, Framed extends boolean> = D extends { kind: 'json'; schema: 
   ? z.output<S>
   : D extends { kind: 'bytes' }
     ? Uint8Array
-    : D extends { kind: 'stream'; schema: infer S extends z.ZodType }
-      ? AsyncIterable<Framed extends true ? Frame<z.output<S>> : z.output<S>>
-      : string;
+    : D extends { kind: 'file' }
+      ? FileBody
+      : D extends { kind: 'stream'; schema: infer S extends z.ZodType }
+        ? AsyncIterable<Framed extends true ? Frame<z.output<S>> : z.output<S>>
+        : string;
 
 type Reply<R extends Route, Framed extends boolean> = {
   [S in keyof R['responses'] & number]: {

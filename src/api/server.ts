@@ -2,7 +2,8 @@ import type { Socket } from 'node:net';
 import cors from '@fastify/cors';
 import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
-import Fastify, { type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import type { Clock } from '../util/index.ts';
 import { isCorsOrigin } from './access.ts';
 import { ApiError, toProblem } from './errors.ts';
 import { parseJsonBody } from './json-text.ts';
@@ -12,9 +13,11 @@ import {
   HEADERS_TIMEOUT_MS,
   MAX_CONNECTIONS,
   REQUEST_TIMEOUT_MS,
+  UPLOAD_TIMEOUT_MS,
 } from './options.ts';
 import { sendProblem } from './reply.ts';
-import { pathPattern } from './route.ts';
+import { pathPattern, type Route } from './route.ts';
+import { BLOB_TYPE } from './routes/blobs.ts';
 import { RECEIPT_TYPE } from './routes/results.ts';
 import { ROUTE_IDS, routes } from './routes/table.ts';
 
@@ -51,8 +54,40 @@ function addBodyParsers(app: FastifyInstance): void {
       done(new ApiError({ code: 'MALFORMED_JSON' }, `the body is not JSON: ${why}`), undefined);
     }
   });
-  for (const type of [RECEIPT_TYPE, 'application/octet-stream'])
-    app.addContentTypeParser(type, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  app.addContentTypeParser(RECEIPT_TYPE, { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+  // the only body without a limit of its own: the storage has one
+  app.addContentTypeParser(BLOB_TYPE, (request, payload, done) =>
+    isUpload(request) ? done(null, payload) : readWhole(payload).then(body => done(null, body), done),
+  );
+}
+
+function isUpload(request: FastifyRequest): boolean {
+  return (request.routeOptions.config as { route?: Route }).route?.body?.kind === 'upload';
+}
+
+/** A receipt that does not say what it is. @throws ApiError `BODY_TOO_LARGE`. */
+async function readWhole(payload: AsyncIterable<Buffer>): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let size = 0;
+  for await (const piece of payload) {
+    size += piece.length;
+    if (size > BODY_LIMIT_BYTES)
+      throw new ApiError({ code: 'BODY_TOO_LARGE' }, `at most ${BODY_LIMIT_BYTES} bytes are taken`);
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces);
+}
+
+/** An upload takes as long as it takes, while it goes on; anything else must be here in its time. */
+function limitTime(app: FastifyInstance, clock: Clock): void {
+  app.addHook('onRequest', async (request, reply) => {
+    if (isUpload(request)) return;
+    const { raw } = request;
+    const cancel = clock.after(REQUEST_TIMEOUT_MS, () => {
+      if (!raw.complete) raw.destroy();
+    });
+    reply.raw.once('close', cancel);
+  });
 }
 
 function addNotFound(app: FastifyInstance): void {
@@ -75,12 +110,13 @@ function addNotFound(app: FastifyInstance): void {
 /** Fastify with all that concerns every request alike: limits, headers, body types, errors. Routes come after. */
 export async function buildServer(
   { config }: ApiOptions,
+  clock: Clock,
   onError: (error: unknown, url: string) => void,
 ): Promise<FastifyInstance> {
   const app = Fastify({
     logger: false,
     bodyLimit: BODY_LIMIT_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: UPLOAD_TIMEOUT_MS,
     forceCloseConnections: 'idle',
     http: { headersTimeout: HEADERS_TIMEOUT_MS },
     routerOptions: { maxParamLength: 512 },
@@ -89,6 +125,7 @@ export async function buildServer(
   });
   app.server.maxConnections = MAX_CONNECTIONS;
   addBodyParsers(app);
+  limitTime(app, clock);
   app.setErrorHandler((error, request, reply) => {
     onError(error, request.url);
     return sendProblem(reply, error);
@@ -96,7 +133,7 @@ export async function buildServer(
   await app.register(helmet, { contentSecurityPolicy: CSP, strictTransportSecurity: false });
   await app.register(cors, {
     origin: (origin, done) => done(null, origin !== undefined && isCorsOrigin(origin, config.enable_cors)),
-    methods: ['GET', 'POST', 'DELETE'],
+    methods: ['GET', 'POST', 'PUT', 'DELETE'],
     allowedHeaders: ['Content-Type', 'Authorization', 'Idempotency-Key', 'Last-Event-ID'],
     exposedHeaders: ['Location', 'Retry-After'],
     maxAge: 600,

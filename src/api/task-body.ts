@@ -1,5 +1,13 @@
 import type { TaskRequest } from '../market/index.ts';
-import { encodeCbor, MAX_INPUT_BYTES, MAX_SPEC_BYTES } from '../wire/index.ts';
+import {
+  encodeCbor,
+  fetchedBytes,
+  MAX_INPUT_BYTES,
+  MAX_INPUTS_BYTES,
+  MAX_OUTPUT_BYTES,
+  MAX_SPEC_BYTES,
+  type TaskInput,
+} from '../wire/index.ts';
 import { type FieldError, invalidRequest } from './errors.ts';
 import { MAX_UNITS } from './money.ts';
 import type { TaskBody } from './task-schema.ts';
@@ -35,13 +43,23 @@ function argvOf(line: string | readonly string[] | undefined): string[] {
   return typeof line === 'string' ? ['sh', '-c', line] : [...line];
 }
 
-function inputsOf(body: TaskBody) {
-  return (body.inputs ?? []).map(({ inline, base64, target }) => ({
-    path: target,
-    bytes: new Uint8Array(
-      base64 !== undefined ? Buffer.from(base64, 'base64') : Buffer.from(inline ?? '', 'utf8'),
-    ),
-  }));
+type Sizes = ReadonlyMap<string, number>;
+
+/** The CIDs that a body's inputs name. */
+export function cidsOfInputs({ inputs = [] }: TaskBody): string[] {
+  return inputs.flatMap(({ cid }) => cid ?? []);
+}
+
+function inputsOf(body: TaskBody, sizes: Sizes): TaskInput[] {
+  return (body.inputs ?? []).map(({ inline, base64, cid, target }) => {
+    if (cid !== undefined) return { path: target, cid, size: sizes.get(cid) ?? 0 };
+    const bytes = base64 === undefined ? Buffer.from(inline ?? '', 'utf8') : Buffer.from(base64, 'base64');
+    return { path: target, bytes: new Uint8Array(bytes) };
+  });
+}
+
+function outputBytesOf({ max_output_mb: mb, disk_mb = DEFAULT_DISK_MB }: TaskBody): number {
+  return Math.min(MAX_OUTPUT_BYTES, (mb ?? disk_mb) * MIB);
 }
 
 function gpusOf({ gpus }: TaskBody): TaskRequest['spec']['gpus'] {
@@ -49,7 +67,7 @@ function gpusOf({ gpus }: TaskBody): TaskRequest['spec']['gpus'] {
   return { count: gpus.count, vendor: gpus.vendor ?? null, memoryBytes: (gpus.memory_mb ?? 0) * MIB };
 }
 
-function specOf(body: TaskBody, defaults: TaskDefaults): TaskRequest['spec'] {
+function specOf(body: TaskBody, defaults: TaskDefaults, sizes: Sizes): TaskRequest['spec'] {
   const outputs = (body.outputs ?? []).map(output => (typeof output === 'string' ? output : output.path));
   return {
     program:
@@ -59,11 +77,12 @@ function specOf(body: TaskBody, defaults: TaskDefaults): TaskRequest['spec'] {
     image: body.image ?? defaults.image,
     env: body.env ?? {},
     workingDir: body.working_dir ?? null,
-    inputs: inputsOf(body),
+    inputs: inputsOf(body, sizes),
     outputs,
     milliCpus: Math.round((body.cpu_cores ?? defaults.cpuCores) * 1000),
     memoryBytes: (body.memory_mb ?? defaults.memoryMb) * MIB,
     diskBytes: (body.disk_mb ?? DEFAULT_DISK_MB) * MIB,
+    outputBytes: outputBytesOf(body),
     timeoutMs: Math.max(1, Math.round((body.timeout_seconds ?? defaults.timeoutSeconds) * 1000)),
     runtime: body.runtime === 'container' ? 'docker' : (body.runtime ?? null),
     reuse: body.reuse ?? false,
@@ -110,9 +129,14 @@ function policyOf(
 /** What no single field can say. */
 function conflicts({ spec, policy }: TaskRequest, self: string, now: number): FieldError[] {
   const errors: FieldError[] = [];
-  const inputBytes = spec.inputs.reduce((sum, input) => sum + input.bytes.length, 0);
+  const inputBytes = spec.inputs.reduce((sum, input) => sum + ('bytes' in input ? input.bytes.length : 0), 0);
   if (inputBytes > MAX_INPUT_BYTES)
-    errors.push({ field: 'inputs', message: `must have at most ${MAX_INPUT_BYTES} bytes together` });
+    errors.push({
+      field: 'inputs',
+      message: `must have at most ${MAX_INPUT_BYTES} bytes together, those by cid apart: send larger ones by PUT /blobs`,
+    });
+  else if (fetchedBytes(spec) > MAX_INPUTS_BYTES)
+    errors.push({ field: 'inputs', message: `must have at most ${MAX_INPUTS_BYTES} bytes together` });
   else if (encodeCbor(spec).length > MAX_SPEC_BYTES)
     errors.push({ field: '', message: `the task must have at most ${MAX_SPEC_BYTES} bytes together` });
   if (new Set(spec.inputs.map(input => input.path)).size < spec.inputs.length)
@@ -128,17 +152,27 @@ function conflicts({ spec, policy }: TaskRequest, self: string, now: number): Fi
   return errors;
 }
 
-/** A checked body as the market's request; `now` in wall-clock milliseconds. Pure. */
-export function ruleTaskBody(body: TaskBody, defaults: TaskDefaults, now: number): Ruled {
-  const spec = specOf(body, defaults);
+/** A checked body as the market's request; `now` in wall-clock milliseconds, `sizes` of its inputs by CID. Pure. */
+export function ruleTaskBody(
+  body: TaskBody,
+  defaults: TaskDefaults,
+  now: number,
+  sizes: Sizes = new Map(),
+): Ruled {
+  const spec = specOf(body, defaults, sizes);
   const value = { spec, policy: policyOf(body, defaults, spec.timeoutMs, now) };
   const errors = conflicts(value, defaults.self, now);
   return errors.length > 0 ? { errors } : { value };
 }
 
 /** @throws ApiError `INVALID_REQUEST` with each field that is wrong. */
-export function toTaskRequest(body: TaskBody, defaults: TaskDefaults, now: number): TaskRequest {
-  const ruled = ruleTaskBody(body, defaults, now);
+export function toTaskRequest(
+  body: TaskBody,
+  defaults: TaskDefaults,
+  now: number,
+  sizes: Sizes,
+): TaskRequest {
+  const ruled = ruleTaskBody(body, defaults, now, sizes);
   if ('errors' in ruled) throw invalidRequest(ruled.errors);
   return ruled.value;
 }

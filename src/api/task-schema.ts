@@ -1,9 +1,11 @@
 import * as z from 'zod';
 import { MAX_TIMEOUT_MS } from '../market/index.ts';
 import {
+  cidSchema,
   hostPatternSchema,
   MAX_ALLOWED_HOSTS,
   MAX_INPUT_BYTES,
+  MAX_OUTPUT_BYTES,
   peerSchema,
   relativePathSchema,
 } from '../wire/index.ts';
@@ -43,10 +45,11 @@ const inputFile = z
       .base64()
       .max(Math.ceil(MAX_INPUT_BYTES / 3) * 4)
       .optional(),
+    cid: cidSchema.optional().meta({ description: 'Of bytes that were sent by PUT /blobs' }),
     target: taskPath('').meta({ description: 'Where it lands, below /task' }),
   })
-  .refine(file => (file?.inline === undefined) !== (file?.base64 === undefined), {
-    message: 'must have either inline or base64',
+  .refine(file => [file?.inline, file?.base64, file?.cid].filter(given => given !== undefined).length === 1, {
+    message: 'must have one of inline, base64 and cid',
   });
 
 const outputFile = z.union(
@@ -112,6 +115,12 @@ export const taskBodySchema = z
     cpu_cores: z.number().min(0.01).max(1024).optional(),
     memory_mb: z.int().min(16).max(16_777_216).optional(),
     disk_mb: z.int().min(1).max(16_777_216).optional(),
+    max_output_mb: z
+      .int()
+      .min(0)
+      .max(MAX_OUTPUT_BYTES / 2 ** 20)
+      .optional()
+      .meta({ description: 'All collected files together' }),
     timeout_seconds: z
       .number()
       .min(0.001)

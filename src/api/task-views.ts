@@ -1,4 +1,5 @@
 import type { AttemptView, PaymentView, TaskEvent, TaskView } from '../market/index.ts';
+import type { TaskInput } from '../wire/index.ts';
 import { formatAmount } from './money.ts';
 import type { TaskEventReply, TaskReply, TaskStatusReply, TaskSummaryReply } from './task-replies.ts';
 
@@ -87,6 +88,12 @@ function attemptOf(view: AttemptView): TaskReply['attempts'][number] {
 }
 
 /** All that the owner may see: the whole spec, but inputs by size alone. */
+function inputOf(input: TaskInput): TaskReply['inputs'][number] {
+  return 'bytes' in input
+    ? { target: input.path, size: input.bytes.length, cid: null }
+    : { target: input.path, size: input.size, cid: input.cid };
+}
+
 export function taskOf(task: TaskView): TaskReply {
   const { spec, policy } = task;
   return {
@@ -106,11 +113,12 @@ export function taskOf(task: TaskView): TaskReply {
     command: 'argv' in spec.program ? [...spec.program.argv] : null,
     env: { ...spec.env },
     working_dir: spec.workingDir,
-    inputs: spec.inputs.map(({ path, bytes }) => ({ target: path, size: bytes.length })),
+    inputs: spec.inputs.map(inputOf),
     outputs: [...spec.outputs],
     cpu_cores: spec.milliCpus / 1000,
     memory_mb: spec.memoryBytes / MIB,
     disk_mb: spec.diskBytes / MIB,
+    max_output_mb: spec.outputBytes / MIB,
     timeout_seconds: spec.timeoutMs / 1000,
     runtime: spec.runtime,
     reuse: spec.reuse,

@@ -86,7 +86,7 @@ export async function saveOutputs(
       throw usage(`the output ${plain(path)} would land outside ${root}`);
     const { body } = await client.getTaskOutput({ params: { task_id: result.task_id, path } }, { signal });
     await mkdir(dirname(file), { recursive: true });
-    await writeFile(file, body);
+    await writeFile(file, body.bytes, { signal });
     saved.push(file);
   }
   return saved;

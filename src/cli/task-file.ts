@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { isMap, isScalar, isSeq, type Node, parseAllDocuments } from 'yaml';
 import { usage } from './exit.ts';
+import type { InputFiles } from './inputs.ts';
 
 /** A task as the daemon takes it; the daemon checks it. */
 export type TaskBody = Record<string, unknown>;
@@ -41,14 +41,17 @@ export function parseTasks(text: string, file: string): TaskBody[] {
 }
 
 /** Inputs that name a `path` are read here, never by the daemon; relative ones are beside the file. */
-export async function readInputs(task: TaskBody, file: string): Promise<TaskBody> {
+export async function readInputs(task: TaskBody, file: string, files: InputFiles): Promise<TaskBody> {
   if (!Array.isArray(task.inputs)) return task;
   const folder = file === '-' ? '.' : dirname(file);
-  const inputs = task.inputs.map(async (input: unknown) => {
-    if (typeof input !== 'object' || input === null || !('path' in input)) return input;
-    const { path, ...rest } = input as { path: unknown };
-    if (typeof path !== 'string') throw usage(`${file}: inputs: path must be a text`);
-    return { ...rest, base64: (await readFile(resolve(folder, path))).toString('base64') };
-  });
-  return { ...task, inputs: await Promise.all(inputs) };
+  const inputs: unknown[] = [];
+  for (const input of task.inputs as unknown[]) {
+    if (typeof input !== 'object' || input === null || !('path' in input)) inputs.push(input);
+    else {
+      const { path, target, ...rest } = input as { path: unknown; target?: unknown };
+      if (typeof path !== 'string') throw usage(`${file}: inputs: path must be a text`);
+      inputs.push({ ...rest, ...(await files.take({ file: resolve(folder, path), target })) });
+    }
+  }
+  return { ...task, inputs };
 }

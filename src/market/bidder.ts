@@ -17,6 +17,8 @@ export interface BidderView {
     readonly hasImage: boolean;
   };
   readonly architecture: string;
+  /** What is free of the room for inputs and results. */
+  readonly storageBytes: number;
   readonly capacity: Capacity;
   readonly slots: number;
   readonly price: bigint | null;
@@ -110,6 +112,11 @@ export const rules: readonly Rule[] = [
         true,
       );
     return undefined;
+  },
+  function storage(offer, view) {
+    return offer.needs.inputBytes > view.storageBytes
+      ? no('NO_STORAGE', `has room for ${Math.floor(view.storageBytes / 2 ** 20)} MiB of inputs`, false)
+      : undefined;
   },
   function size(offer, view) {
     const { milliCpus, memoryBytes, diskBytes } = view.capacity.total;

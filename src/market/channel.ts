@@ -74,8 +74,31 @@ export function workerChannel(stream: MessageStream): WorkerChannel {
   );
 }
 
-/** Messages that wait on a local channel: the worker's chunks of one large result. */
-const LOCAL_QUEUE = 4_096;
+/** Messages on their way at once: to wait for each would leave the line idle half of the time. */
+const AHEAD = 4;
+
+/** Sends messages in their order, each made when there is room for it. @throws what the first failed `send` threw. */
+export async function sendAll<Out>(
+  { send }: Pick<Channel<Out, unknown>, 'send'>,
+  messages: AsyncIterable<Out>,
+  options: Abortable = {},
+): Promise<void> {
+  const under: Promise<void>[] = [];
+  let failure: { readonly error: unknown } | undefined;
+  const fail = (error: unknown) => {
+    failure ??= { error };
+  };
+  for await (const message of messages) {
+    under.push(send(message, options).catch(fail));
+    if (under.length >= AHEAD) await under.shift();
+    if (failure) break;
+  }
+  await Promise.all(under);
+  if (failure) throw failure.error;
+}
+
+/** Messages that wait on a local channel before their sender does: as much memory as a network's stream would hold. */
+const LOCAL_QUEUE = 16;
 
 /** Two ends in one process: the own node as worker, without a network between. */
 export function localChannels(peer: string): { requester: RequesterChannel; worker: WorkerChannel } {
@@ -84,9 +107,10 @@ export function localChannels(peer: string): { requester: RequesterChannel; work
   let broken: Error | undefined;
   const end = <Out, In>(outbox: BoundedQueue<Out>, inbox: BoundedQueue<In>): Channel<Out, In> => ({
     peer,
-    async send(message) {
+    async send(message, options) {
       if (broken) throw broken;
-      outbox.push(message);
+      await outbox.put(message, options);
+      if (broken) throw broken;
     },
     async receive({ signal }: Abortable = {}) {
       const message = await inbox.next({ signal });

@@ -1,4 +1,5 @@
 import type { SandboxUsage } from '../sandbox/index.ts';
+import type { BlobReading } from '../storage/index.ts';
 import type { Abortable } from '../util/index.ts';
 import type {
   OutputEntry,
@@ -137,7 +138,7 @@ export interface PrunedTasks {
 /**
  * Tasks as their owner sees them; the port that `api` serves. Coded errors: `TASK_NOT_FOUND`, `TASK_OVER` (it has ended or is being
  * paid), `TASK_NOT_WAITING` (nothing waits for accept or dispute), `RESULT_NOT_READY`, `RESULT_EXPIRED`, `QUEUE_FULL`,
- * `FUNDS_INSUFFICIENT`, `IDEMPOTENCY_CONFLICT` (one key, two different tasks).
+ * `FUNDS_INSUFFICIENT`, `BLOB_NOT_FOUND` (an input), `IDEMPOTENCY_CONFLICT` (one key, two different tasks).
  */
 export interface TaskMarket {
   submit(request: TaskRequest, options?: { idempotencyKey?: string | undefined }): Promise<TaskView>;
@@ -150,7 +151,7 @@ export interface TaskMarket {
     cursor?: string | undefined;
   }): Promise<{ tasks: TaskView[]; cursor: string | null }>;
   result(taskId: string): Promise<ResultView>;
-  output(taskId: string, path: string): Promise<Uint8Array>;
+  output(taskId: string, path: string): Promise<BlobReading>;
   cancel(taskId: string): Promise<TaskView>;
   accept(taskId: string): Promise<TaskView>;
   dispute(taskId: string, reason: string): Promise<TaskView>;

@@ -77,6 +77,8 @@ export const QUEUE_LIMIT_MS = 30 * 60_000;
 export const PULL_LIMIT_MS = 15 * 60_000;
 export const STAGE_LIMIT_MS = 60_000;
 export const COLLECT_LIMIT_MS = 60_000;
+/** Beside these, what has to be moved may take its time: a megabyte a second, an uplink of 8 Mbit/s. */
+export const SLOWEST_BYTES_PER_MS = 1_000;
 /** Beyond all phases, for the last messages to arrive. */
 export const CLAIM_MARGIN_MS = 60_000;
 /** A requester that was away comes back within a day; a verdict takes an hour more. */

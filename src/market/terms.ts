@@ -1,10 +1,19 @@
-import { type Award, type Lock, type Offer, type TaskSpec, type Terms, termsHash } from '../wire/index.ts';
+import {
+  type Award,
+  fetchedBytes,
+  type Lock,
+  type Offer,
+  type TaskSpec,
+  type Terms,
+  termsHash,
+} from '../wire/index.ts';
 import {
   CLAIM_MARGIN_MS,
   COLLECT_LIMIT_MS,
   DISPUTE_MS,
   PULL_LIMIT_MS,
   QUEUE_LIMIT_MS,
+  SLOWEST_BYTES_PER_MS,
   STAGE_LIMIT_MS,
   VERDICT_MS,
 } from './options.ts';
@@ -14,9 +23,9 @@ export function termsFor(spec: TaskSpec): Terms {
   const limits = {
     queueMs: QUEUE_LIMIT_MS,
     pullMs: PULL_LIMIT_MS,
-    stageMs: STAGE_LIMIT_MS,
+    stageMs: STAGE_LIMIT_MS + transferMs(fetchedBytes(spec)),
     runMs: spec.timeoutMs,
-    collectMs: COLLECT_LIMIT_MS,
+    collectMs: COLLECT_LIMIT_MS + transferMs(spec.outputBytes),
   };
   const phases = limits.queueMs + limits.pullMs + limits.stageMs + limits.runMs + limits.collectMs;
   return {
@@ -31,6 +40,11 @@ export function termsFor(spec: TaskSpec): Terms {
     defaultPermille: 500,
     failureFloorPermille: 100,
   };
+}
+
+/** The longest time for so many bytes, milliseconds. */
+function transferMs(bytes: number): number {
+  return Math.ceil(bytes / SLOWEST_BYTES_PER_MS);
 }
 
 /** The lock that an award under these terms needs: the same on both sides, whoever computes it. */

@@ -100,6 +100,7 @@ class NodeDaemon implements Daemon {
               wanted: config.sandbox.runtime === 'native' ? 'native' : 'docker',
               docker: {
                 socketPath: socketPathFrom(process.env),
+                inputsDir: join(dataDir, 'inputs'),
                 imageMaxAgeMs: config.worker.image_days * 86_400_000,
                 imageDiskShare: config.worker.image_disk_percent / 100,
                 gpus,
@@ -120,6 +121,7 @@ class NodeDaemon implements Daemon {
     const api = createApi(
       {
         market: node.market.tasks,
+        blobs: node.blobs,
         settlement: node.settlement,
         network: node.network,
         executor: node.executor,

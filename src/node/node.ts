@@ -19,7 +19,7 @@ import {
 } from '../network/index.ts';
 import { createExperience } from '../reputation/index.ts';
 import type { Executor, ImageJournal } from '../sandbox/index.ts';
-import { createBlobStore } from '../storage/index.ts';
+import { type BlobStore, createBlobStore } from '../storage/index.ts';
 import {
   type Abortable,
   type Clock,
@@ -60,6 +60,7 @@ export interface DuxNode {
   readonly genesis: GenesisInfo;
   readonly network: Network;
   readonly settlement: Settlement;
+  readonly blobs: BlobStore;
   readonly executor: Executor;
   readonly market: Market;
   readonly db: Database;
@@ -165,6 +166,7 @@ async function assemble(
     genesis,
     network,
     settlement,
+    blobs,
     executor,
     market,
     db,

@@ -27,7 +27,8 @@ export interface Box {
   next(): Promise<IteratorResult<Frame, void>>;
   /** @throws BadProgram when its first program cannot be run. */
   start(): Promise<void>;
-  write(parts: readonly Buffer[]): void;
+  /** Resolves once it may take more, or takes nothing any more. */
+  write(bytes: Buffer): Promise<void>;
   kill(): Promise<void>;
   /**
    * Waits until the box has ended. `SANDBOX_UNAVAILABLE` when what holds it is gone.

@@ -16,10 +16,21 @@ export interface SandboxLimits {
   readonly outputFiles: number;
 }
 
-export interface SandboxFile {
-  /** Relative POSIX path without `..`; inputs land below /task, outputs are collected from /task/outputs. */
+/** An input; lands below /task. `path` is a relative POSIX path without `..`. */
+export type SandboxInput = { readonly path: string; readonly bytes: Uint8Array } | FileInput;
+
+/** A file of this machine, by its absolute path, that nobody changes while the task lives. A large one may be read-only inside. */
+export interface FileInput {
   readonly path: string;
-  readonly bytes: Uint8Array;
+  readonly file: string;
+  readonly size: number;
+}
+
+/** A file that was collected from /task/outputs. */
+export interface SandboxOutput {
+  /** Relative to it. */
+  readonly path: string;
+  readonly size: number;
 }
 
 /** What the task runs: Python source in the image's interpreter, or a command line. */
@@ -33,7 +44,7 @@ export interface SandboxTask {
   readonly env: Readonly<Record<string, string>>;
   /** Relative to /task, or absolute; default /task. */
   readonly workingDir?: string | undefined;
-  readonly inputs: readonly SandboxFile[];
+  readonly inputs: readonly SandboxInput[];
   readonly limits: SandboxLimits;
   /** Undefined: the executor's own. */
   readonly runtime?: Runtime | undefined;
@@ -67,7 +78,8 @@ export interface SandboxResult {
   readonly oomKilled: boolean;
   readonly stdout: Uint8Array;
   readonly stderr: Uint8Array;
-  readonly outputs: readonly SandboxFile[];
+  /** Their bytes went to the sink. */
+  readonly outputs: readonly SandboxOutput[];
   readonly truncated: { readonly stdout: boolean; readonly stderr: boolean; readonly outputs: boolean };
   readonly usage: SandboxUsage;
   /** Wall-clock milliseconds. */
@@ -75,10 +87,20 @@ export interface SandboxResult {
   readonly endedAt: number;
 }
 
-/** Live output, called in order for each stream; a returned promise holds the task's pipe back. */
+/**
+ * Where output goes, called in order for each stream; a returned promise holds the task's pipe back. What it throws ends the run with it.
+ */
 export interface SandboxSink {
   stdout(chunk: Uint8Array): void | Promise<void>;
   stderr(chunk: Uint8Array): void | Promise<void>;
+  /** A collected file, once the task is dead: one after another, each with exactly as many bytes as its size says. */
+  file(output: SandboxOutput): Promise<OutputTarget>;
+}
+
+/** Takes one file's bytes. Without `end`, the file did not come whole, and there is no result. */
+export interface OutputTarget {
+  write(chunk: Uint8Array): Promise<void>;
+  end(): Promise<void>;
 }
 
 export interface SandboxImage {

@@ -4,7 +4,6 @@ import { createCapture } from './capture.ts';
 import { failed, imageUnknown, unavailable } from './errors.ts';
 import type {
   Executor,
-  SandboxFile,
   SandboxImage,
   SandboxResult,
   SandboxSink,
@@ -14,13 +13,21 @@ import type {
 import { checkTask } from './task.ts';
 import { bytesMoved } from './usage.ts';
 
-/** What is not the usual of a result; bytes are counted. */
-export type MemoryResult = Partial<Omit<SandboxResult, 'usage'>> & { readonly usage?: Partial<SandboxUsage> };
+export interface MemoryOutput {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+}
+
+/** What is not the usual of a result, its outputs with their bytes; what was moved is counted. */
+export type MemoryResult = Partial<Omit<SandboxResult, 'outputs' | 'usage'>> & {
+  readonly outputs?: readonly MemoryOutput[];
+  readonly usage?: Partial<SandboxUsage>;
+};
 
 /** A task's program as a function: writes through `sink`, heeds `signal`, returns what is not the usual. */
 export type MemoryProgram = (
   task: SandboxTask,
-  sink: SandboxSink,
+  sink: Pick<SandboxSink, 'stdout' | 'stderr'>,
   signal: AbortSignal,
 ) => Promise<MemoryResult>;
 
@@ -46,6 +53,7 @@ const bounds = {
   noDisks: null,
   maxInputFiles: 4096,
   runtimes: ['memory' as const],
+  copiedInputBytes: Number.POSITIVE_INFINITY,
   gpus: null,
   allowedHosts: [],
   pullsImages: true,
@@ -154,9 +162,15 @@ function runProgram(
     const ended = stop.signal.aborted ? await killed.promise : told;
     cancel();
     const wallMs = clock.monotonic() - began;
+    const outputs = fitting(task, ended.outputs ?? []);
+    for (const output of outputs) await handOn(output, sink);
     const { truncated, ...streams } = capture.result();
     const { stdout, stderr } = { ...streams, ...ended };
-    const given = { stdout, stderr, ...outputsOf(task, ended.outputs ?? [], truncated) };
+    const given = {
+      stdout,
+      stderr,
+      outputs: outputs.map(({ path, bytes }) => ({ path, size: bytes.length })),
+    };
     return {
       outcome: 'exited',
       exitCode: 0,
@@ -166,6 +180,7 @@ function runProgram(
       ...ended,
       ...given,
       usage: { cpuMs: 0, peakMemoryBytes: 0, wallMs, ...bytesMoved(task, given), ...ended.usage },
+      truncated: { ...truncated, outputs: outputs.length < (ended.outputs?.length ?? 0) },
     };
   }
   return {
@@ -178,18 +193,24 @@ function runProgram(
 }
 
 /** The outputs that fit, in order of their paths. */
-function outputsOf(
-  task: SandboxTask,
-  all: SandboxResult['outputs'],
-  truncated: { readonly stdout: boolean; readonly stderr: boolean },
-): Pick<SandboxResult, 'outputs' | 'truncated'> {
+function fitting(task: SandboxTask, all: readonly MemoryOutput[]): MemoryOutput[] {
   let left = task.limits.outputBytes;
-  const outputs: SandboxFile[] = [];
+  const outputs: MemoryOutput[] = [];
   for (const file of [...all].sort((a, b) => (a.path < b.path ? -1 : 1))) {
     const fits = file.bytes.length <= left && outputs.length < task.limits.outputFiles;
     if (!fits || !isCleanPath(file.path)) continue;
     left -= file.bytes.length;
     outputs.push(file);
   }
-  return { outputs, truncated: { ...truncated, outputs: outputs.length < all.length } };
+  return outputs;
+}
+
+/** As large pieces as a pipe would give. */
+const PIECE_BYTES = 64 * 1024;
+
+async function handOn({ path, bytes }: MemoryOutput, sink: SandboxSink): Promise<void> {
+  const target = await sink.file({ path, size: bytes.length });
+  for (let at = 0; at < bytes.length; at += PIECE_BYTES)
+    await target.write(bytes.subarray(at, at + PIECE_BYTES));
+  await target.end();
 }

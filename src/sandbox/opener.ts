@@ -1,5 +1,6 @@
 import type { Abortable, Clock, Logger, Metrics, Semaphore } from '../util/index.ts';
 import type { Runtime } from '../wire/index.ts';
+import type { InputBinder } from './bound-inputs.ts';
 import type { Awake } from './box.ts';
 import { refused } from './errors.ts';
 import type { SandboxImage, SandboxLimits } from './interface.ts';
@@ -19,6 +20,8 @@ export interface BoxPlan {
   readonly limits: BoxLimits;
   /** What it has beside the usual, for one task alone. */
   readonly extras?: ExtraNeeds | undefined;
+  /** Of this machine, to be mounted read-only at INPUTS_DIR. */
+  readonly inputsDir?: string | undefined;
   /** Undefined: it starts with the launcher. Else the task is its first program. */
   readonly direct?: CheckedTask | undefined;
 }
@@ -42,6 +45,7 @@ export interface OpenerComponents {
   readonly isBusy: () => boolean;
   /** How many boxes are made at once. */
   readonly creations: Semaphore;
+  readonly binder: InputBinder;
 }
 
 /** Finds each task a box that waits for its start: one that was kept for its owner, one of the pool, or a new one. */
@@ -75,8 +79,9 @@ export class Opener {
       }
     }
     if (task.argv.length === 0) throw refused(`Python source needs Python 3 in the image: ${reason}`);
-    if (task.inputs.length > 0) throw refused(`input files need Python 3 in the image: ${reason}`);
     if (hasNetwork(task)) throw refused(`allowed hosts need Python 3 in the image: ${reason}`);
+    if (task.inputs.length + task.bound.length > 0)
+      throw refused(`input files need Python 3 in the image: ${reason}`);
     const { limits } = task;
     const { creations, make } = this.#components;
     const plan = { image, runtime, limits, direct: task, extras: extrasOf(task) };
@@ -107,6 +112,7 @@ export class Opener {
     runtime: Runtime,
     { signal }: Abortable,
   ): Promise<Opened> {
+    if (task.bound.length > 0) return this.#withInputs(task, image, runtime);
     const { clock } = this.#components;
     const extras = extrasOf(task);
     const cls = this.#classOf(image, runtime, task.limits, extras);
@@ -124,23 +130,51 @@ export class Opener {
     }
   }
 
+  /** A box of its own, as its inputs are mounted when it is made: never one of the pool, never used again. */
+  async #withInputs(task: CheckedTask, image: SandboxImage, runtime: Runtime): Promise<Opened> {
+    const { binder, clock } = this.#components;
+    const inputs = await binder.lay(task.bound);
+    let awake: Awake | undefined;
+    const release = async () => {
+      await awake?.release();
+      await inputs?.release();
+    };
+    try {
+      awake = await this.#wake({
+        image,
+        runtime,
+        limits: task.limits,
+        extras: extrasOf(task),
+        inputsDir: inputs?.dir,
+      });
+      return { box: awake.box, staged: await stage(awake.box, task, { clock }), release, recycle: undefined };
+    } catch (error) {
+      void release();
+      throw error;
+    }
+  }
+
+  /** A new box whose launcher waits for a task. */
+  #wake(plan: BoxPlan): Promise<Awake> {
+    const { clock, creations, make } = this.#components;
+    return creations.run(async () => {
+      const awake = await make(plan);
+      try {
+        await wake(awake.box, { clock });
+        return awake;
+      } catch (error) {
+        void awake.release();
+        throw error;
+      }
+    });
+  }
+
   #classOf(image: SandboxImage, runtime: Runtime, given: BoxLimits, extras?: ExtraNeeds): BoxClass {
     const { milliCpus, memoryBytes, diskBytes } = given;
     const limits = { milliCpus, memoryBytes, diskBytes };
-    const { clock, creations, make } = this.#components;
     return {
       key: [image.digest, runtime, milliCpus, memoryBytes, diskBytes].join(' '),
-      make: () =>
-        creations.run(async () => {
-          const awake = await make({ image, runtime, limits, extras });
-          try {
-            await wake(awake.box, { clock });
-            return awake;
-          } catch (error) {
-            void awake.release();
-            throw error;
-          }
-        }),
+      make: () => this.#wake({ image, runtime, limits, extras }),
     };
   }
 }

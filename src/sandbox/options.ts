@@ -12,7 +12,7 @@ export interface BoxOptions {
   readonly maxBoxes: number;
   /** Sandboxes being created at once. */
   readonly maxCreations: number;
-  /** How long the outputs of a dead task may take to be handed over. */
+  /** How long the outputs of a dead task may take to be handed over, beside the time for their bytes. */
   readonly collectTimeoutMs: number;
   /** An image that this node pulled goes when nobody used it for this long. */
   readonly imageMaxAgeMs: number;
@@ -32,6 +32,8 @@ export interface BoxOptions {
   readonly maxInputFiles: number;
   /** What the operator lends; null: none. */
   readonly gpus: Gpus | null;
+  /** Input files up to this size are copied into the sandbox, larger ones are mounted. */
+  readonly copiedInputBytes: number;
   /** User ids of tasks: from `uidFirst`, `uidCount` of them. */
   readonly uidFirst: number;
   readonly uidCount: number;
@@ -90,6 +92,8 @@ export const boxDefaults: BoxOptions = {
   minMemoryBytes: 24 * MIB,
   maxInputFiles: 4096,
   gpus: null,
+  // A copy takes the task's memory and 1 ms a MiB; a mount a sandbox of its own, 100 ms.
+  copiedInputBytes: 4 * MIB,
   // Far above the ids of any host user and of the engine's own subordinate ranges, below 2^31 as some tools are signed.
   uidFirst: 1_000_000_000,
   uidCount: 1_000_000_000,

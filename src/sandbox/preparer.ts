@@ -9,6 +9,7 @@ import {
   Semaphore,
 } from '../util/index.ts';
 import type { Runtime } from '../wire/index.ts';
+import type { InputBinder } from './bound-inputs.ts';
 import { asSandboxError, unavailable } from './errors.ts';
 import type { PreparedSandbox, SandboxImage } from './interface.ts';
 import { type BoxLimits, type BoxMaker, type LauncherFacts, Opener } from './opener.ts';
@@ -23,6 +24,7 @@ export interface PreparerComponents {
   readonly metrics: Metrics;
   readonly make: BoxMaker;
   readonly images: LauncherFacts;
+  readonly binder: InputBinder;
   /** Of the machine; 0 while that is not known. */
   readonly machineMilliCpus: () => number;
 }

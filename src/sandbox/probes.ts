@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { type Abortable, codeOf, messageOf } from '../util/index.ts';
 import { attemptsFound, attemptsSource } from './attempts.ts';
-import type { Executor, SandboxImage, SandboxLimits } from './interface.ts';
+import type { Executor, SandboxImage, SandboxLimits, SandboxSink } from './interface.ts';
 import { boundProbes, type SandboxProbe, type Shown, triedProbes } from './probe-list.ts';
 
 /** What one probe proved of this machine's sandboxes, or what it found and how to mend it. */
@@ -23,6 +23,13 @@ const limits: SandboxLimits = {
   stderrBytes: 64 * 1024,
   outputBytes: MIB,
   outputFiles: 16,
+};
+
+/** What is kept of it is enough; a probe hands over no files. */
+const unheard: SandboxSink = {
+  stdout() {},
+  stderr() {},
+  file: async () => ({ async write() {}, async end() {} }),
 };
 
 /**
@@ -46,7 +53,7 @@ export async function probeSandboxes(
     };
     try {
       const prepared = await executor.prepare(task, image, { signal });
-      return await prepared.run({ stdout() {}, stderr() {} }, { signal });
+      return await prepared.run(unheard, { signal });
     } catch (error) {
       signal?.throwIfAborted();
       return { failed: `${codeOf(error)}: ${messageOf(error)}` };

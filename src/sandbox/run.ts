@@ -5,6 +5,7 @@ import { failed, unavailable } from './errors.ts';
 import type { SandboxOutcome, SandboxResult, SandboxSink } from './interface.ts';
 import { END, type LauncherReader } from './launcher/protocol.ts';
 import type { Staged } from './launcher/staging.ts';
+import { OutputCutter, totalBytes } from './outputs.ts';
 import type { CheckedTask } from './task.ts';
 import { bytesMoved, usedUntilKilled } from './usage.ts';
 
@@ -16,9 +17,12 @@ export interface RunInput {
 }
 
 export interface RunOptions {
-  /** How long the outputs of a dead task may take to be handed over. */
+  /** How long the outputs of a dead task may take to be handed over, beside the time for their bytes. */
   readonly collectTimeoutMs: number;
 }
+
+/** A disk that takes less than 1 MB a second is as good as broken. */
+const SLOWEST_COLLECT_BYTES_PER_MS = 1_000;
 
 type StopCause = 'timeout' | 'output_limit' | 'aborted' | 'stopped' | 'stuck';
 
@@ -96,13 +100,15 @@ export async function runTask(
     if (signal?.aborted) onAbort();
     if (halt.aborted) onHalt();
     let wallMs = 0;
-    const onTaskEnd = () => {
-      wallMs = clock.monotonic() - began;
+    const onTaskEnd = (bytesToCome: number) => {
+      if (wallMs === 0) wallMs = clock.monotonic() - began;
       cancelTimer();
-      cancelTimer = clock.after(options.collectTimeoutMs, () => stopper.stop('stuck'));
+      const ms = options.collectTimeoutMs + bytesToCome / SLOWEST_COLLECT_BYTES_PER_MS;
+      cancelTimer = clock.after(ms, () => stopper.stop('stuck'));
     };
-    await raceSignal(pump(box, staged?.reader, capture, stopper, onTaskEnd), stopper.broken);
-    if (wallMs === 0) onTaskEnd();
+    const collect = createCollection(sink, stopper, onTaskEnd);
+    await raceSignal(pump(box, staged?.reader, capture, stopper, collect), stopper.broken);
+    if (wallMs === 0) onTaskEnd(0);
     const exit = seenByLauncher(staged?.reader, stopper.cause) ?? (await box.ended());
     const counted = stopper.cause ? await raceSignal(stopper.counted, stopper.broken) : undefined;
     throwIfStopped(stopper.cause, signal);
@@ -132,15 +138,36 @@ function seenByLauncher(
   return { exitCode: end.code, oomKilled: end.oomKills > 0 };
 }
 
+/** Takes what a reader has of the outputs by now. */
+type Collection = (reader: LauncherReader) => Promise<void>;
+
+/** Hands the outputs on; nobody waits for the sink once a stop was asked for. `onTaskEnd` first at the end, then when their sizes are known. */
+function createCollection(
+  sink: SandboxSink,
+  stopper: Stopper,
+  onTaskEnd: (bytesToCome: number) => void,
+): Collection {
+  let ended = false;
+  let cutter: OutputCutter | undefined;
+  return async reader => {
+    if (!reader.ended) return;
+    if (!ended) onTaskEnd(0);
+    ended = true;
+    if (!reader.outputs) return;
+    if (!cutter) onTaskEnd(totalBytes(reader.outputs));
+    cutter ??= new OutputCutter(reader.outputs, sink);
+    await Promise.race([cutter.push(reader.takeContents()), stopper.asked]);
+  };
+}
+
 /** Reads the box's output until it ends, or all of the task's was said. After a kill the rest is drained and dropped. */
 async function pump(
   box: Box,
   reader: LauncherReader | undefined,
   capture: Capture,
   stopper: Stopper,
-  onTaskEnd: () => void,
+  collect: Collection,
 ): Promise<void> {
-  let ended = false;
   const keep = async (stream: 'stdout' | 'stderr', bytes: Buffer) => {
     if (bytes.length > 0 && !stopper.cause && !(await capture.push(stream, bytes)))
       stopper.stop('output_limit');
@@ -149,13 +176,10 @@ async function pump(
     const { stream, bytes } = next.value;
     if (stopper.cause) continue;
     await keep(stream, !reader ? bytes : stream === 'stdout' ? reader.push(bytes) : reader.pushStderr(bytes));
-    if (reader?.ended && !ended) {
-      ended = true;
-      onTaskEnd();
-    }
+    if (reader) await collect(reader);
     if (seenByLauncher(reader, stopper.cause)) return;
     // It could not count the kernel's kills, so the box's own end is waited for; one that waits for a task is told to end.
-    if (reader?.complete && !stopper.cause) box.write([END]);
+    if (reader?.complete && !stopper.cause) void box.write(END);
   }
   if (!reader) return;
   await keep('stdout', reader.flush());

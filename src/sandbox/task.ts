@@ -3,7 +3,7 @@ import { type Gpus, isCleanPath, type Runtime } from '../wire/index.ts';
 import { hostNotLent } from './egress/rules.ts';
 import { refused } from './errors.ts';
 import { gpusLacking } from './gpus.ts';
-import type { SandboxLimits, SandboxTask } from './interface.ts';
+import type { FileInput, SandboxInput, SandboxLimits, SandboxTask } from './interface.ts';
 
 /** What one machine can enforce; a task that asks for more is refused. */
 export interface TaskBounds {
@@ -19,9 +19,11 @@ export interface TaskBounds {
   /** What tasks may be let to at all. */
   readonly allowedHosts: readonly string[];
   readonly gpus: Gpus | null;
+  /** Input files up to this size are copied into the sandbox, larger ones are mounted. */
+  readonly copiedInputBytes: number;
 }
 
-/** A task with its defaults filled in and every claim checked. */
+/** A task with its defaults filled in and every claim checked; `inputs` are those to be copied. */
 export interface CheckedTask extends SandboxTask {
   /** Absolute. */
   readonly cwd: string;
@@ -29,6 +31,8 @@ export interface CheckedTask extends SandboxTask {
   readonly ownDisk: boolean;
   /** Empty for a task of Python source. */
   readonly argv: readonly string[];
+  /** Of its inputs, those that its box is to mount. */
+  readonly bound: readonly FileInput[];
 }
 
 /** The kernel takes no single argument or variable longer than 128 KiB, and 2 MiB of them in all. */
@@ -56,9 +60,18 @@ export function checkTask(task: SandboxTask, bounds: TaskBounds): CheckedTask {
   else if (Buffer.byteLength(task.program.code) > MAX_CODE_BYTES)
     throw refused(`the source is longer than ${MAX_CODE_BYTES} bytes: send it as an input file`);
   const ownDisk = bounds.noDisks === null && wantsDisk(task.limits, bounds);
-  const checked = { ...task, cwd, argv, ownDisk };
+  const checked = { ...task, ...dividedInputs(task, bounds), cwd, argv, ownDisk };
   // a box with extras is one task's alone
   return { ...checked, reuseBy: extrasOf(checked) ? undefined : task.reuseBy };
+}
+
+function dividedInputs(
+  { inputs }: SandboxTask,
+  { copiedInputBytes }: TaskBounds,
+): Pick<CheckedTask, 'inputs' | 'bound'> {
+  const isBound = (input: SandboxInput): input is FileInput =>
+    'file' in input && input.size > copiedInputBytes;
+  return { inputs: inputs.filter(input => !isBound(input)), bound: inputs.filter(isBound) };
 }
 
 function checkLimits(limits: SandboxLimits, bounds: TaskBounds): void {
@@ -129,8 +142,13 @@ function checkInputs(task: SandboxTask, bounds: TaskBounds): void {
     throw refused(`the input path ${JSON.stringify(bad.path.slice(0, 100))} is not clean and relative`);
   if (new Set(task.inputs.map(file => file.path)).size < task.inputs.length)
     throw refused('two inputs have the same path');
-  if (task.inputs.reduce((sum, file) => sum + file.bytes.length, 0) > task.limits.diskBytes)
+  const { inputs } = dividedInputs(task, bounds);
+  if (inputs.reduce((sum, input) => sum + sizeOfInput(input), 0) > task.limits.diskBytes)
     throw refused('the inputs are larger than diskBytes');
+}
+
+export function sizeOfInput(input: SandboxInput): number {
+  return 'bytes' in input ? input.bytes.length : input.size;
 }
 
 function checkEnv(env: Readonly<Record<string, string>>): void {

@@ -1,20 +1,20 @@
 import type { Counted } from './box.ts';
 import type { SandboxResult, SandboxTask, SandboxUsage } from './interface.ts';
 import type { SpentBefore } from './launcher/protocol.ts';
+import { type CheckedTask, sizeOfInput } from './task.ts';
 
 type Moved = Pick<SandboxUsage, 'inputBytes' | 'outputBytes' | 'stdoutBytes' | 'stderrBytes'>;
 
-const sizeOf = (files: readonly { readonly bytes: Uint8Array }[]): number =>
-  files.reduce((sum, { bytes }) => sum + bytes.length, 0);
+const sum = (sizes: readonly number[]): number => sizes.reduce((total, size) => total + size, 0);
 
 /** What was handed over: files in and out, and of the streams what was kept. */
 export function bytesMoved(
-  { inputs }: Pick<SandboxTask, 'inputs'>,
+  { inputs, bound = [] }: Pick<SandboxTask, 'inputs'> & Partial<Pick<CheckedTask, 'bound'>>,
   { outputs, stdout, stderr }: Pick<SandboxResult, 'outputs' | 'stdout' | 'stderr'>,
 ): Moved {
   return {
-    inputBytes: sizeOf(inputs),
-    outputBytes: sizeOf(outputs),
+    inputBytes: sum([...inputs, ...bound].map(sizeOfInput)),
+    outputBytes: sum(outputs.map(({ size }) => size)),
     stdoutBytes: stdout.length,
     stderrBytes: stderr.length,
   };

@@ -1,5 +1,6 @@
-import { type Abortable, reasonOf } from './abort.ts';
+import { type Abortable, raceSignal, reasonOf } from './abort.ts';
 import type { Clock } from './clock.ts';
+import { type Deferred, deferred } from './deferred.ts';
 import { CodedError } from './errors.ts';
 
 /**
@@ -10,6 +11,9 @@ export class BoundedQueue<T> {
   readonly #limit: number;
   #items: T[] = [];
   #waiting: ((item: T | undefined) => void) | undefined;
+  readonly #putters: Deferred<void>[] = [];
+  /** Places of those who were let in and have not come yet. */
+  #promised = 0;
   #closed = false;
 
   constructor(limit: number) {
@@ -36,8 +40,40 @@ export class BoundedQueue<T> {
     this.#items.push(item);
   }
 
+  /** The same, but waits for room, in order; after `close` the item is dropped. @throws the signal's reason. */
+  async put(item: T, { signal }: Abortable = {}): Promise<void> {
+    if (this.#putters.length > 0 || !this.#hasRoom) {
+      const turn = deferred<void>();
+      this.#putters.push(turn);
+      try {
+        await raceSignal(turn.promise, signal);
+      } catch (error) {
+        const at = this.#putters.indexOf(turn);
+        if (at >= 0) this.#putters.splice(at, 1);
+        else this.#promised--;
+        this.#letIn();
+        throw error;
+      }
+      this.#promised--;
+    }
+    this.push(item);
+  }
+
+  get #hasRoom(): boolean {
+    return this.#closed || this.#items.length + this.#promised < this.#limit;
+  }
+
+  /** Room is promised to one who waits before anybody else can take it. */
+  #letIn(): void {
+    while (this.#hasRoom && this.#putters.length > 0) {
+      this.#promised++;
+      this.#putters.shift()?.resolve();
+    }
+  }
+
   next({ signal }: Abortable = {}): Promise<T | undefined> {
     const item = this.#items.shift();
+    this.#letIn();
     if (item !== undefined) return Promise.resolve(item);
     if (this.#closed) return Promise.resolve(undefined);
     return new Promise((resolve, reject) => {
@@ -58,6 +94,7 @@ export class BoundedQueue<T> {
     this.#closed = true;
     this.#waiting?.(undefined);
     this.#waiting = undefined;
+    this.#letIn();
   }
 }
 

@@ -3,6 +3,7 @@ import {
   type Attestation,
   attestationKind,
   type Opened,
+  type OutputEntry,
   outputCidOf,
   outputManifest,
   rawCid,
@@ -10,6 +11,9 @@ import {
   seal,
   type TaskRef,
 } from '../wire/index.ts';
+
+/** A run's result with its files under their content ids. */
+export type KeptResult = Omit<SandboxResult, 'outputs'> & { readonly outputs: readonly OutputEntry[] };
 
 /** What a worker knows about an execution. */
 export interface AttestationFacts {
@@ -21,7 +25,7 @@ export interface AttestationFacts {
   readonly runtime: Attestation['runtime'];
   /** Of the image that ran, as the executor saw it. */
   readonly imageDigest: string;
-  readonly result: SandboxResult;
+  readonly result: KeptResult;
 }
 
 /** The worker's signed claim of what its sandbox gave. @throws WireError `WIRE_SCHEMA` for facts that are out of range. */

@@ -3,6 +3,7 @@ import {
   type Attestation,
   attestationKind,
   type Opened,
+  type OutputEntry,
   open,
   outputCidOf,
   outputManifest,
@@ -34,7 +35,8 @@ export interface Delivered {
   readonly attestation: Uint8Array;
   readonly stdout: Uint8Array;
   readonly stderr: Uint8Array;
-  readonly outputs: readonly { readonly path: string; readonly bytes: Uint8Array }[];
+  /** By what came of them. */
+  readonly outputs: readonly OutputEntry[];
   /** Wall-clock milliseconds, by our own clock. */
   readonly receivedAt: number;
 }
@@ -177,7 +179,7 @@ function checkSizes({ usage }: Attestation, { stdout, stderr, outputs }: Deliver
       ? 'stdout'
       : usage.stderrBytes !== stderr.length
         ? 'stderr'
-        : usage.outputBytes !== outputs.reduce((sum, { bytes }) => sum + bytes.length, 0)
+        : usage.outputBytes !== outputs.reduce((sum, { size }) => sum + size, 0)
           ? 'outputs'
           : undefined;
   if (part)

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { encodeCbor } from './cbor.ts';
 import { type BodyOf, defineKind } from './envelope.ts';
-import { cborCid, rawCid } from './hash.ts';
+import { cborCid } from './hash.ts';
 import {
   cidSchema,
   countSchema,
@@ -53,10 +53,10 @@ export interface OutputEntry {
   readonly cid: string;
 }
 
-/** Files as the list that `outputCid` names: sorted by path (byte order), each with its size and CID. */
-export function outputManifest(files: readonly { path: string; bytes: Uint8Array }[]): OutputEntry[] {
+/** The list that `outputCid` names: sorted by path (byte order). */
+export function outputManifest(files: readonly OutputEntry[]): OutputEntry[] {
   return files
-    .map(({ path, bytes }) => ({ path, size: bytes.length, cid: rawCid(bytes) }))
+    .map(({ path, size, cid }) => ({ path, size, cid }))
     .sort((a, b) => Buffer.compare(Buffer.from(a.path), Buffer.from(b.path)));
 }
 

@@ -25,6 +25,11 @@ export function rawCid(bytes: Uint8Array): string {
   return cidText(RAW, sha256(bytes));
 }
 
+/** The same of bytes whose sha2-256 is known. */
+export function rawCidOf(digest: Uint8Array): string {
+  return cidText(RAW, digest);
+}
+
 /** The CID of dag-cbor bytes (codec dag-cbor, sha2-256). */
 export function cborCid(bytes: Uint8Array): string {
   return cidText(DAG_CBOR, sha256(bytes));

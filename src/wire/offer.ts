@@ -59,8 +59,10 @@ export const needsSchema = z.strictObject({
   runtime: runtimeSchema.nullable(),
   architecture: z.string().max(20).nullable(),
   image: z.string().max(255),
-  /** Of code, environment and inputs, which travel with the award. */
+  /** Of code, environment and inputs: what travels with the award, and what is fetched beside it. */
   inputBytes: countSchema,
+  /** The most that its collected files may have together. */
+  outputBytes: countSchema,
 });
 
 /** A signed offer never holds code, environment, inputs or names. */

@@ -3,16 +3,21 @@ import { refusalSchema } from './bid.ts';
 import { decidedSchema } from './certificate.ts';
 import { defineMessage } from './message.ts';
 import { relativePathSchema } from './path.ts';
-import { bytesSchema, countSchema, hashSchema, taskRef } from './primitives.ts';
-import { MAX_SPEC_BYTES } from './task-spec.ts';
+import { bytesSchema, cidSchema, countSchema, hashSchema, taskRef } from './primitives.ts';
+import { MAX_INPUTS_BYTES, MAX_OUTPUT_BYTES, MAX_OUTPUT_FILES, MAX_SPEC_BYTES } from './task-spec.ts';
 
 /** stdout and stderr that a result may carry each. */
 export const MAX_STREAM_BYTES = 1024 * 1024;
-/** All collected files of a result together, and how many. */
-export const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
-export const MAX_OUTPUT_FILES = 256;
-/** A piece of a file or a log: small enough that a heartbeat never waits long behind it. */
+/** A piece of a log: small enough that a heartbeat never waits long behind it. */
 export const CHUNK_BYTES = 64 * 1024;
+/** A piece of a file: larger, as there may be thousands of them. At 1 Mbit/s it takes two seconds, far less than a silence that counts. */
+export const FILE_CHUNK_BYTES = 256 * 1024;
+
+/**
+ * Bytes of files on their way on one stream, each direction: enough for a line of 400 Mbit/s over 80 ms. A muxer's window does not bound
+ * what a slow reader has waiting, so the receiver says what it has taken.
+ */
+export const FILE_WINDOW_BYTES = 4 * 2 ** 20;
 
 /** The one limit of the task stream: the spec with its inputs is the largest message. */
 export const MAX_TASK_MESSAGE = MAX_SPEC_BYTES + 64 * 1024;
@@ -37,13 +42,24 @@ export const requesterMessage = defineMessage(
       salt: hashSchema,
       spec: bytesSchema(MAX_SPEC_BYTES),
     }),
-    /** Takes up an accepted award on a new stream, with the logs from these offsets. */
+    /** Takes up an accepted award on a new stream: the logs from these offsets, the files after so many, the next one from its offset. */
     z.strictObject({
       type: z.literal('attach'),
       ...taskRef,
       stdoutFrom: countSchema,
       stderrFrom: countSchema,
+      filesDone: countSchema.max(MAX_OUTPUT_FILES),
+      fileFrom: countSchema.max(MAX_OUTPUT_BYTES),
     }),
+    /** A piece of an input that the worker needs. */
+    z.strictObject({
+      type: z.literal('input'),
+      cid: cidSchema,
+      offset: countSchema.max(MAX_INPUTS_BYTES),
+      bytes: bytesSchema(FILE_CHUNK_BYTES),
+    }),
+    /** So many bytes of files of this stream are on the disk. */
+    z.strictObject({ type: z.literal('taken'), bytes: countSchema }),
     /** The certified lock: without it a paid task does not start. */
     z.strictObject({ type: z.literal('locked'), lock: decidedSchema }),
     z.strictObject({ type: z.literal('cancel'), reason: z.string().max(300) }),
@@ -79,12 +95,17 @@ export const workerMessage = defineMessage(
       offset: countSchema,
       bytes: bytesSchema(CHUNK_BYTES),
     }),
-    /** A piece of a collected file; files come before the result that names them. */
+    /** Asks for an input that is not here, from this offset; the next one only when it is complete. */
+    z.strictObject({ type: z.literal('need'), cid: cidSchema, offset: countSchema.max(MAX_INPUTS_BYTES) }),
+    /** So many bytes of inputs of this stream are on the disk. */
+    z.strictObject({ type: z.literal('taken'), bytes: countSchema }),
+    /** A piece of a collected file, `size` that of all of it. Files come in the order of the list that is attested, and before the result. */
     z.strictObject({
       type: z.literal('file'),
       path: relativePathSchema,
-      offset: countSchema,
-      bytes: bytesSchema(CHUNK_BYTES),
+      size: countSchema.max(MAX_OUTPUT_BYTES),
+      offset: countSchema.max(MAX_OUTPUT_BYTES),
+      bytes: bytesSchema(FILE_CHUNK_BYTES),
     }),
     z.strictObject({
       type: z.literal('result'),

@@ -141,6 +141,8 @@ export const taskRecordMessage = defineMessage(
     attempts: z.array(attemptSchema).max(128),
     /** Never asked again for this task. */
     failedWorkers: z.array(peerSchema).max(128),
+    /** Kept in the storage until the task has ended. */
+    inputs: z.array(cidSchema).max(256),
     failure: taskFailureSchema.nullable(),
     result: resultSchema.nullable(),
     accept: bytesSchema(1024).nullable(),

@@ -3,11 +3,16 @@ import { encodeCbor } from './cbor.ts';
 import { sha256 } from './hash.ts';
 import { defineMessage } from './message.ts';
 import { relativePathSchema } from './path.ts';
-import { bytesSchema, countSchema } from './primitives.ts';
+import { bytesSchema, cidSchema, countSchema } from './primitives.ts';
 import { gpusSchema, hostPatternSchema, MAX_ALLOWED_HOSTS, runtimeSchema } from './sandbox-needs.ts';
 
-/** Inline inputs of one task together; more needs storage by content id. */
+/** Inputs of one task that travel within its spec; others are named by their content and fetched. */
 export const MAX_INPUT_BYTES = 2 * 1024 * 1024;
+/** All inputs of one task together: what a worker of the usual storage can hold beside other tasks. */
+export const MAX_INPUTS_BYTES = 4 * 2 ** 30;
+/** All collected files of a result together, and how many. */
+export const MAX_OUTPUT_BYTES = 2 ** 30;
+export const MAX_OUTPUT_FILES = 256;
 export const MAX_SPEC_BYTES = MAX_INPUT_BYTES + 1024 * 1024;
 /** More than any program's environment that was ever seen, and few enough for one message. */
 const MAX_ENV = 1024;
@@ -17,6 +22,27 @@ const textWithoutNul = (max: number) =>
     .string()
     .max(max)
     .refine(text => !text.includes('\0'), 'must not hold NUL');
+
+const taskInputSchema = z.union([
+  z.strictObject({ path: relativePathSchema, bytes: bytesSchema(MAX_INPUT_BYTES) }),
+  /** The worker fetches it from the requester, unless it has it. */
+  z.strictObject({ path: relativePathSchema, cid: cidSchema, size: countSchema.max(MAX_INPUTS_BYTES) }),
+]);
+
+export type TaskInput = z.output<typeof taskInputSchema>;
+/** An input that is named by its content. */
+export type FetchedInput = Extract<TaskInput, { cid: string }>;
+
+/** Each content once, however many places it goes to. */
+export function fetchedInputs({ inputs }: { readonly inputs: readonly TaskInput[] }): FetchedInput[] {
+  const fetched = inputs.filter((input): input is FetchedInput => 'cid' in input);
+  return [...new Map(fetched.map(input => [input.cid, input])).values()];
+}
+
+/** What is to be fetched beside the spec. */
+export function fetchedBytes(spec: { readonly inputs: readonly TaskInput[] }): number {
+  return fetchedInputs(spec).reduce((sum, { size }) => sum + size, 0);
+}
 
 /** What is executed: known to the requester and the worker alone, named elsewhere by its salted hash. */
 export const taskSpecSchema = z.strictObject({
@@ -34,11 +60,16 @@ export const taskSpecSchema = z.strictObject({
     .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/), textWithoutNul(32 * 1024))
     .refine(env => Object.keys(env).length <= MAX_ENV, `more than ${MAX_ENV} variables`),
   workingDir: textWithoutNul(255).nullable(),
-  inputs: z.array(z.strictObject({ path: relativePathSchema, bytes: bytesSchema(MAX_INPUT_BYTES) })).max(256),
+  inputs: z
+    .array(taskInputSchema)
+    .max(256)
+    .refine(inputs => fetchedBytes({ inputs }) <= MAX_INPUTS_BYTES, `more than ${MAX_INPUTS_BYTES} bytes`),
   outputs: z.array(relativePathSchema).max(256),
   milliCpus: countSchema.min(10).max(1_024_000),
   memoryBytes: countSchema.min(16 * 2 ** 20).max(2 ** 44),
   diskBytes: countSchema.min(2 ** 20).max(2 ** 44),
+  /** All collected files together. */
+  outputBytes: countSchema.max(MAX_OUTPUT_BYTES),
   /** Counts *executing* alone. */
   timeoutMs: countSchema.min(1).max(30 * 86_400_000),
   /** Null: whatever the worker uses. */

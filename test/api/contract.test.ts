@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { z } from 'zod';
@@ -43,6 +44,10 @@ const CALLS: { [Id in RouteId]: (server: TestServer, id: string) => Promise<AnyR
     market.finish(id);
     return client.getTaskReceipt({ params: { task_id: id } });
   },
+  putBlob: ({ client }) => client.putBlob({ body: Readable.from([Buffer.from('some bytes')]) }),
+  async getBlob({ client, blobs }) {
+    return client.getBlob({ params: { cid: await blobs.put(Buffer.from('kept')) } });
+  },
   streamEvents: ({ client, market }, id) => {
     const reply = client.streamEvents({ query: { task_id: id }, headers: { 'last-event-id': 'other-0' } });
     market.move(id, {});
@@ -81,6 +86,7 @@ async function check(id: RouteId, reply: AnyReply): Promise<void> {
   if (def.kind === 'json') return checkJson(def.schema, reply.body, id);
   assert.match(reply.headers?.['content-type'] ?? '', def.kind === 'stream' ? /ndjson/ : /./);
   if (def.kind === 'bytes') return assert.instance(reply.body, Uint8Array);
+  if (def.kind === 'file') return assert.type((reply.body as { size: number }).size, 'number');
   if (def.kind === 'text') return assert.type(reply.body, 'string');
   for await (const item of reply.body as AsyncIterable<unknown>) {
     checkJson(def.schema, item, id);

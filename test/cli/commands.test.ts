@@ -1,8 +1,9 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { json } from '../../src/cli/print.ts';
+import { rawCid } from '../../src/wire/index.ts';
 import { runCli, type Shell, withDir, withShell } from './support.ts';
 
 const test = suite('cli: commands');
@@ -69,7 +70,8 @@ test('path inputs are read here', () =>
     );
     assert.is((await run(['submit', join(dir, 'task.yaml')])).code, 0);
     const [input] = server.market.requests[0]?.spec.inputs ?? [];
-    assert.is(Buffer.from(input?.bytes ?? []).toString(), 'hello');
+    assert.ok(input && 'bytes' in input);
+    assert.is(Buffer.from(input.bytes).toString(), 'hello');
     const volume = ['run', '--quiet', '-v', `${dir}:/inputs`, '--', 'ls'];
     const running = run(volume, { onErr: () => {} });
     await new Promise<void>(resolve => {
@@ -82,6 +84,33 @@ test('path inputs are read here', () =>
     await running;
     const targets = server.market.requests[1]?.spec.inputs.map(({ path }) => path) ?? [];
     assert.ok(targets.includes('inputs/data.txt'), targets.join());
+  }));
+
+test('what is large is stored first and named by its content, what is small goes along', () =>
+  withShell(async ({ run, server, dir }) => {
+    const large = Buffer.alloc(3 * 2 ** 20, 'large');
+    await mkdir(join(dir, 'data'));
+    await writeFile(join(dir, 'data', 'large.bin'), large);
+    await writeFile(join(dir, 'data', 'small.txt'), 'small');
+    const cid = rawCid(large);
+    await writeFile(
+      join(dir, 'task.yaml'),
+      'code: x\ninputs:\n  - {path: data/large.bin, target: inputs/a}\n  - {path: data/small.txt, target: inputs/b}\n',
+    );
+    assert.is((await run(['submit', join(dir, 'task.yaml')])).code, 0);
+    const [one, other] = server.market.requests[0]?.spec.inputs ?? [];
+    assert.equal(one, { path: 'inputs/a', cid, size: large.length });
+    assert.ok(other && 'bytes' in other);
+    assert.ok(Buffer.from((await server.blobs.get(cid)) ?? []).equals(large));
+    const off = server.market.onEvent(event => {
+      off();
+      server.market.finish(event.taskId);
+    });
+    const ran = await run(['run', '--quiet', '-v', `${join(dir, 'data')}:/inputs`, '--', 'ls']);
+    assert.is(ran.code, 0, ran.err);
+    const inputs = server.market.requests[1]?.spec.inputs ?? [];
+    assert.equal(inputs.map(({ path }) => path).sort(), ['inputs/large.bin', 'inputs/small.txt']);
+    assert.is(inputs.filter(input => 'cid' in input).length, 1);
   }));
 
 test('run shows live output, ends with the task’s exit code and a last line', () =>

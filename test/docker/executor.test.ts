@@ -184,6 +184,7 @@ test('a slow reader holds the task back, and gets all of it', () =>
           bytes += chunk.length;
         },
         stderr: quiet.stderr,
+        file: quiet.file,
       },
       {},
     );

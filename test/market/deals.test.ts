@@ -188,7 +188,9 @@ test('output files arrive whole, and by their names', () =>
         ],
       );
       const big = await node.market.tasks.output(taskId, 'big.bin');
-      assert.is(Buffer.compare(big, Buffer.alloc(300_000, 7)), 0);
+      const pieces: Uint8Array[] = [];
+      for await (const piece of big.bytes) pieces.push(piece);
+      assert.is(Buffer.compare(Buffer.concat(pieces), Buffer.alloc(300_000, 7)), 0);
       assert.is(await codeThrown(node.market.tasks.output(taskId, 'none')), 'OUTPUT_NOT_FOUND');
     },
   ));

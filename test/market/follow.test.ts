@@ -52,6 +52,7 @@ function following(say: (stream: number) => (WorkerMessage | Uint8Array)[]) {
         architecture: null,
         image: 'image',
         inputBytes: 1,
+        outputBytes: 100,
       },
       terms,
       maxPrice: FLOP,
@@ -72,7 +73,7 @@ function following(say: (stream: number) => (WorkerMessage | Uint8Array)[]) {
     requester,
   );
   const entry = { ...ref, award: award.bytes, offer: offer.bytes, lock: null, startedAt: null };
-  const record = { taskId: TASK, state: 'scheduled', phase: 'awarding', attempts: [entry] };
+  const record = { taskId: TASK, state: 'scheduled', phase: 'awarding', inputs: [], attempts: [entry] };
   const task = { record, log: { size: () => 0 } };
   const counts = { streams: 0, writes: 0, progress: 0, reports: 0, shown: 0 };
   const open = async () => {

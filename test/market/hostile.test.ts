@@ -89,7 +89,7 @@ test('a lease cannot be called settled while it runs', async () => {
     const { taskId } = await node!.market.tasks.submit(taskRequest({ payment: 0n, maxTotal: 0n }));
     await door.entered;
     const stream = await node!.network.open(worker!.identity.peer, 'task');
-    const ref = { taskId, replica: 0, attempt: 1, stdoutFrom: 0, stderrFrom: 0 };
+    const ref = { taskId, replica: 0, attempt: 1, stdoutFrom: 0, stderrFrom: 0, filesDone: 0, fileFrom: 0 };
     await stream.send(requesterMessage.encode({ type: 'attach', ...ref }));
     await stream.send(requesterMessage.encode({ type: 'settled', accept: null, close: null }));
     await waitFor(() => scoreOf(worker!, node!.identity.peer) < 100, 'the score to fall');
@@ -130,7 +130,16 @@ test('a stranger cannot attach to a lease, nor learn of it', async () => {
     await seen(node!, taskId, 'executing', ({ phase }) => phase === 'executing');
     const stream = await hostile!.network.open(worker!.identity.peer, 'task');
     const ref = { taskId, replica: 0, attempt: 1 };
-    await stream.send(requesterMessage.encode({ type: 'attach', ...ref, stdoutFrom: 0, stderrFrom: 0 }));
+    await stream.send(
+      requesterMessage.encode({
+        type: 'attach',
+        ...ref,
+        stdoutFrom: 0,
+        stderrFrom: 0,
+        filesDone: 0,
+        fileFrom: 0,
+      }),
+    );
     assert.is(workerMessage.decode((await stream.receive()) as Uint8Array).type, 'unknown');
     await stream.close();
     door.open();

@@ -86,6 +86,7 @@ function deal(change: Deal = {}): AwardMessage {
         architecture: null,
         image: plain.image,
         inputBytes: taskSpecMessage.encode(plain).length,
+        outputBytes: plain.outputBytes,
       },
       terms,
       maxPrice: 5n * FLOP,

@@ -1,8 +1,13 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type {
   Executor,
   SandboxImage,
+  SandboxOutput,
   SandboxResult,
   SandboxSink,
   SandboxTask,
@@ -28,7 +33,39 @@ export const limits: SandboxTask['limits'] = {
   outputBytes: MIB,
   outputFiles: 16,
 };
-export const quiet: SandboxSink = { stdout() {}, stderr() {} };
+export const quiet: SandboxSink = {
+  stdout() {},
+  stderr() {},
+  file: async () => ({ async write() {}, async end() {} }),
+};
+
+export interface CollectedFile extends SandboxOutput {
+  readonly bytes: Uint8Array;
+}
+
+/** A sink that keeps files; each must come whole before the next. */
+export function collectingSink(): { sink: SandboxSink; files: CollectedFile[] } {
+  const files: CollectedFile[] = [];
+  let isOpen = false;
+  const file: SandboxSink['file'] = async output => {
+    assert.not.ok(isOpen);
+    isOpen = true;
+    const pieces: Uint8Array[] = [];
+    return {
+      async write(piece) {
+        assert.ok(isOpen && piece.length > 0);
+        pieces.push(Buffer.from(piece));
+      },
+      async end() {
+        const bytes = Buffer.concat(pieces);
+        assert.is(bytes.length, output.size);
+        files.push({ ...output, bytes });
+        isOpen = false;
+      },
+    };
+  };
+  return { sink: { ...quiet, file }, files };
+}
 
 /** A task of Python source, or of a command line, with the suite's usual limits. */
 export function taskOf(
@@ -53,9 +90,15 @@ export async function runOn(
   executor: Executor,
   image: SandboxImage,
   task: SandboxTask,
-): Promise<SandboxResult> {
+): Promise<Omit<SandboxResult, 'outputs'> & { outputs: readonly CollectedFile[] }> {
   const prepared = await executor.prepare(task, image, {});
-  return prepared.run(quiet, {});
+  const { sink, files } = collectingSink();
+  const result = await prepared.run(sink, {});
+  assert.equal(
+    files.map(({ path, size }) => ({ path, size })),
+    result.outputs,
+  );
+  return { ...result, outputs: files };
 }
 
 export const textOf = (bytes: Uint8Array) => Buffer.from(bytes).toString();
@@ -115,6 +158,7 @@ export function conformance(test: Test, create: () => Promise<Subject>): void {
   check('keeps the order of each stream, live and in the result', async ({ executor }, image) => {
     const live = { stdout: '', stderr: '' };
     const sink: SandboxSink = {
+      ...quiet,
       async stdout(chunk) {
         live.stdout += textOf(chunk);
       },
@@ -150,6 +194,37 @@ export function conformance(test: Test, create: () => Promise<Subject>): void {
     const of = (path: string) => result.outputs.find(file => file.path === path)?.bytes ?? new Uint8Array();
     assert.ok(Buffer.from(of('sub/copy.bin')).equals(bytes));
     assert.is(textOf(of('name.txt')), 'žluť "q"\n$x');
+  });
+
+  check('takes files of any size in and out as they are, from memory and from disk', async subject => {
+    const { executor } = subject;
+    const image = await executor.ensureImage(subject.image, {});
+    const dir = await mkdtemp(join(tmpdir(), 'duxnode-sizes-'));
+    try {
+      for (const size of [0, 1, MIB - 64, MIB]) {
+        const bytes = randomBytes(size);
+        const file = join(dir, String(size));
+        await writeFile(file, bytes, { mode: 0o444 });
+        for (const input of [
+          { path: 'in/data.bin', bytes },
+          { path: 'in/data.bin', file, size },
+        ]) {
+          const env = { NAME: 'x' };
+          const own = { outputBytes: MIB + 1 };
+          const result = await runOn(
+            executor,
+            image,
+            taskOf(programs.copy.code, { inputs: [input], env, limits: own }),
+          );
+          assert.is(textOf(result.stderr), '');
+          const copy = result.outputs.find(output => output.path === 'sub/copy.bin');
+          assert.is(copy?.size, size);
+          assert.ok(Buffer.from(copy?.bytes ?? []).equals(bytes));
+        }
+      }
+    } finally {
+      await rm(dir, { recursive: true });
+    }
   });
 
   check('keeps outputs within their caps and says so', async ({ executor }, image) => {
@@ -202,7 +277,7 @@ export function conformance(test: Test, create: () => Promise<Subject>): void {
       image,
       {},
     );
-    const result = await prepared.run({ stdout: () => stuck, stderr() {} }, {});
+    const result = await prepared.run({ ...quiet, stdout: () => stuck }, {});
     assert.is(result.outcome, 'timeout');
   });
 

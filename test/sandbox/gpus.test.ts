@@ -81,6 +81,7 @@ test('what the machine has not is refused, with the reason', () => {
     maxDiskBytes: 2 ** 40,
     noDisks: null,
     maxInputFiles: 1,
+    copiedInputBytes: 1,
     runtimes: ['docker', 'runsc'] as const,
     allowedHosts: [],
   };

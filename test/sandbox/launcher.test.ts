@@ -2,8 +2,9 @@ import * as fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { LauncherReader } from '../../src/sandbox/launcher/protocol.ts';
+import { OutputCutter } from '../../src/sandbox/outputs.ts';
 import { codeOf } from '../../src/util/index.ts';
-import { limits } from './conformance.ts';
+import { collectingSink, limits } from './conformance.ts';
 
 const test = suite('sandbox: launcher protocol');
 
@@ -30,19 +31,24 @@ function read(files: Files, contents: Buffer): string | readonly string[] | unde
   } catch (error) {
     return codeOf(error);
   }
-  return reader.end?.outputs.map(file => `${file.path}=${Buffer.from(file.bytes)}`);
+  const all = reader.takeContents();
+  let at = 0;
+  return reader.end?.outputs.map(({ path, size }) => {
+    at += size;
+    return `${path}=${all.subarray(at - size, at)}`;
+  });
 }
 
-test('any split and any stdout, beginnings of the mark included: the same stdout, end and outputs', () => {
+test('any split and any stdout, beginnings of the mark included: the same stdout, end and outputs', async () => {
   const piece = fc.oneof(
     fc.uint8Array({ maxLength: 20 }).map(bytes => Buffer.from(bytes)),
     fc.nat(16).map(length => mark.subarray(0, length)),
   );
-  fc.assert(
-    fc.property(
+  await fc.assert(
+    fc.asyncProperty(
       fc.array(piece, { maxLength: 8 }),
       fc.array(fc.integer({ min: 1, max: 40 })),
-      (pieces, cuts) => {
+      async (pieces, cuts) => {
         const stdout = Buffer.concat(pieces);
         fc.pre(!stdout.includes(mark));
         const bytes = conversation(
@@ -55,16 +61,25 @@ test('any split and any stdout, beginnings of the mark included: the same stdout
         );
         const reader = new LauncherReader(nonce, limits);
         const own: Buffer[] = [];
+        const { sink, files } = collectingSink();
+        let cutter: OutputCutter | undefined;
+        const push = async (part: Buffer) => {
+          own.push(reader.push(part));
+          const contents = reader.takeContents();
+          if (!reader.outputs) return;
+          cutter ??= new OutputCutter(reader.outputs, sink);
+          await cutter.push(contents);
+        };
         let at = 0;
         for (const cut of cuts) {
-          own.push(reader.push(bytes.subarray(at, at + cut)));
+          await push(bytes.subarray(at, at + cut));
           at += cut;
         }
-        own.push(reader.push(bytes.subarray(at)));
+        await push(bytes.subarray(at));
         assert.ok(Buffer.concat(own).equals(stdout));
         assert.is(reader.end?.code, 0);
         assert.equal(
-          reader.end?.outputs.map(file => [file.path, Buffer.from(file.bytes).toString()]),
+          files.map(file => [file.path, Buffer.from(file.bytes).toString()]),
           [
             ['a', 'xyz'],
             ['b/c', ''],
@@ -126,6 +141,28 @@ test('hostile lists of outputs are refused', () => {
   assert.is(read([['a', 1]], Buffer.from('xyz')), 'SANDBOX_FAILED');
   const many = Array.from({ length: limits.outputFiles + 1 }, (_, i): [string, number] => [`${i}`, 0]);
   assert.is(read(many, Buffer.alloc(0)), 'SANDBOX_FAILED');
+});
+
+test('files that come with fewer bytes than their list says are never whole', async () => {
+  const reader = new LauncherReader(nonce, limits);
+  reader.push(
+    conversation(
+      Buffer.alloc(0),
+      [
+        ['a', 2],
+        ['b', 3],
+      ],
+      Buffer.from('aab'),
+    ),
+  );
+  const { sink, files } = collectingSink();
+  const cutter = new OutputCutter(reader.outputs ?? [], sink);
+  await cutter.push(reader.takeContents());
+  assert.equal(
+    files.map(({ path }) => path),
+    ['a'],
+  );
+  assert.is(reader.end, undefined, 'without the rest there is no end, and no result');
 });
 
 test('an answer that claims to be huge, or is no JSON, is refused before it is kept', () => {

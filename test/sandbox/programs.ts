@@ -1,5 +1,6 @@
+import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { MemoryProgram } from '../../src/sandbox/index.ts';
+import type { MemoryProgram, SandboxInput } from '../../src/sandbox/index.ts';
 
 interface Program {
   /** What a real executor runs. */
@@ -9,6 +10,12 @@ interface Program {
 }
 
 const text = (value: string) => Buffer.from(value);
+/** An input's bytes, however it was given. */
+async function bytesOf(input: SandboxInput | undefined): Promise<Uint8Array> {
+  if (!input) return new Uint8Array();
+  return 'bytes' in input ? input.bytes : readFile(input.file);
+}
+
 const forever: MemoryProgram = async (_task, _sink, signal) => {
   await delay(60_000, undefined, { signal });
   return {};
@@ -56,7 +63,7 @@ export const programs = {
     ].join('\n'),
     act: async task => ({
       outputs: [
-        { path: 'sub/copy.bin', bytes: task.inputs[0]?.bytes ?? new Uint8Array() },
+        { path: 'sub/copy.bin', bytes: await bytesOf(task.inputs[0]) },
         { path: 'name.txt', bytes: text(task.env.NAME ?? '') },
       ],
     }),

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -38,6 +38,7 @@ async function filesIn(dir: string): Promise<string[]> {
   return entries.filter(entry => entry.isFile()).map(entry => join(entry.parentPath, entry.name));
 }
 
+const has = async (store: BlobStore, cid: string) => (await store.sizeOf(cid)) !== undefined;
 const bytesOf = (text: string) => new TextEncoder().encode(text);
 
 test('what was put comes back under its CID, once on disk however often it is put', () =>
@@ -48,7 +49,7 @@ test('what was put comes back under its CID, once on disk however often it is pu
         assert.is(cid, rawCid(bytes));
         assert.is(again, cid);
         assert.equal(new Uint8Array((await store.get(cid)) ?? []), bytes);
-        assert.ok(await store.has(cid));
+        assert.ok(await has(store, cid));
       }),
       { numRuns: 40 },
     );
@@ -60,7 +61,7 @@ test('what was put comes back under its CID, once on disk however often it is pu
 test('what is not there is undefined, and deleting gives the room back', () =>
   withStore(async store => {
     assert.is(await store.get(rawCid(bytesOf('nothing'))), undefined);
-    assert.not.ok(await store.has(rawCid(bytesOf('nothing'))));
+    assert.not.ok(await has(store, rawCid(bytesOf('nothing'))));
     const cid = await store.put(bytesOf('some'));
     assert.ok(store.size() > 0);
     assert.ok(await store.delete(cid));
@@ -91,7 +92,7 @@ test('a name that is not the CID of raw bytes never becomes a path', () =>
     for (const name of hostile) {
       const named = JSON.stringify(name.slice(0, 80));
       assert.is(await codeFrom(store.get(name)), 'BLOB_NAME', named);
-      assert.is(await codeFrom(store.has(name)), 'BLOB_NAME', named);
+      assert.is(await codeFrom(store.sizeOf(name)), 'BLOB_NAME', named);
       assert.is(await codeFrom((async () => store.delete(name))()), 'BLOB_NAME', named);
     }
   }));
@@ -127,7 +128,7 @@ test('a restart counts what is there and clears what a killed write left', () =>
     const next = createBlobStore({ logger: silentLogger }, { dir, maxBytes: 20_000 });
     await next.start();
     assert.is(next.size(), 10_000);
-    assert.ok(await next.has(cid));
+    assert.ok(await has(next, cid));
     assert.equal(await filesIn(dir), [path]);
   }));
 
@@ -141,9 +142,76 @@ test('a sweep removes what is old and not kept; a put of the same bytes makes th
     await store.put(bytesOf('again'));
     const young = await store.put(bytesOf('young'));
     assert.is(await store.sweep(new Set([kept as string]), Date.now() - 60_000), 1);
-    assert.is(await store.has(gone as string), false);
-    for (const cid of [kept, again, young]) assert.ok(await store.has(cid as string));
+    assert.is(await has(store, gone as string), false);
+    for (const cid of [kept, again, young]) assert.ok(await has(store, cid as string));
     assert.is(store.size(), 3 * 4096);
+  }));
+
+test('bytes that come in pieces are a blob once committed, and nothing before', () =>
+  withStore(async (store, dir) => {
+    const whole = Buffer.from('one two three');
+    const writer = await store.create(100);
+    for (const piece of ['one ', '', 'two ', 'three']) await writer.write(bytesOf(piece));
+    const facts = await writer.end();
+    assert.equal(facts, { cid: rawCid(whole), size: 13 });
+    assert.not.ok(await has(store, facts.cid));
+    assert.is(await codeFrom(writer.write(bytesOf('late'))), 'BLOB_CLOSED');
+    assert.equal(await writer.commit(), facts);
+    await writer.discard();
+    assert.equal(Buffer.from((await store.get(facts.cid)) ?? []), whole);
+    const [path] = await filesIn(dir);
+    assert.is((await stat(path as string)).mode & 0o777, 0o444);
+    assert.is(store.size(), 4096);
+    assert.is(await codeFrom(writer.commit()), 'BLOB_CLOSED');
+  }));
+
+test('a blob that is read from an offset comes in pieces, to its end', () =>
+  withStore(async store => {
+    const bytes = new Uint8Array(600_000).map((_, i) => i % 251);
+    const cid = await store.put(bytes);
+    for (const offset of [0, 1, 262_144, 599_999, 600_000, 700_000]) {
+      const reading = await store.read(cid, offset);
+      assert.is(reading?.size, 600_000);
+      const pieces: Uint8Array[] = [];
+      for await (const piece of reading?.bytes ?? []) pieces.push(piece);
+      assert.ok(Buffer.concat(pieces).equals(bytes.subarray(offset)));
+    }
+    assert.is(await store.read(rawCid(bytesOf('nothing'))), undefined);
+  }));
+
+test('a writer that goes over its own limit or the store’s gives all its room back', () =>
+  withStore(async (store, dir) => {
+    const small = await store.create(10);
+    assert.is(await codeFrom(small.write(new Uint8Array(11))), 'BLOB_TOO_LARGE');
+    await small.discard();
+    const large = await store.create(1_000_000);
+    await large.write(new Uint8Array(6_000));
+    assert.is(await codeFrom(store.put(new Uint8Array(6_000))), 'STORAGE_FULL');
+    assert.is(await codeFrom(large.write(new Uint8Array(6_000))), 'STORAGE_FULL');
+    await large.discard();
+    await large.discard();
+    assert.is(store.size(), 0);
+    assert.equal(await filesIn(dir), []);
+    await store.put(new Uint8Array(6_000));
+  }, 10_000));
+
+test('the same bytes from two writers take the room of one, and a damaged file is replaced', () =>
+  withStore(async (store, dir) => {
+    const write = async () => {
+      const writer = await store.create(5_000);
+      await writer.write(new Uint8Array(5_000));
+      return writer.commit();
+    };
+    const [{ cid }] = await Promise.all([write(), write()]);
+    assert.is(store.size(), 5_000);
+    assert.ok(await store.isSound(cid));
+    const [path] = await filesIn(dir);
+    await chmod(path as string, 0o644);
+    await writeFile(path as string, new Uint8Array(5_000).fill(1));
+    assert.not.ok(await store.isSound(cid));
+    await writeFile(path as string, 'short');
+    await write();
+    assert.ok(await store.isSound(cid));
   }));
 
 test.run();

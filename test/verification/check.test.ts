@@ -85,7 +85,9 @@ test('what was delivered must be what was attested', () => {
   assert.is(codeWith({ stdout: bytesOf('{"answer":43}\n') }), 'RESULT_HASH');
   assert.is(codeWith({ stderr: bytesOf('') }), 'RESULT_HASH');
   assert.is(codeWith({ outputs: [] }), 'RESULT_HASH');
-  assert.is(codeWith({ outputs: [{ path: 'a.txt', bytes: bytesOf('b') }] }), 'RESULT_HASH');
+  const [output] = sandboxResult.outputs;
+  assert.is(codeWith({ outputs: [{ ...output, path: 'a.txt' }] }), 'RESULT_HASH');
+  assert.is(codeWith({ outputs: [{ ...output, size: 2 }] }), 'RESULT_HASH');
 });
 
 test('what was counted must be what was delivered', () => {

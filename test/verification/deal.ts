@@ -12,6 +12,7 @@ import {
   type Opened,
   orderKind,
   type Receipt,
+  rawCid,
   type Signer,
   seal,
   sha256,
@@ -75,7 +76,7 @@ export const sandboxResult = {
   oomKilled: false,
   stdout: bytesOf('{"answer":42}\n'),
   stderr: bytesOf('a warning\n'),
-  outputs: [{ path: 'b.txt', bytes: bytesOf('b') }],
+  outputs: [{ path: 'b.txt', size: 1, cid: rawCid(bytesOf('b')) }],
   truncated: { stdout: false, stderr: false, outputs: false },
   usage: {
     cpuMs: 12.4,

@@ -110,6 +110,7 @@ export const kindSamples: readonly KindSample[] = [
         architecture: 'amd64',
         image: 'python:3.9-slim',
         inputBytes: 17,
+        outputBytes: 100,
       },
       terms,
       maxPrice: 2n ** 62n,

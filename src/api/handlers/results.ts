@@ -2,6 +2,7 @@ import type { ResultView, TaskMarket, TaskView } from '../../market/index.ts';
 import { type Clock, deferred, hasCode } from '../../util/index.ts';
 import { ApiError } from '../errors.ts';
 import { reportReceipt } from '../receipt-report.ts';
+import { attachment } from '../reply.ts';
 import { logLineOf, resultOf } from '../result-view.ts';
 import type { Frame } from '../route.ts';
 import { RECEIPT_TYPE, type resultRoutes } from '../routes/results.ts';
@@ -81,13 +82,6 @@ async function* logFrames(
     if (only !== undefined && chunk.stream !== only) continue;
     yield { id: `${next.stdout}-${next.stderr}`, event: 'log', data: logLineOf(chunk) };
   }
-}
-
-/** Quoted so that no name ends the header early; the rest of the world gets the UTF-8 form. */
-function attachment(path: string): string {
-  const name = path.split('/').at(-1) ?? 'output';
-  const plain = name.replace(/[^\w.-]/g, '_');
-  return `attachment; filename="${plain}"; filename*=UTF-8''${encodeURIComponent(name).replace(/['()*]/g, '_')}`;
 }
 
 export function resultHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof resultRoutes> {

@@ -1,9 +1,10 @@
 import { LRUCache } from 'lru-cache';
+import { isRawCid } from '../../storage/index.ts';
 import { hasCode } from '../../util/index.ts';
 import { compileResultSchema } from '../../verification/index.ts';
-import { invalidRequest } from '../errors.ts';
+import { ApiError, invalidRequest } from '../errors.ts';
 import type { taskRoutes } from '../routes/tasks.ts';
-import { toTaskRequest } from '../task-body.ts';
+import { cidsOfInputs, toTaskRequest } from '../task-body.ts';
 import { statusOf, summaryOf, taskOf } from '../task-views.ts';
 import type { HandlerParts, Handlers } from './context.ts';
 
@@ -23,6 +24,21 @@ function checkResultSchema(schema: string | null): void {
   }
 }
 
+/** Of inputs that were uploaded before. @throws ApiError `BLOB_NOT_FOUND`. */
+async function sizesOf({ blobs }: HandlerParts, cids: readonly string[]): Promise<Map<string, number>> {
+  const sizes = new Map<string, number>();
+  for (const cid of cids) {
+    const size = isRawCid(cid) ? await blobs.sizeOf(cid) : undefined;
+    if (size === undefined)
+      throw new ApiError(
+        { code: 'BLOB_NOT_FOUND', cid },
+        `this node has no blob ${cid}: send it by PUT /blobs`,
+      );
+    sizes.set(cid, size);
+  }
+  return sizes;
+}
+
 function labelOf(text: string | undefined): readonly [string, string] | undefined {
   if (text === undefined) return undefined;
   const at = text.indexOf('=');
@@ -36,7 +52,8 @@ export function taskHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof t
   return {
     async submitTask({ body, headers }, { tokenless }) {
       const now = clock.now();
-      const request = toTaskRequest(body, options.taskDefaults, now);
+      const sizes = await sizesOf(parts, cidsOfInputs(body));
+      const request = toTaskRequest(body, options.taskDefaults, now, sizes);
       checkResultSchema(request.policy.resultSchema);
       const idempotencyKey = headers['idempotency-key'];
       const counted = !tokenless || countedKeys.has(idempotencyKey ?? '');

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { flag, queryInt, taskParams } from '../fields.ts';
-import { bytes, defineRoute, json, stream } from '../route.ts';
+import { bytes, defineRoute, file, json, stream } from '../route.ts';
 import { logLine, taskEventReply, taskResultReply, taskStatusReply } from '../task-replies.ts';
 
 export const RECEIPT_TYPE = 'application/vnd.duxnode.receipt';
@@ -41,7 +41,7 @@ export const resultRoutes = {
     path: '/tasks/{task_id}/outputs/{path*}',
     summary: 'One file that the task left in /task/outputs',
     params: taskParams.extend({ path: z.string().min(1).max(255) }),
-    responses: { 200: bytes('application/octet-stream', 'The file, as a download') },
+    responses: { 200: file('application/octet-stream', 'The file, as a download') },
   }),
   getTaskReceipt: defineRoute({
     ...common,

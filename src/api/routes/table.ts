@@ -1,10 +1,11 @@
+import { blobRoutes } from './blobs.ts';
 import { docsRoutes } from './docs.ts';
 import { nodeRoutes } from './node.ts';
 import { resultRoutes } from './results.ts';
 import { taskRoutes } from './tasks.ts';
 
 /** Every path of the control port, by its operation's name. */
-export const routes = { ...taskRoutes, ...resultRoutes, ...nodeRoutes, ...docsRoutes };
+export const routes = { ...taskRoutes, ...resultRoutes, ...blobRoutes, ...nodeRoutes, ...docsRoutes };
 
 export type Routes = typeof routes;
 export type RouteId = keyof Routes;

@@ -4,6 +4,7 @@ import type { Client, TaskResultReply } from '../../api/client.ts';
 import { codeOf } from '../../util/index.ts';
 import { EXIT, exitCodeOfTask, usage } from '../exit.ts';
 import { followLogs, saveOutputs, stderrOf, stdoutOf, waitForResult } from '../follow.ts';
+import { type InputBody, InputFiles } from '../inputs.ts';
 import type { Io } from '../io.ts';
 import { colour, plainLine, shortPeer } from '../print.ts';
 import { showPulling } from '../pulling.ts';
@@ -73,21 +74,18 @@ async function filesBelow(path: string): Promise<string[]> {
 }
 
 /** `-v dir:/inputs`: each file below becomes an input. */
-async function inputsOf(volumes: readonly string[] = []): Promise<{ target: string; base64: string }[]> {
-  const read = volumes.map(async volume => {
+async function inputsOf(volumes: readonly string[], files: InputFiles): Promise<InputBody[]> {
+  const inputs: InputBody[] = [];
+  for (const volume of volumes) {
     const at = volume.lastIndexOf(':');
     if (at <= 0) throw usage(`-v must be PATH:TARGET such as data:/inputs, not ${volume}`);
     const [from, target] = [volume.slice(0, at), volume.slice(at + 1)];
-    const files = await filesBelow(from);
-    return Promise.all(
-      files.map(async file => {
-        const below = relative(from, file).split('\\').join('/');
-        const base64 = (await readFile(file)).toString('base64');
-        return { target: below === '' ? target : posix.join(target, below), base64 };
-      }),
-    );
-  });
-  return (await Promise.all(read)).flat();
+    for (const file of await filesBelow(from)) {
+      const below = relative(from, file).split('\\').join('/');
+      inputs.push(await files.take({ file, target: below === '' ? target : posix.join(target, below) }));
+    }
+  }
+  return inputs;
 }
 
 /** The flags as a task. Fields that no flag names are left to the daemon's defaults. */
@@ -95,6 +93,7 @@ export async function taskOfFlags(
   io: Io,
   command: readonly string[],
   options: RunOptions,
+  files: InputFiles,
 ): Promise<TaskBody> {
   if (command.length === 0 && options.code === undefined && options.entrypoint === undefined)
     throw usage('give a command after --, or Python with --code FILE');
@@ -122,7 +121,7 @@ export async function taskOfFlags(
     priority: numberOf('--priority', options.priority),
     env: options.env && pairsOf(io, '-e', options.env),
     labels: options.label && pairsOf(io, '--label', options.label),
-    inputs: options.volume && (await inputsOf(options.volume)),
+    inputs: options.volume && (await inputsOf(options.volume, files)),
     avoid: options.avoid && [...options.avoid],
     require: options.require && [...options.require],
   };
@@ -183,7 +182,8 @@ async function follow(io: Io, client: Client, taskId: string, options: RunOption
 
 /** Like docker run, on the network: live output, Ctrl-C cancels, the task's own exit code. */
 export async function run(io: Io, command: readonly string[], options: RunOptions): Promise<number> {
-  const body = await taskOfFlags(io, command, options);
+  const files = new InputFiles(() => clientOf(io, options), io.signal);
+  const body = await taskOfFlags(io, command, options, files);
   const client = await clientOf(io, options);
   const submitted = await client.submitTask({ body }, { signal: io.signal });
   const { task_id: taskId } = submitted.body;

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Client, TaskReply } from '../../api/client.ts';
 import { EXIT, exitCodeOfTask, usage } from '../exit.ts';
 import { followLogs, saveOutputs, sink, stdoutOf, waitForResult } from '../follow.ts';
+import { InputFiles } from '../inputs.ts';
 import type { Io } from '../io.ts';
 import { duration, facts, json, phaseOf, plainLine, shortPeer, table } from '../print.ts';
 import { clientOf, type TargetOptions } from '../target.ts';
@@ -29,7 +30,7 @@ export async function submit(
   const client = await clientOf(io, options);
   const taken = [];
   for (const task of tasks) {
-    const body = await readInputs(task, file);
+    const body = await readInputs(task, file, new InputFiles(async () => client, io.signal));
     const { body: status } = await client.submitTask({ body }, { signal: io.signal });
     taken.push(status);
     if (!options.json) await io.out(`${status.task_id}\n`);

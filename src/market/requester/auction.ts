@@ -3,6 +3,7 @@ import { CodedError, type Deferred, deferred, messageOf } from '../../util/index
 import {
   type Bid,
   bidKind,
+  fetchedBytes,
   type Offer,
   type Opened,
   offerAnswerMessage,
@@ -124,7 +125,8 @@ export class AuctionHouse {
           runtime: spec.runtime,
           architecture: null,
           image: spec.image,
-          inputBytes: taskSpecMessage.encode(spec).length,
+          inputBytes: taskSpecMessage.encode(spec).length + fetchedBytes(spec),
+          outputBytes: spec.outputBytes,
         },
         terms: termsFor(spec),
         maxPrice: policy.payment,

@@ -1,6 +1,7 @@
 import { codeOf, messageOf, withDeadline } from '../../util/index.ts';
 import { CANCEL_WAIT_MS } from '../options.ts';
-import type { FollowEnd, Follower } from './follow.ts';
+import type { Follower } from './follow.ts';
+import type { FollowEnd } from './follow-end.ts';
 import type { RequesterComponents } from './interface.ts';
 import type { LiveTask } from './task-store.ts';
 

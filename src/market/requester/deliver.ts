@@ -12,7 +12,7 @@ import {
   seal,
   type TaskFailure,
 } from '../../wire/index.ts';
-import type { Delivery } from './follow.ts';
+import type { Delivery } from './follow-end.ts';
 import type { RequesterComponents } from './interface.ts';
 import type { Treasurer } from './money.ts';
 import { attemptOf, type LiveTask, type TaskStore } from './task-store.ts';
@@ -140,9 +140,9 @@ async function keep(
   { task, attempt, delivery, verified, failure }: Kept,
 ): Promise<void> {
   const { blobs, clock } = components;
-  const { message, outputs } = delivery;
-  for (const bytes of [message.stdout, message.stderr, ...outputs.map(file => file.bytes)])
-    await blobs.put(bytes);
+  const { message, outputs, files } = delivery;
+  for (const bytes of [message.stdout, message.stderr]) await blobs.put(bytes);
+  await files.commit();
   const { truncated, oomKilled, attestation } = message;
   const result: ResultRecord = {
     attempt,

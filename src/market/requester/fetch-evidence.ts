@@ -1,5 +1,5 @@
 import { withDeadline } from '../../util/index.ts';
-import { type Award, type Decided, MAX_STREAM_BYTES } from '../../wire/index.ts';
+import { type Award, type Decided, MAX_OUTPUT_FILES, MAX_STREAM_BYTES } from '../../wire/index.ts';
 import { openTaskStream } from './award.ts';
 import type { RequesterComponents } from './interface.ts';
 
@@ -16,7 +16,12 @@ export function fetchEvidence(
   { signal }: { signal: AbortSignal },
 ): Promise<Uint8Array | undefined> {
   const ref = { taskId, replica, attempt };
-  const all = { stdoutFrom: MAX_STREAM_BYTES, stderrFrom: MAX_STREAM_BYTES };
+  const all = {
+    stdoutFrom: MAX_STREAM_BYTES,
+    stderrFrom: MAX_STREAM_BYTES,
+    filesDone: MAX_OUTPUT_FILES,
+    fileFrom: 0,
+  };
   const ask = async (signal: AbortSignal): Promise<Uint8Array | undefined> => {
     const channel = await openTaskStream(components, worker, { signal });
     try {

@@ -3,29 +3,20 @@ import {
   type Award,
   awardKind,
   type Decided,
-  MAX_OUTPUT_BYTES,
-  MAX_OUTPUT_FILES,
   offerKind,
   open,
   type WorkerMessage,
 } from '../../wire/index.ts';
 import { type RequesterChannel, receiveWithin } from '../channel.ts';
+import { TakenBytes } from '../file-window.ts';
 import { heartbeat } from '../heartbeat.ts';
 import { openTaskStream } from './award.ts';
+import { FileInbox } from './file-inbox.ts';
+import { type Delivery, type FollowEnd, OWN_FAULTS } from './follow-end.ts';
+import { InputSender } from './input-sender.ts';
 import type { RequesterComponents } from './interface.ts';
 import { LeaseLimits } from './lease-limits.ts';
 import { attemptOf, type LiveTask, type TaskStore } from './task-store.ts';
-
-/** What a worker delivered, before anybody has checked it. */
-export interface Delivery {
-  readonly message: Extract<WorkerMessage, { type: 'result' }>;
-  readonly outputs: { path: string; bytes: Uint8Array }[];
-  readonly receivedAt: number;
-}
-
-export type FollowEnd =
-  | { readonly kind: 'delivered'; readonly delivery: Delivery }
-  | { readonly kind: 'failed'; readonly message: Extract<WorkerMessage, { type: 'failed' }> };
 
 /** Between tries to reach a worker whose stream broke. */
 const REATTACH_MS = 500;
@@ -44,8 +35,11 @@ export class Follower {
   #channel: RequesterChannel | null;
   #lock: Decided | null;
   #cancelled: string | null = null;
-  #files = new Map<string, Uint8Array[]>();
-  #fileBytes = 0;
+  readonly #files: FileInbox;
+  readonly #inputs: InputSender;
+  #taken = new TakenBytes();
+  /** What this node itself cannot do, on whatever stream. */
+  #fatal: Error | null = null;
   #heard: number;
   #breaches = 0;
   readonly #limits: LeaseLimits;
@@ -65,8 +59,11 @@ export class Follower {
     const record = attemptOf(task.record, attempt);
     this.award = open(awardKind, record.award as Uint8Array).body;
     this.#lock = record.lock;
+    const { needs, terms } = open(offerKind, record.offer).body;
+    this.#files = new FileInbox(components.blobs, needs.outputBytes);
+    this.#inputs = new InputSender(components.blobs, task.record.inputs);
     this.#heard = components.clock.monotonic();
-    this.#limits = new LeaseLimits(components.clock, this.award, open(offerKind, record.offer).body.terms);
+    this.#limits = new LeaseLimits(components.clock, this.award, terms);
   }
 
   /** Passes the certified lock on, now and on every later stream. */
@@ -103,9 +100,16 @@ export class Follower {
     this.#channel = null;
   }
 
+  /** Lets go of what came and was not kept. */
+  async release(): Promise<void> {
+    this.#inputs.stop();
+    await this.#files.discard();
+  }
+
   /**
    * @throws CodedError `WORKER_DEAD` after `deadMs` of silence, `LEASE_LOST` when the worker knows nothing of it, `LEASE_OVERDUE`
-   * when it takes longer than agreed, `RESULT_UNREADABLE` when what it says is nonsense each time; or the signal's reason.
+   * when it takes longer than agreed, `RESULT_UNREADABLE` when what it says is nonsense each time, `STORAGE_FULL`, `STORAGE_FAILED` and `INPUT_GONE`
+   * for what this node cannot do; or the signal's reason.
    */
   async run({ signal }: { signal: AbortSignal }): Promise<FollowEnd> {
     const { options, clock, logger } = this.#components;
@@ -118,9 +122,10 @@ export class Follower {
         }
         return await this.#listen(this.#channel, signal);
       } catch (error) {
-        if (signal.aborted || hasCode(error, 'LEASE_LOST', 'LEASE_OVERDUE')) throw error;
+        if (signal.aborted || hasCode(error, 'LEASE_LOST', 'LEASE_OVERDUE', ...OWN_FAULTS)) throw error;
+        if (this.#fatal) throw this.#fatal;
         logger.debug({ task: this.#task.record.taskId, error: messageOf(error) }, 'worker’s stream broke');
-        if (/^(WIRE_|PROTOCOL$)/.test(codeOf(error))) this.#breach(error);
+        if (/^(WIRE_|PROTOCOL$)/.test(codeOf(error))) await this.#breach(error);
         this.abandon(error instanceof Error ? error : new Error(messageOf(error)));
         if (clock.monotonic() - this.#heard >= options.deadMs) throw this.#dead();
         await sleep(REATTACH_MS, { signal, clock });
@@ -129,8 +134,9 @@ export class Follower {
   }
 
   /** Nonsense costs once for each attempt: the same kept result is sent on every stream. */
-  #breach(cause: unknown): void {
+  async #breach(cause: unknown): Promise<void> {
     this.#breaches++;
+    await this.#files.discard();
     if (this.#breaches === 1) this.#components.network.report(this.award.worker, codeOf(cause), 10);
     if (this.#breaches < MAX_BREACHES) return;
     const message = `what the worker sends cannot be read: ${messageOf(cause)}`;
@@ -152,7 +158,11 @@ export class Follower {
       signal => openTaskStream(this.#components, worker, { signal }),
       { signal, clock },
     );
-    const from = { stdoutFrom: log.size('stdout'), stderrFrom: log.size('stderr') };
+    const from = {
+      stdoutFrom: log.size('stdout'),
+      stderrFrom: log.size('stderr'),
+      ...this.#files.position,
+    };
     try {
       await channel.send({ type: 'attach', taskId, replica, attempt: this.#attempt, ...from }, { signal });
     } catch (error) {
@@ -170,19 +180,19 @@ export class Follower {
 
   async #listen(channel: RequesterChannel, signal: AbortSignal): Promise<FollowEnd> {
     const { clock, options } = this.#components;
+    this.#taken = new TakenBytes();
     const stopBeating = heartbeat(clock, options.heartbeatMs, () => channel.send({ type: 'heartbeat' }));
-    this.#files.clear();
-    this.#fileBytes = 0;
     try {
       for (;;) {
         const message = await this.#next(channel, signal);
         this.#heard = clock.monotonic();
-        const end = await this.#react(message);
+        const end = await this.#react(channel, message);
         if (end) return end;
         this.#limits.check();
       }
     } finally {
       stopBeating();
+      this.#inputs.stop();
     }
   }
 
@@ -206,7 +216,7 @@ export class Follower {
     logger.warn({ task: this.#task.record.taskId, worker }, 'the worker is silent');
   }
 
-  async #react(message: WorkerMessage): Promise<FollowEnd | undefined> {
+  async #react(channel: RequesterChannel, message: WorkerMessage): Promise<FollowEnd | undefined> {
     switch (message.type) {
       case 'heartbeat':
         return undefined;
@@ -219,7 +229,15 @@ export class Follower {
         this.#task.log.append(message.stream, message.offset, message.bytes);
         return undefined;
       case 'file':
-        this.#file(message);
+        await this.#files.take(message);
+        this.#limits.alive();
+        this.#sayTaken(message.bytes.length);
+        return undefined;
+      case 'taken':
+        this.#inputs.taken(message.bytes);
+        return undefined;
+      case 'need':
+        this.#inputs.start(channel, message, error => this.#gone(channel, error));
         return undefined;
       case 'failed':
         return { kind: 'failed', message };
@@ -249,28 +267,20 @@ export class Follower {
       this.#store.progress(this.#task, progress, this.#limits.shows());
   }
 
-  #file({ path, offset, bytes }: Extract<WorkerMessage, { type: 'file' }>): void {
-    const parts = this.#files.get(path) ?? [];
-    const size = parts.reduce((sum, part) => sum + part.length, 0);
-    this.#fileBytes += bytes.length;
-    const isNew = parts.length === 0;
-    const tooMany = isNew ? this.#files.size >= MAX_OUTPUT_FILES : bytes.length === 0;
-    if (offset !== size || this.#fileBytes > MAX_OUTPUT_BYTES || tooMany)
-      throw new CodedError(
-        { code: 'PROTOCOL' },
-        'the worker sends more or other files than a result may hold',
-      );
-    parts.push(bytes);
-    this.#limits.alive();
-    this.#files.set(path, parts);
+  #sayTaken(length: number): void {
+    const bytes = this.#taken.add(length);
+    if (bytes !== undefined) void this.#say({ type: 'taken', bytes });
+  }
+
+  /** An input that cannot be sent: only a stream that broke is mended by another one. */
+  #gone(channel: RequesterChannel, error: Error): void {
+    if (hasCode(error, ...OWN_FAULTS)) this.#fatal = error;
+    channel.abort(error);
   }
 
   #delivery(message: Extract<WorkerMessage, { type: 'result' }>): Delivery {
-    const outputs = [...this.#files].map(([path, parts]) => ({
-      path,
-      bytes: new Uint8Array(Buffer.concat(parts)),
-    }));
-    return { message, outputs, receivedAt: this.#components.clock.now() };
+    const outputs = this.#files.outputs();
+    return { message, outputs, files: this.#files, receivedAt: this.#components.clock.now() };
   }
 
   async #say(message: Parameters<RequesterChannel['send']>[0]): Promise<void> {

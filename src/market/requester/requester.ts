@@ -1,3 +1,4 @@
+import type { BlobReading } from '../../storage/index.ts';
 import { CodedError, codeOf, every, messageOf, raceSignal } from '../../util/index.ts';
 import {
   disputeKind,
@@ -147,10 +148,10 @@ export class Requester implements TaskMarket {
     };
   }
 
-  async output(taskId: string, path: string): Promise<Uint8Array> {
+  async output(taskId: string, path: string): Promise<BlobReading> {
     const entry = (await this.result(taskId)).outputs.find(output => output.path === path);
     if (!entry) throw new CodedError({ code: 'OUTPUT_NOT_FOUND', path }, `the task wrote no outputs/${path}`);
-    return this.#blob(entry.cid);
+    return (await this.#components.blobs.read(entry.cid)) ?? goneBytes(entry.cid);
   }
 
   async cancel(taskId: string): Promise<TaskView> {
@@ -231,8 +232,7 @@ export class Requester implements TaskMarket {
   }
 
   stats(): EngineStats {
-    const { worker, options } = this.#components;
-    return engineStats(this.#store, worker, options.slots);
+    return engineStats(this.#store, this.#components.worker, this.#components.options.slots);
   }
 
   async resume(): Promise<void> {
@@ -264,10 +264,7 @@ export class Requester implements TaskMarket {
   }
 
   async #blob(cid: string): Promise<Uint8Array> {
-    const bytes = await this.#components.blobs.get(cid);
-    if (!bytes)
-      throw new CodedError({ code: 'RESULT_EXPIRED', cid }, 'the bytes of this result are not here any more');
-    return bytes;
+    return (await this.#components.blobs.get(cid)) ?? goneBytes(cid);
   }
 
   /** Not awaited: of two answers at once only the first finds it waiting. */
@@ -291,6 +288,10 @@ export class Requester implements TaskMarket {
       .finally(() => this.#running.delete(running));
     this.#running.add(running);
   }
+}
+
+function goneBytes(cid: string): never {
+  throw new CodedError({ code: 'RESULT_EXPIRED', cid }, 'the bytes of this result are not here any more');
 }
 
 /** Too late to cancel. */

@@ -86,8 +86,10 @@ function isForgotten(record: TaskRecord, before: number): boolean {
   return hasEnded(record) && (record.endedAt ?? 0) < before && !record.attempts.some(moneyMoves);
 }
 
-function cidsOf({ result }: TaskRecord): string[] {
-  if (!result || result.expired) return [];
+function cidsOf(record: TaskRecord): readonly string[] {
+  const { result } = record;
+  const inputs = hasEnded(record) ? [] : record.inputs;
+  if (!result || result.expired) return inputs;
   const { stdoutCid, stderrCid } = attested(result);
-  return [stdoutCid, stderrCid, ...result.outputs.map(output => output.cid)];
+  return [...inputs, stdoutCid, stderrCid, ...result.outputs.map(output => output.cid)];
 }

@@ -3,6 +3,7 @@ import { CodedError } from '../../util/index.ts';
 import { compileResultSchema } from '../../verification/index.ts';
 import {
   encodeCbor,
+  fetchedInputs,
   orderKind,
   saltedSpecHash,
   seal,
@@ -37,7 +38,7 @@ export class Submissions {
 
   /**
    * Makes the order and writes the task before anything is sent. With an idempotency key the same request gives the same task.
-   * @throws CodedError `TIMEOUT_TOO_LONG`, `IDEMPOTENCY_CONFLICT`, `FUNDS_INSUFFICIENT`, `QUEUE_FULL`, `SCHEMA_INVALID`.
+   * @throws CodedError `TIMEOUT_TOO_LONG`, `IDEMPOTENCY_CONFLICT`, `FUNDS_INSUFFICIENT`, `BLOB_NOT_FOUND`, `QUEUE_FULL`, `SCHEMA_INVALID`.
    */
   async submit(request: TaskRequest, key: string | undefined): Promise<Submission> {
     if (key === undefined) return submit(this.#components, this.#store, request, key);
@@ -66,6 +67,7 @@ async function submit(
   if (request.policy.resultSchema !== null) compileResultSchema(request.policy.resultSchema);
   requireTimeout(request.spec);
   requireFunds(components, request);
+  await requireInputs(components, request.spec);
   const { order, taskId } = makeOrder(components, request, idempotencyKey);
   const ops =
     idempotencyKey === undefined ? [] : [idempotency.putOp(idempotencyKey, { taskId, request: fingerprint })];
@@ -78,6 +80,16 @@ function requireTimeout({ timeoutMs }: TaskSpec): void {
     { code: 'TIMEOUT_TOO_LONG', timeoutMs, maxMs: MAX_TIMEOUT_MS },
     'timeout_seconds must be at most 604800 (7 days): split the task into shorter ones',
   );
+}
+
+/** Inputs by content must be here before their task is; from now on they stay for it. */
+async function requireInputs({ blobs }: RequesterComponents, spec: TaskSpec): Promise<void> {
+  for (const { cid, size } of fetchedInputs(spec))
+    if ((await blobs.touch(cid)) !== size)
+      throw new CodedError(
+        { code: 'BLOB_NOT_FOUND', cid },
+        `this node’s storage has no blob ${cid} of ${size} bytes: upload it with PUT /blobs`,
+      );
 }
 
 /** A task that nobody but strangers may run, for more than there is: better said now than waited for. */
@@ -113,7 +125,11 @@ function makeOrder(
   return { order: { order: order.bytes, salt, spec: taskSpecMessage.encode(spec) }, taskId: taskIdOf(order) };
 }
 
-function newRecord({ clock }: RequesterComponents, taskId: string, { policy }: TaskRequest): TaskRecord {
+function newRecord(
+  { clock }: RequesterComponents,
+  taskId: string,
+  { policy, spec }: TaskRequest,
+): TaskRecord {
   const now = clock.now();
   return {
     taskId,
@@ -127,6 +143,7 @@ function newRecord({ clock }: RequesterComponents, taskId: string, { policy }: T
     phases: { queued: now },
     attempts: [],
     failedWorkers: [],
+    inputs: fetchedInputs(spec).map(({ cid }) => cid),
     failure: null,
     result: null,
     accept: null,

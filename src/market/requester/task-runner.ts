@@ -16,7 +16,8 @@ import type { AuctionHouse } from './auction.ts';
 import { type Accepted, awardOne, type Unanswered } from './awarding.ts';
 import { cancelAttempt } from './cancel.ts';
 import { takeDelivery } from './deliver.ts';
-import { type FollowEnd, Follower } from './follow.ts';
+import { Follower } from './follow.ts';
+import { type FollowEnd, OWN_FAULTS } from './follow-end.ts';
 import type { RequesterComponents } from './interface.ts';
 import { watchingLedger } from './ledger-watch.ts';
 import type { Treasurer } from './money.ts';
@@ -178,14 +179,21 @@ export class TaskRunner {
       const funds = hasCode(error, 'FUNDS_INSUFFICIENT');
       const lost = hasCode(error, 'WORKER_DEAD', 'LEASE_LOST', 'RESULT_UNREADABLE');
       const overdue = hasCode(error, 'LEASE_OVERDUE');
-      const reason = overdue ? 'the task took longer than agreed' : 'the payment could not be locked';
+      const ours = hasCode(error, ...OWN_FAULTS);
+      const reason = overdue
+        ? 'the task took longer than agreed'
+        : ours
+          ? 'the requester could not go on'
+          : 'the payment could not be locked';
       if (lost) follower.abandon(error);
       else await follower.finish({ type: 'cancel', reason });
       await writeOff(this.#components, this.#parts, task, attempt, {
-        class: funds ? 'funds' : lost || overdue ? 'worker' : 'network',
+        class: funds ? 'funds' : lost || overdue ? 'worker' : ours ? 'user' : 'network',
         code: codeOf(error),
         message: messageOf(error),
       });
+    } finally {
+      await follower.release();
     }
   }
 

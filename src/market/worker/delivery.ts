@@ -1,25 +1,35 @@
 import { CodedError, codeOf, messageOf } from '../../util/index.ts';
 import {
   attestationKind,
-  CHUNK_BYTES,
   type LeaseRecord,
+  type OutputEntry,
   open,
   type WorkerMessage,
 } from '../../wire/index.ts';
 import type { WorkerComponents } from './interface.ts';
 
-/** A kept result as it is sent: its files in pieces, then what the worker attested. */
+type Blobs = WorkerComponents['blobs'];
+
+/** What of a result its requester has: so many files, and of the next one so many bytes. */
+export interface FilesFrom {
+  readonly filesDone: number;
+  readonly fileFrom: number;
+}
+
+/** A kept result as it is sent: the rest of its files in pieces, from the disk as they are asked for, then what the worker attested. */
 export async function* resultMessages(
   { blobs, logger }: Pick<WorkerComponents, 'blobs' | 'logger'>,
   { key, record }: { readonly key: string; readonly record: LeaseRecord },
+  { filesDone, fileFrom }: FilesFrom,
 ): AsyncGenerator<WorkerMessage> {
   const { outputs, truncated, oomKilled, evidence } = record;
   const attestation = record.attestation as Uint8Array;
   try {
-    for (const { path, cid } of outputs) yield* fileMessages(path, await mustGet(blobs, cid));
+    for (const [i, output] of outputs.slice(filesDone).entries())
+      yield* fileMessages(blobs, output, i === 0 ? fileFrom : 0);
     const { stdoutCid, stderrCid } = open(attestationKind, attestation).body;
-    const stdout = await mustGet(blobs, stdoutCid);
-    const stderr = await mustGet(blobs, stderrCid);
+    const stdout = (await blobs.get(stdoutCid)) ?? gone(stdoutCid);
+    const stderr = (await blobs.get(stderrCid)) ?? gone(stderrCid);
     yield { type: 'result', attestation, stdout, stderr, truncated, oomKilled, mutual: evidence };
   } catch (error) {
     logger.error({ task: key, code: codeOf(error), error: messageOf(error) }, 'a kept result cannot be read');
@@ -28,13 +38,20 @@ export async function* resultMessages(
   }
 }
 
-function* fileMessages(path: string, bytes: Uint8Array): Generator<WorkerMessage> {
-  for (let offset = 0; offset === 0 || offset < bytes.length; offset += CHUNK_BYTES)
-    yield { type: 'file', path, offset, bytes: bytes.subarray(offset, offset + CHUNK_BYTES) };
+async function* fileMessages(
+  blobs: Blobs,
+  { path, size, cid }: OutputEntry,
+  from: number,
+): AsyncGenerator<WorkerMessage> {
+  const reading = (await blobs.read(cid, from)) ?? gone(cid);
+  let offset = from;
+  if (size === 0) yield { type: 'file', path, size, offset, bytes: new Uint8Array() };
+  for await (const bytes of reading.bytes) {
+    yield { type: 'file', path, size, offset, bytes };
+    offset += bytes.length;
+  }
 }
 
-async function mustGet(blobs: WorkerComponents['blobs'], cid: string): Promise<Uint8Array> {
-  const bytes = await blobs.get(cid);
-  if (!bytes) throw new CodedError({ code: 'BLOB_MISSING', cid }, `the bytes of ${cid} are gone`);
-  return bytes;
+function gone(cid: string): never {
+  throw new CodedError({ code: 'BLOB_MISSING', cid }, `the bytes of ${cid} are gone`);
 }

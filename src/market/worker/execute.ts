@@ -1,9 +1,8 @@
 import type { PreparedSandbox, SandboxImage, SandboxResult, SandboxTask } from '../../sandbox/index.ts';
 import { codeOf, messageOf, withDeadline } from '../../util/index.ts';
-import { attest } from '../../verification/index.ts';
+import { attest, type KeptResult } from '../../verification/index.ts';
 import {
   type ErrorClass,
-  MAX_OUTPUT_BYTES,
   MAX_OUTPUT_FILES,
   MAX_STREAM_BYTES,
   outputManifest,
@@ -14,6 +13,7 @@ import type { Capacity } from '../capacity.ts';
 import type { Estimates } from './estimates.ts';
 import type { WorkerComponents } from './interface.ts';
 import type { Lease, LeaseFailure } from './lease.ts';
+import { OutputKeeper } from './outputs.ts';
 
 /** Codes of errors that are somebody else's fault than this worker's. */
 const CLASSES: Readonly<Record<string, ErrorClass>> = {
@@ -61,7 +61,7 @@ async function runStaged(
   components: WorkerComponents,
   capacity: Capacity,
   lease: Lease,
-): Promise<SandboxResult> {
+): Promise<KeptResult> {
   const { clock } = components;
   const spec = lease.spec as TaskSpec;
   const { signal } = lease.stop;
@@ -72,20 +72,24 @@ async function runStaged(
     capacity.acquire(spec, lease.offer.priority, { signal }),
   );
   let prepared: PreparedSandbox | undefined;
+  const keeper = new OutputKeeper(components.blobs);
   try {
     const image = await within(limits.pullMs, 'the image', signal => pull(components, lease, spec, signal));
     await lease.enter('staging');
-    prepared = await within(limits.stageMs, 'staging', signal =>
-      components.executor.prepare(sandboxTask(lease, spec), image, { signal }),
-    );
+    prepared = await within(limits.stageMs, 'staging', async signal => {
+      await lease.inputs?.fetch({ signal });
+      return components.executor.prepare(sandboxTask(components, lease, spec), image, { signal });
+    });
     await lease.awaitLock();
     const { runtime } = prepared;
-    const result = await run(components, lease, prepared);
+    const ran = await run(components, lease, prepared, keeper);
     prepared = undefined;
+    const result = { ...ran, outputs: outputManifest(keeper.entries) };
     await within(limits.collectMs, 'collecting', () => collect(components, lease, runtime, image, result));
     return result;
   } finally {
     release();
+    await keeper.close();
     await prepared?.discard();
   }
 }
@@ -113,11 +117,20 @@ async function run(
   { clock }: WorkerComponents,
   lease: Lease,
   prepared: PreparedSandbox,
+  keeper: OutputKeeper,
 ): Promise<SandboxResult> {
   await lease.enter('executing');
   lease.executingSince = clock.monotonic();
   return prepared.run(
-    { stdout: bytes => lease.output('stdout', bytes), stderr: bytes => lease.output('stderr', bytes) },
+    {
+      stdout: bytes => lease.output('stdout', bytes),
+      stderr: bytes => lease.output('stderr', bytes),
+      file(output) {
+        // said, not waited for: a requester that reads slowly must not hold up the sandbox
+        if (lease.phase !== 'collecting') void lease.enter('collecting');
+        return keeper.file(output);
+      },
+    },
     { signal: lease.stop.signal },
   );
 }
@@ -127,12 +140,10 @@ async function collect(
   lease: Lease,
   runtime: Runtime,
   image: SandboxImage,
-  result: SandboxResult,
+  result: KeptResult,
 ): Promise<void> {
-  await lease.enter('collecting');
-  for (const bytes of [result.stdout, result.stderr, ...result.outputs.map(file => file.bytes)])
-    await blobs.put(bytes);
-  const outputs = outputManifest(result.outputs);
+  if (lease.phase !== 'collecting') await lease.enter('collecting');
+  for (const bytes of [result.stdout, result.stderr]) await blobs.put(bytes);
   const { record, award } = lease;
   const attestation = attest(signer, {
     net: genesis.net,
@@ -143,18 +154,21 @@ async function collect(
     imageDigest: image.digest,
     result,
   });
-  const { truncated, oomKilled } = result;
-  await lease.attested({ attestation: attestation.bytes, outputs, truncated, oomKilled }, result);
+  const { outputs, truncated, oomKilled } = result;
+  const change = { attestation: attestation.bytes, outputs: [...outputs], truncated, oomKilled };
+  await lease.attested(change, result);
 }
 
-function sandboxTask(lease: Lease, spec: TaskSpec): SandboxTask {
+function sandboxTask({ blobs }: WorkerComponents, lease: Lease, spec: TaskSpec): SandboxTask {
   return {
     key: lease.key,
     image: spec.image,
     program: spec.program,
     env: spec.env,
     workingDir: spec.workingDir ?? undefined,
-    inputs: spec.inputs,
+    inputs: spec.inputs.map(input =>
+      'bytes' in input ? input : { path: input.path, file: blobs.path(input.cid), size: input.size },
+    ),
     runtime: spec.runtime ?? undefined,
     reuseBy: spec.reuse ? lease.record.requester : undefined,
     allowHosts: spec.allowHosts,
@@ -166,7 +180,7 @@ function sandboxTask(lease: Lease, spec: TaskSpec): SandboxTask {
       timeoutMs: spec.timeoutMs,
       stdoutBytes: MAX_STREAM_BYTES,
       stderrBytes: MAX_STREAM_BYTES,
-      outputBytes: Math.min(MAX_OUTPUT_BYTES, spec.diskBytes),
+      outputBytes: Math.min(spec.outputBytes, spec.diskBytes),
       outputFiles: MAX_OUTPUT_FILES,
     },
   };

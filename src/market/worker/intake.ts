@@ -4,6 +4,7 @@ import {
   type Award,
   acceptanceKind,
   awardKind,
+  fetchedBytes,
   type Gpus,
   type LeaseRecord,
   type Offer,
@@ -77,7 +78,8 @@ export function checkAward(message: AwardMessage, from: string, self: string, ne
     spec.allowHosts.length > 0 === needs.network &&
     sameGpus(spec.gpus, needs.gpus) &&
     spec.timeoutMs <= terms.limits.runMs &&
-    message.spec.length <= needs.inputBytes;
+    message.spec.length + fetchedBytes(spec) <= needs.inputBytes &&
+    spec.outputBytes <= needs.outputBytes;
   if (!within) throw bad('AWARD_SPEC', 'the task asks for more than its offer said');
   return { award, offer, spec };
 }

@@ -1,13 +1,13 @@
 import { readLock } from '../../ledger/index.ts';
-import type { SandboxResult } from '../../sandbox/index.ts';
 import { CodedError, type Deferred, deferred, hasCode, withDeadline } from '../../util/index.ts';
-import { failureShare } from '../../verification/index.ts';
+import { failureShare, type KeptResult } from '../../verification/index.ts';
 import {
   type Award,
   awardKind,
   cancelKind,
   type Decided,
   type ErrorClass,
+  fetchedInputs,
   type LeaseRecord,
   mutualKind,
   type Offer,
@@ -22,8 +22,9 @@ import type { WorkerChannel } from '../channel.ts';
 import { LOCK_WAIT_MS } from '../options.ts';
 import { lockFits } from '../terms.ts';
 import { resultMessages } from './delivery.ts';
+import { InputFetcher } from './inputs.ts';
 import type { WorkerComponents } from './interface.ts';
-import { Outlet } from './outlet.ts';
+import { type From, Outlet } from './outlet.ts';
 
 /** Why a lease ended without a result. */
 export interface LeaseFailure {
@@ -47,6 +48,8 @@ export class Lease {
   /** Null after the execution, and after a restart: it may hold inputs of some MiB. */
   spec: TaskSpec | null;
   readonly outlet: Outlet;
+  /** Null where there is nothing to fetch. */
+  readonly inputs: InputFetcher | null;
   readonly stop = new AbortController();
   record: LeaseRecord;
   failure: LeaseFailure | null = null;
@@ -68,6 +71,8 @@ export class Lease {
     this.award = open(awardKind, record.award).body;
     this.offer = open(offerKind, record.offer).body;
     this.outlet = new Outlet(components.logger, this.key);
+    this.inputs =
+      spec && fetchedInputs(spec).length > 0 ? new InputFetcher(components, this.outlet, spec) : null;
     if (record.lock) this.#locked.resolve();
     if (record.state !== 'accepted') this.outlet.log.end();
   }
@@ -86,8 +91,9 @@ export class Lease {
   }
 
   /** A (new) stream of the requester: brings it up to date, with logs from what it has. Sending does not hold up the reader. */
-  attach(channel: WorkerChannel, from: { stdoutFrom: number; stderrFrom: number }): void {
+  attach(channel: WorkerChannel, from: From): void {
     this.outlet.attach(channel, from);
+    this.inputs?.attached();
     if (this.record.state === 'accepted')
       void this.outlet.say({ type: 'phase', phase: this.phase, progress: null });
     void this.deliver();
@@ -173,7 +179,7 @@ export class Lease {
    * The result as an attested record; its bytes are stored.
    * @throws CodedError `LEASE_OVER` when it was given up meanwhile: what gives the lock back is signed already.
    */
-  async attested(change: Partial<LeaseRecord>, result: SandboxResult): Promise<void> {
+  async attested(change: Partial<LeaseRecord>, result: KeptResult): Promise<void> {
     const { signer, genesis } = this.#components;
     const { escrowId, state } = this.record;
     if (state !== 'accepted')
@@ -189,7 +195,8 @@ export class Lease {
   async deliver(): Promise<void> {
     const { attestation, state, evidence } = this.record;
     if (state === 'accepted') return;
-    if (attestation) return this.outlet.tell('result', () => resultMessages(this.#components, this));
+    if (attestation)
+      return this.outlet.tell('result', files => resultMessages(this.#components, this, files));
     const { failure } = this;
     await this.outlet.tell(evidence ? 'failed with evidence' : 'failed', async function* () {
       const { class: errorClass, code, message } = failure ?? lostLease;

@@ -32,7 +32,7 @@ export type Answer = { readonly bid: Opened<Bid> } | { readonly refusal: Refusal
 export class OfferDesk {
   readonly #components: Pick<
     WorkerComponents,
-    'network' | 'executor' | 'signer' | 'genesis' | 'committee' | 'clock' | 'metrics' | 'options'
+    'network' | 'blobs' | 'executor' | 'signer' | 'genesis' | 'committee' | 'clock' | 'metrics' | 'options'
   >;
   readonly #capacity: Capacity;
   readonly #estimates: Estimates;
@@ -149,7 +149,7 @@ export class OfferDesk {
   }
 
   #view(offer: Offer): BidderView {
-    const { clock, signer, executor, options, genesis } = this.#components;
+    const { clock, signer, executor, blobs, options, genesis } = this.#components;
     const status = executor.status();
     const funds = this.#fundsOf(offer);
     return {
@@ -164,6 +164,7 @@ export class OfferDesk {
         hasImage: executor.hasImage(offer.needs.image),
       },
       architecture: process.arch,
+      storageBytes: blobs.free(),
       capacity: this.#capacity,
       slots: options.slots,
       price: options.price,

@@ -1,10 +1,21 @@
 import { CodedError, type Logger, messageOf } from '../../util/index.ts';
 import { CHUNK_BYTES, type WorkerMessage } from '../../wire/index.ts';
-import type { WorkerChannel } from '../channel.ts';
+import { sendAll, type WorkerChannel } from '../channel.ts';
+import { FileWindow } from '../file-window.ts';
 import { TaskLog } from '../task-log.ts';
+import type { FilesFrom } from './delivery.ts';
+
+/** What a requester has already when it opens a stream. */
+export interface From extends FilesFrom {
+  readonly stdoutFrom: number;
+  readonly stderrFrom: number;
+}
 
 interface Line {
   readonly channel: WorkerChannel;
+  /** Of a result's files, what it needs no more. */
+  readonly files: FilesFrom;
+  readonly window: FileWindow;
   readonly stop: AbortController;
   /** Settles when all logs are sent, or the stream is gone. */
   readonly logs: Promise<void>;
@@ -30,14 +41,15 @@ export class Outlet {
     return this.#line !== null;
   }
 
-  /** A (new) stream of the requester, which has the logs up to these offsets. */
-  attach(channel: WorkerChannel, from: { stdoutFrom: number; stderrFrom: number }): void {
+  /** A (new) stream of the requester, which has the logs up to these offsets, and these files. */
+  attach(channel: WorkerChannel, from: From): void {
     this.#line?.channel.abort(
       new CodedError({ code: 'SUPERSEDED' }, 'the requester has opened a newer stream'),
     );
     this.#line?.stop.abort();
     const stop = new AbortController();
-    this.#line = { channel, stop, logs: this.#sendLogs(channel, from, stop.signal), said: null };
+    const logs = this.#sendLogs(channel, from, stop.signal);
+    this.#line = { channel, files: from, window: new FileWindow(), stop, logs, said: null };
   }
 
   detach(channel: WorkerChannel): void {
@@ -70,6 +82,11 @@ export class Outlet {
       .catch(error => this.#logger.debug({ task: this.#key, error: messageOf(error) }, 'close failed'));
   }
 
+  /** The requester has taken so many bytes of files from this stream. */
+  taken(channel: WorkerChannel, bytes: number): void {
+    if (this.#line?.channel === channel) this.#line.window.taken(bytes);
+  }
+
   /** Tells the requester, if it listens; a broken stream detaches, and it will attach again. */
   async say(message: WorkerMessage): Promise<void> {
     const channel = this.#line?.channel;
@@ -77,25 +94,34 @@ export class Outlet {
   }
 
   /** Tells an ending after all logs: on each stream once for each `name`. Never rejects. */
-  tell(name: string, messages: () => AsyncIterable<WorkerMessage>): Promise<void> {
+  tell(name: string, messages: (files: FilesFrom) => AsyncIterable<WorkerMessage>): Promise<void> {
     this.#telling = this.#telling.then(() => this.#tell(name, messages));
     return this.#telling;
   }
 
-  async #tell(name: string, messages: () => AsyncIterable<WorkerMessage>): Promise<void> {
+  async #tell(name: string, messages: (files: FilesFrom) => AsyncIterable<WorkerMessage>): Promise<void> {
     const line = this.#line;
     if (!line || line.said === name) return;
     line.said = name;
     await line.logs;
-    for await (const message of messages()) {
+    try {
+      await sendAll(line.channel, this.#whileOn(line, messages(line.files)));
+    } catch (error) {
+      this.#broke(line.channel, error);
+    }
+  }
+
+  async *#whileOn(line: Line, messages: AsyncIterable<WorkerMessage>): AsyncGenerator<WorkerMessage> {
+    for await (const message of messages) {
+      if (message.type === 'file') await line.window.room(message.bytes.length, line.stop);
       if (this.#line !== line) return;
-      await this.#send(line.channel, message);
+      yield message;
     }
   }
 
   async #sendLogs(
     channel: WorkerChannel,
-    { stdoutFrom, stderrFrom }: { stdoutFrom: number; stderrFrom: number },
+    { stdoutFrom, stderrFrom }: From,
     signal: AbortSignal,
   ): Promise<void> {
     try {

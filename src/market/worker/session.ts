@@ -26,7 +26,8 @@ export async function serveSession(
     for (;;) {
       const message = await receiveWithin(channel, options.deadMs, { clock });
       if (message === undefined) break;
-      if (await react(components, lease, message)) break;
+      if (message.type === 'taken') lease.outlet.taken(channel, message.bytes);
+      else if (await react(components, lease, message)) break;
     }
   } catch (error) {
     const code = codeOf(error);
@@ -50,6 +51,9 @@ async function react(
       return false;
     case 'locked':
       await lease.lockArrived(message.lock);
+      return false;
+    case 'input':
+      await lease.inputs?.take(message);
       return false;
     case 'cancel':
       lease.stop.abort(new CodedError({ code: 'CANCELLED' }, message.reason || 'cancelled by its requester'));

@@ -20,6 +20,7 @@ import type { WorkerComponents } from './interface.ts';
 import { Lease, lostLease } from './lease.ts';
 import { LeaseBook } from './leases.ts';
 import { type Answer, OfferDesk } from './offers.ts';
+import type { From } from './outlet.ts';
 import { serveSession } from './session.ts';
 
 /** At a stop, what running leases have to say may take this long; then their streams are cut. */
@@ -46,7 +47,7 @@ export interface Worker {
   /** Serves one task stream, from a peer or from the own node. */
   serve(channel: WorkerChannel): Promise<void>;
   statusOf(ref: TaskRef, asker: string): StatusState;
-  /** CIDs of bytes that kept results still need. */
+  /** CIDs of bytes that running tasks and kept results still need. */
   liveCids(): string[];
 }
 
@@ -204,7 +205,7 @@ class MarketWorker implements Worker {
 
   async #accepted(lease: Lease, channel: WorkerChannel): Promise<void> {
     await channel.send({ type: 'accepted', acceptance: lease.record.acceptance });
-    return this.#session(lease, channel, { stdoutFrom: 0, stderrFrom: 0 });
+    return this.#session(lease, channel, { stdoutFrom: 0, stderrFrom: 0, filesDone: 0, fileFrom: 0 });
   }
 
   async #refusalOf(checked: ReturnType<typeof checkAward>): Promise<Refusal | undefined> {
@@ -258,11 +259,7 @@ class MarketWorker implements Worker {
     return this.#session(lease, channel, message);
   }
 
-  async #session(
-    lease: Lease,
-    channel: WorkerChannel,
-    from: { stdoutFrom: number; stderrFrom: number },
-  ): Promise<void> {
+  async #session(lease: Lease, channel: WorkerChannel, from: From): Promise<void> {
     lease.attach(channel, from);
     await serveSession(this.#components, lease, channel);
   }
@@ -286,8 +283,9 @@ class MarketWorker implements Worker {
   }
 
   liveCids(): string[] {
-    return [...this.#leases.all()].flatMap(({ record }) => {
-      if (!record.attestation) return [];
+    return [...this.#leases.all()].flatMap(({ record, spec, inputs }) => {
+      // once it has run, its inputs have no use any more
+      if (!record.attestation) return (spec && inputs?.cids) || [];
       const { stdoutCid, stderrCid } = open(attestationKind, record.attestation).body;
       return [stdoutCid, stderrCid, ...record.outputs.map(output => output.cid)];
     });

@@ -1,4 +1,5 @@
-import type { ContainerCreateOptions, HostConfig } from 'dockerode';
+import type { ContainerCreateOptions, HostConfig, MountSettings } from 'dockerode';
+import { INPUTS_DIR } from '../launcher/protocol.ts';
 import { launcherSource } from '../launcher/source.ts';
 import type { BoxPlan } from '../opener.ts';
 import type { DockerOptions } from '../options.ts';
@@ -53,6 +54,12 @@ export function containerConfig(plan: ContainerPlan, options: DockerOptions): Co
   };
 }
 
+/** Private: nothing that is mounted later on either side shows on the other. */
+function inputsMount(dir: string): MountSettings {
+  const BindOptions = { Propagation: 'private' as const };
+  return { Type: 'bind', Source: dir, Target: INPUTS_DIR, ReadOnly: true, BindOptions };
+}
+
 function hostConfig(plan: ContainerPlan, options: DockerOptions): HostConfig {
   const { limits } = plan;
   const runtime = plan.runtime === 'runsc' ? 'runsc' : options.runtime;
@@ -70,6 +77,7 @@ function hostConfig(plan: ContainerPlan, options: DockerOptions): HostConfig {
       '/tmp': tmpfs('noexec', options.tmpBytes),
       ...(plan.ownDisk ? {} : { '/task': tmpfs('exec', limits.diskBytes) }),
     },
+    ...(plan.inputsDir === undefined ? {} : { Mounts: [inputsMount(plan.inputsDir)] }),
     ShmSize: options.shmBytes,
     PidsLimit: options.maxPids * (runtime === 'runsc' ? GVISOR_THREADS : 1),
     Memory: limits.memoryBytes,

@@ -126,8 +126,9 @@ function boxOf(
         throw badProgram(error) ?? error;
       }
     },
-    write(parts) {
-      for (const part of parts) stream.write(part);
+    async write(bytes) {
+      if (stream.destroyed || stream.write(bytes)) return;
+      await Promise.race([new Promise(resolve => stream.once('drain', resolve)), closed]);
     },
     kill,
     ended,

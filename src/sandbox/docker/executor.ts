@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Clock, type Logger, type Metrics, messageOf, noMetrics } from '../../util/index.ts';
 import type { Runtime } from '../../wire/index.ts';
+import { createInputBinder } from '../bound-inputs.ts';
 import type { Disks } from '../disks.ts';
 import type { Egress } from '../egress/egress.ts';
 import { asSandboxError, unavailable } from '../errors.ts';
@@ -38,6 +39,8 @@ const noJournal: ImageJournal = { load: async () => [], save: async () => {}, re
 export interface DockerExecutorInit extends Partial<DockerOptions> {
   /** Names this daemon on its engine (its peer id): only containers of this owner are ever touched. */
   readonly owner: string;
+  /** A folder of this daemon's own, on the disk of its blobs, for inputs that are mounted. Without one, all are copied. */
+  readonly inputsDir?: string | undefined;
   /** What most tasks will ask for: sandboxes are kept ready for it as soon as the image is there. */
   readonly expected?: { readonly image: string; readonly limits: BoxLimits } | undefined;
 }
@@ -61,9 +64,13 @@ export function createDockerExecutor(
     disks,
     weaken,
   }: DockerExecutorComponents,
-  { owner, expected, ...given }: DockerExecutorInit,
+  { owner, expected, inputsDir, ...given }: DockerExecutorInit,
 ): Executor {
-  const options: DockerOptions = { ...dockerDefaults, ...given };
+  const options: DockerOptions = {
+    ...dockerDefaults,
+    ...(inputsDir === undefined ? { copiedInputBytes: Number.POSITIVE_INFINITY } : {}),
+    ...given,
+  };
   const boot = randomUUID();
   const engine = createEngine({ logger, clock, onUp }, options);
   const images = createImages({ engine, clock, logger, journal }, options);
@@ -74,7 +81,9 @@ export function createDockerExecutor(
     { owner, boot, options },
   );
   const machineMilliCpus = () => engine.facts().milliCpus;
-  const preparer = new Preparer({ clock, logger, metrics, make, images, machineMilliCpus }, options);
+  const binder = createInputBinder({ logger }, inputsDir);
+  const parts = { clock, logger, metrics, make, images, binder, machineMilliCpus };
+  const preparer = new Preparer(parts, options);
   let started = false;
   const own: Runtime = options.runtime === 'runsc' ? 'runsc' : 'docker';
 
@@ -130,6 +139,7 @@ export function createDockerExecutor(
       await leftovers.removeAll();
       await egress?.stop();
       await disks?.stop();
+      await binder.removeAll();
       engine.stop();
     },
     status: engine.status,
@@ -175,6 +185,9 @@ export function createDockerExecutor(
       });
       return preparer.prepare(checked, image, checked.runtime ?? own, { signal });
     },
-    recover: leftovers.sweep,
+    async recover() {
+      await binder.sweep();
+      return leftovers.sweep();
+    },
   };
 }

@@ -1,12 +1,17 @@
+import { createReadStream } from 'node:fs';
 import * as z from 'zod';
 import { MAX_PATH_BYTES } from '../../wire/index.ts';
 import { failed } from '../errors.ts';
-import type { SandboxFile, SandboxTask } from '../interface.ts';
-import { collectedFiles } from '../outputs.ts';
-import { hasNetwork } from '../task.ts';
+import type { SandboxInput, SandboxOutput, SandboxTask } from '../interface.ts';
+import { checkedOutputs, totalBytes } from '../outputs.ts';
+import { type CheckedTask, hasNetwork, sizeOfInput } from '../task.ts';
 import { relaySource } from './relay.ts';
 
 export const NONCE_BYTES = 16;
+/** Where a box has its bound inputs; below /task are links to them, as only root could make folders of the task's own around mounts. */
+export const INPUTS_DIR = '/inputs';
+/** Read at once of an input file. */
+const PIECE_BYTES = 256 * 1024;
 /** Room for the facts of an answer and for each file that it lists (a path of at most MAX_PATH_BYTES, escaped as JSON). */
 const ANSWER_BYTES = 4096;
 const ANSWER_BYTES_PER_FILE = 6 * MAX_PATH_BYTES + 32;
@@ -36,7 +41,9 @@ const endAnswer = z.object({
 });
 
 /** What the launcher says when the task has ended. */
-export type TaskEnd = Omit<z.infer<typeof endAnswer>, 'files'> & { readonly outputs: readonly SandboxFile[] };
+export type TaskEnd = Omit<z.infer<typeof endAnswer>, 'files'> & {
+  readonly outputs: readonly SandboxOutput[];
+};
 
 function withLength(text: string): Buffer {
   const bytes = Buffer.from(text);
@@ -45,8 +52,8 @@ function withLength(text: string): Buffer {
   return Buffer.concat([length, bytes]);
 }
 
-/** The bytes that stage a task: header and inputs. `cwd` is absolute; `env` is the whole of what the task adds. */
-export function encodeStage(task: SandboxTask, cwd: string, env: Readonly<Record<string, string>>): Buffer[] {
+/** The bytes that stage a task, before those of its inputs. `cwd` is absolute; `env` is the whole of what the task adds. */
+export function encodeHeader(task: CheckedTask, cwd: string, env: Readonly<Record<string, string>>): Buffer {
   const { outputBytes, outputFiles } = task.limits;
   const header = {
     ...('code' in task.program ? { code: task.program.code } : { argv: task.program.argv }),
@@ -55,12 +62,30 @@ export function encodeStage(task: SandboxTask, cwd: string, env: Readonly<Record
     // A number: the launcher reads what Python and JSON write alike.
     reuse: task.reuseBy === undefined ? 0 : 1,
     ...(hasNetwork(task) ? { relay: relaySource } : {}),
-    inputs: task.inputs.map(file => [file.path, file.bytes.length]),
+    inputs: task.inputs.map(input => [input.path, sizeOfInput(input)]),
+    links: task.bound.map(({ path }, i) => [path, `${INPUTS_DIR}/${i}`]),
     limits: { outputBytes, outputFiles, pathBytes: MAX_PATH_BYTES },
   };
-  const bytesOf = (file: SandboxFile) =>
-    Buffer.from(file.bytes.buffer, file.bytes.byteOffset, file.bytes.length);
-  return [withLength(JSON.stringify(header)), ...task.inputs.map(bytesOf)];
+  return withLength(JSON.stringify(header));
+}
+
+/** Then the inputs' own bytes, in their order; those of files as they are read. @throws CodedError `SANDBOX_FAILED` for a file of another size. */
+export async function* inputContents(inputs: readonly SandboxInput[]): AsyncGenerator<Buffer> {
+  for (const input of inputs) {
+    if ('bytes' in input) yield Buffer.from(input.bytes.buffer, input.bytes.byteOffset, input.bytes.length);
+    else yield* fileContents(input.file, input.size);
+  }
+}
+
+async function* fileContents(file: string, size: number): AsyncGenerator<Buffer> {
+  let left = size;
+  // not beyond its size, should it grow
+  const bytes = size === 0 ? [] : createReadStream(file, { end: size - 1, highWaterMark: PIECE_BYTES });
+  for await (const piece of bytes) {
+    left -= piece.length;
+    yield piece;
+  }
+  if (left > 0) throw failed('an input file is shorter than it was said to be');
 }
 
 /** The bytes that start a staged task. */
@@ -84,7 +109,8 @@ type State = 'staging' | 'running' | 'ending' | 'collecting' | 'done';
 
 /**
  * Reads the launcher's side of the protocol out of the sandbox's stdout. The image, and so its interpreter, is the
- * requester's own choice: nothing that comes is trusted, and no more is kept than `limits` allow.
+ * requester's own choice: nothing that comes is trusted, no more is kept than `limits` allow, and of the outputs nothing: what `push`
+ * found of them is to be taken with `takeContents` before the next.
  * @throws CodedError `SANDBOX_FAILED` when an answer breaks the protocol.
  */
 export class LauncherReader {
@@ -92,10 +118,12 @@ export class LauncherReader {
   readonly #limits: SandboxTask['limits'];
   #state: State = 'staging';
   #held: Buffer = Buffer.alloc(0);
-  #answer: z.infer<typeof endAnswer> | undefined;
-  #contentBytes = 0;
   #refused: string | undefined;
   #before: SpentBefore = { cpuMs: 0, peakBytes: 0 };
+  /** What the launcher said, while the outputs still come. */
+  #answer: TaskEnd | undefined;
+  #contents: Buffer = Buffer.alloc(0);
+  #contentLeft = 0;
   #end: TaskEnd | undefined;
   #heldStderr: Buffer = Buffer.alloc(0);
   #stderrEnded = false;
@@ -120,8 +148,20 @@ export class LauncherReader {
   get ended(): boolean {
     return this.#state !== 'staging' && this.#state !== 'running';
   }
+  /** Undefined until the outputs are complete too. */
   get end(): TaskEnd | undefined {
     return this.#end;
+  }
+  /** Known once the task has ended, before the first of their bytes. */
+  get outputs(): readonly SandboxOutput[] | undefined {
+    return this.#answer?.outputs;
+  }
+
+  /** The outputs' next bytes: one file after another, without anything between. */
+  takeContents(): Buffer {
+    const contents = this.#contents;
+    this.#contents = Buffer.alloc(0);
+    return contents;
   }
 
   /** True when both streams have come to their end: nothing of the task is still under way. */
@@ -188,26 +228,21 @@ export class LauncherReader {
       ANSWER_BYTES + this.#limits.outputFiles * ANSWER_BYTES_PER_FILE,
     );
     if (!answer) return;
-    this.#answer = answer;
-    this.#contentBytes = answer.files.reduce((sum, [, size]) => sum + size, 0);
-    if (this.#contentBytes > this.#limits.outputBytes)
-      throw failed('the launcher sends more output than was asked for');
+    const { files, ...facts } = answer;
+    const outputs = checkedOutputs(files, this.#limits);
+    this.#answer = { ...facts, outputs };
+    this.#contentLeft = totalBytes(outputs);
     this.#state = 'collecting';
-    this.#chunks = [];
   }
 
-  #chunks: Buffer[] = [];
-  #collected = 0;
-
   #readContents(): void {
-    this.#chunks.push(this.#held);
-    this.#collected += this.#held.length;
+    if (this.#held.length > this.#contentLeft)
+      throw failed('the sandbox hands over files of another size than it said');
+    this.#contentLeft -= this.#held.length;
+    this.#contents = this.#held;
     this.#held = Buffer.alloc(0);
-    if (this.#collected < this.#contentBytes || !this.#answer) return;
-    const { files, ...facts } = this.#answer;
-    const outputs = collectedFiles(files, Buffer.concat(this.#chunks), this.#limits);
-    this.#end = { ...facts, outputs };
-    this.#chunks = [];
+    if (this.#contentLeft > 0) return;
+    this.#end = this.#answer;
     this.#state = 'done';
   }
 

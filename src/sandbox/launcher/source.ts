@@ -67,7 +67,7 @@ def answer(facts, mark=b''):
     text = encode(facts).encode()
     write(1, mark + len(text).to_bytes(4, 'big') + text)
 
-def stage(inputs):
+def stage(inputs, links):
     for path, size in inputs:
         target = os.path.join(TASK, path)
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -76,6 +76,10 @@ def stage(inputs):
                 piece = read(min(PIECE, size))
                 file.write(piece)
                 size -= len(piece)
+    for path, file in links:
+        target = os.path.join(TASK, path)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.symlink(file, target)
     os.makedirs(OUTPUTS, exist_ok=True)
 
 def reap(task):
@@ -230,7 +234,7 @@ while True:
     answer({'ready': True})
     header = eval(read(int.from_bytes(read(4), 'big')).decode(), {'__builtins__': {}})
     try:
-        stage(header['inputs'])
+        stage(header['inputs'], header['links'])
     except OSError as error:
         answer({'refused': 'the inputs do not fit into /task: ' + str(error.strerror)})
         os._exit(125)

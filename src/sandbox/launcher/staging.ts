@@ -1,9 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { type Clock, CodedError, withDeadline } from '../../util/index.ts';
+import { type Clock, CodedError, raceSignal, withDeadline } from '../../util/index.ts';
 import { BadProgram, type Box } from '../box.ts';
 import { failed, refused } from '../errors.ts';
-import { type CheckedTask, hasNetwork } from '../task.ts';
-import { encodeGo, encodeStage, LauncherReader, NEXT, NONCE_BYTES, saysReady } from './protocol.ts';
+import { type CheckedTask, hasNetwork, sizeOfInput } from '../task.ts';
+import {
+  encodeGo,
+  encodeHeader,
+  inputContents,
+  LauncherReader,
+  NEXT,
+  NONCE_BYTES,
+  saysReady,
+} from './protocol.ts';
 import { proxyEnv } from './relay.ts';
 
 /** A box whose launcher has taken the inputs and waits for the word to start. */
@@ -25,8 +33,9 @@ const COMPLAINT_BYTES = 4096;
 const TASK_ENV = { HOME: '/tmp' };
 /** Python starts in 20 ms, and in a second on a machine that is busy; an image's own may never come to an end. */
 const WAKE_MS = 30_000;
-/** Inputs go into memory: some MiB take some milliseconds. */
+/** Inputs go into memory: some MiB take some milliseconds; those of the slowest machine 1 MB a second. */
 const STAGE_MS = 60_000;
+const SLOWEST_STAGE_BYTES_PER_MS = 1_000;
 
 /**
  * Starts the box's launcher and waits until it waits for a task.
@@ -74,15 +83,18 @@ export async function stage(
 ): Promise<Staged> {
   const nonce = randomBytes(NONCE_BYTES);
   const reader = new LauncherReader(nonce, task.limits);
-  box.write(encodeStage(task, task.cwd, { ...TASK_ENV, ...(hasNetwork(task) ? proxyEnv : {}), ...task.env }));
-  await inTime(STAGE_MS, clock, () => awaitStaged(box, reader));
+  const bytes = task.inputs.reduce((sum, input) => sum + sizeOfInput(input), 0);
+  await inTime(STAGE_MS + bytes / SLOWEST_STAGE_BYTES_PER_MS, clock, () => handOver(box, task, reader));
   if (reader.refused !== undefined) throw refused(reader.refused);
-  return { reader, go: () => box.write([encodeGo(nonce)]) };
+  return { reader, go: () => void box.write(encodeGo(nonce)) };
 }
 
-async function awaitStaged(box: Box, reader: LauncherReader): Promise<void> {
+/** Sends and listens at once: a launcher that refuses half-way reads no more. */
+async function handOver(box: Box, task: CheckedTask, reader: LauncherReader): Promise<void> {
+  const broken = new AbortController();
+  send(box, task).catch(error => broken.abort(error));
   while (!reader.staged) {
-    const { value: frame, done } = await box.next();
+    const { value: frame, done } = await raceSignal(box.next(), broken.signal);
     if (done) {
       const { oomKilled } = await box.ended();
       throw oomKilled
@@ -93,9 +105,17 @@ async function awaitStaged(box: Box, reader: LauncherReader): Promise<void> {
   }
 }
 
+/** As fast as the launcher reads: nothing of a file is held here. */
+async function send(box: Box, task: CheckedTask): Promise<void> {
+  await box.write(
+    encodeHeader(task, task.cwd, { ...TASK_ENV, ...(hasNetwork(task) ? proxyEnv : {}), ...task.env }),
+  );
+  for await (const bytes of inputContents(task.inputs)) await box.write(bytes);
+}
+
 /** Makes a box whose task has ended as good as new: no process, no file is left. @throws as `wake` does. */
 export async function renew(box: Box, { clock }: { readonly clock: Clock }): Promise<void> {
-  box.write([NEXT]);
+  void box.write(NEXT);
   await inTime(WAKE_MS, clock, () => awaitReady(box));
 }
 

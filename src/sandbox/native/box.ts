@@ -158,8 +158,10 @@ function boxOf(
       starting ??= launch();
       await starting;
     },
-    write(parts) {
-      for (const part of parts) running?.child.stdin?.write(part);
+    async write(bytes) {
+      const stdin = running?.child.stdin;
+      if (!stdin || stdin.destroyed || stdin.write(bytes)) return;
+      await Promise.race([new Promise(resolve => stdin.once('drain', resolve)), closed.promise]);
     },
     kill,
     ended: () => exited.promise,

@@ -11,6 +11,7 @@ import {
   noMetrics,
   withDeadline,
 } from '../../util/index.ts';
+import { createInputBinder } from '../bound-inputs.ts';
 import { BadProgram } from '../box.ts';
 import type { Disks } from '../disks.ts';
 import type { Egress } from '../egress/egress.ts';
@@ -63,7 +64,9 @@ export function createNativeExecutor(
   { logger, clock, metrics = noMetrics, egress, disks, weaken }: NativeExecutorComponents,
   { owner, expected, ...given }: NativeExecutorInit,
 ): Executor {
-  const options: NativeOptions = { ...nativeDefaults, ...given };
+  // all are copied: it mounts no file of the host
+  const copied = { copiedInputBytes: Number.POSITIVE_INFINITY };
+  const options: NativeOptions = { ...nativeDefaults, ...copied, ...given };
   const ownerName = owner.replace(/[^\w-]/g, '_');
   const boot = randomUUID();
   const pipes = createPipes({ folder: join(options.stateDir, 'pipes') });
@@ -73,7 +76,8 @@ export function createNativeExecutor(
   const make = createNativeBoxes({ images, leftovers, parts, takeExtras }, { ...options, boot });
   const facts = { milliCpus: availableParallelism() * 1000, memoryBytes: totalmem() };
   const machineMilliCpus = () => facts.milliCpus;
-  const preparer = new Preparer({ clock, logger, metrics, make, images, machineMilliCpus }, options);
+  const binder = createInputBinder({ logger }, undefined);
+  const preparer = new Preparer({ clock, logger, metrics, make, images, binder, machineMilliCpus }, options);
   const noDisks = () => (disks ? disks.reason : 'the node makes none');
   const limits = (): ExecutorLimits => ({
     maxDiskBytes: largestDisk({ ...options, noDisks: noDisks() }),

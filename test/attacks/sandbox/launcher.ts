@@ -163,7 +163,7 @@ import os
 os.truncate(os.open('outputs/sparse', os.O_CREAT | os.O_RDWR), 4 << 20)
 for i in range(100): open('outputs/%03d' % i, 'w').write('x')`;
       const { outputs, truncated } = await runIn(lab, code);
-      const bytes = outputs.reduce((sum, file) => sum + file.bytes.length, 0);
+      const bytes = outputs.reduce((sum, file) => sum + file.size, 0);
       const seen = `${outputs.length} files, ${bytes} bytes, truncated ${truncated.outputs}`;
       if (outputs.length <= 16 && bytes <= MIB && truncated.outputs) return verdictOf(false, seen);
       return { verdict: bytes > 4 * MIB && outputs.length === 101 ? 'succeeded' : 'partly', seen };

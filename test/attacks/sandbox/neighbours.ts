@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { attemptsFound, attemptsSource } from '../../../src/sandbox/attempts.ts';
 import type { Weakening } from '../../../src/sandbox/docker/boxes.ts';
 import { codeOf, deferred, messageOf } from '../../../src/util/index.ts';
-import { taskOf, textOf } from '../../sandbox/conformance.ts';
+import { quiet, taskOf, textOf } from '../../sandbox/conformance.ts';
 import type { Lab, SandboxAttack, Verdict } from './lab.ts';
 import { hostNetwork } from './native-weakenings.ts';
 import { asUser, host, network } from './weakenings.ts';
@@ -28,6 +28,7 @@ function beside(holder: string, attempt: string, errors: readonly string[]): San
     const prepared = await executor.prepare(taskOf(source), image, {});
     let said = '';
     const sink = {
+      ...quiet,
       stdout: () => ready.resolve(),
       stderr: (bytes: Uint8Array) => {
         said += textOf(bytes);
@@ -59,7 +60,7 @@ async function tryOnce(
   const pieces: Uint8Array[] = [];
   let seen = '';
   try {
-    await prepared.run({ stdout: bytes => void pieces.push(bytes), stderr() {} }, {});
+    await prepared.run({ ...quiet, stdout: bytes => void pieces.push(bytes) }, {});
   } catch (error) {
     if (codeOf(error) !== 'SANDBOX_FAILED') throw error;
     seen = messageOf(error);
