@@ -117,7 +117,9 @@ export async function runTask(
     return resultOf({ exit, counted, capture, times, reader, cause: stopper.cause, task });
   } catch (error) {
     if (!staged && error instanceof BadProgram) return notRun(error, startedAt, task);
-    throw stopper.cause === 'aborted' && signal?.aborted ? reasonOf(signal) : error;
+    // However a box ends that is being stopped, that it is stopped is why.
+    throwIfStopped(stopper.cause, signal);
+    throw error;
   } finally {
     cancelTimer();
     signal?.removeEventListener('abort', onAbort);

@@ -19,7 +19,7 @@ test('60 paid tasks from each of three nodes at once all complete, and each is p
         ),
       );
       for (const [i, node] of net.nodes.entries()) {
-        const views = await Promise.all(ids[i]!.map(taskId => ended(node, taskId, 90_000)));
+        const views = await Promise.all(ids[i]!.map(taskId => ended(node, taskId, 200_000)));
         assert.equal([...new Set(views.map(({ state }) => state))], ['completed']);
         assert.ok(views.every(({ payment }) => payment?.state === 'released'));
         assert.is(node.market.tasks.stats().completed, 60);

@@ -42,12 +42,14 @@ export async function runAll(options: RunOptions): Promise<Totals> {
     for (const line of describe(run, verdict)) print(line);
   };
   const free = files.filter(file => !file.serial);
-  const serial = files.filter(file => file.serial);
+  const serial = files.filter(file => file.serial && !file.alone);
+  const alone = files.filter(file => file.alone);
   try {
     await Promise.all([
       drain(serial, runOne),
       ...Array.from({ length: parallel }, () => drain(free, runOne)),
     ]);
+    await drain(alone, runOne);
   } finally {
     clearTimeout(limit);
   }

@@ -18,6 +18,7 @@ async function run(names: string[], extra: { strict?: boolean; limitMs?: number 
   const files: TestFile[] = names.map(name => ({
     path: `test/fixtures/runner/${name}.ts`,
     serial: false,
+    alone: false,
     limitMs,
   }));
   const lines: string[] = [];
@@ -81,7 +82,7 @@ test('a stopped run fails and leaves no process', async () => {
   const controller = new AbortController();
   const lines: string[] = [];
   controller.abort();
-  const files = [{ path: 'test/fixtures/runner/never-ends.ts', serial: true, limitMs: 60_000 }];
+  const files = [{ path: 'test/fixtures/runner/never-ends.ts', serial: true, alone: false, limitMs: 60_000 }];
   const totals = await runAll({
     root,
     files,
