@@ -21,6 +21,11 @@ export function figure(what: string, value: number, target: number, unit: string
   return { what, value: shown, target: limit, met: value <= target };
 }
 
+/** A ratio that is to be large. */
+export function atLeast(what: string, value: number, target: number): Figure {
+  return { what, value: value.toFixed(2), target: `>= ${target}`, met: value >= target };
+}
+
 export function table(figures: readonly Figure[]): string {
   const rows = figures.map(
     ({ what, value, target, met }) => `| ${what} | ${value} | ${target} | ${met ? 'yes' : '**no**'} |`,

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { type Figure, table } from './figures.ts';
+import { sandboxes } from './sandbox.ts';
 import { againstDocker, assignmentAndMemory, startUp } from './sections.ts';
 import { largeStreams } from './streams.ts';
 
@@ -10,6 +11,7 @@ const PAGE = fileURLToPath(new URL('../../docs/benchmarks.md', import.meta.url))
 const sections: Record<string, () => Promise<Figure[]>> = {
   start: () => startUp(7),
   docker: () => againstDocker(21),
+  sandbox: () => sandboxes(21, 6),
   streams: () => largeStreams(1000),
   market: () => assignmentAndMemory(60, 500),
 };
@@ -39,6 +41,8 @@ ${table(figures)}
 - *Submit to attested and paid result*: two daemons on loopback, a paid \`print(1)\` sent over HTTP to one, run on the other in a fresh hardened
   container, until the payment is certified and the receipt written; against \`docker run --rm --network none\` with the same limits and image.
 - *Assignment*: from the submission to the first phase after the worker's signed acceptance.
+- *Exit code in hand*: \`prepare\` and \`run\` of the executor alone, one task at a time with a sandbox that waits for it, no market and no network around it.
+- *Tasks a second*: the best of 1, 2, 3, 4 and 6 at a time; with \`reuse\`, tasks of one owner run one after another in the same sandboxes.
 - *Output through its cap*: a task that prints 100 MB and is stopped at 1 MiB, after a warm-up.
 - *Input*: from the worker's first phase after the award to the start of the task, with the file checked by its content and a sandbox made for
   it; against a file read, sent over a plain socket on loopback, and written, by Node alone.
