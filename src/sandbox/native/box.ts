@@ -89,7 +89,7 @@ function boxOf(
 ): Box {
   const exited = deferred<ExitState>();
   // It is looked at by whoever waits for the end; nobody may.
-  exited.promise.catch(() => undefined);
+  void Promise.allSettled([exited.promise]);
   const closed = deferred<void>();
   let starting: Promise<Running> | undefined;
   let running: Running | undefined;
@@ -169,9 +169,9 @@ function boxOf(
     usage: () => group.counted(),
     async remove() {
       if (starting) {
-        await starting.catch(() => undefined); // whoever started it was told
+        await Promise.allSettled([starting]); // whoever started it was told
         await kill();
-        if (running) await exited.promise.catch(() => undefined);
+        if (running) await Promise.allSettled([exited.promise]);
         running?.output.destroy();
       }
       closed.resolve();

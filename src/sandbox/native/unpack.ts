@@ -73,7 +73,7 @@ async function unpackLayer(
     await fed;
   } catch (error) {
     tar.destroy();
-    await fed.catch(() => undefined); // it fails for the same reason
+    await Promise.allSettled([fed]); // it fails for the same reason
     signal?.throwIfAborted();
     if (error instanceof CodedError || /^E[A-Z]+$/.test(codeOf(error))) throw error;
     throw new BadImage(`one of its layers cannot be read: ${messageOf(error)}`, { cause: error });
