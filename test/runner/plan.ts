@@ -21,7 +21,7 @@ export const ONE_AT_A_TIME: readonly { readonly path: string; readonly reason: s
 ];
 
 /** Files that run when all others have ended, with nothing beside them: hundreds of tasks at once want every core. */
-const ALONE: readonly string[] = ['test/e2e/hundred.test.ts'];
+const ALONE: readonly string[] = ['test/e2e/hundred.test.ts', 'test/market/load.test.ts'];
 
 /** A file of pure rules takes a second; three nodes under load take twenty, and six times that beside hostile sandboxes. */
 const FILE_LIMIT_MS = 4 * MINUTE_MS;

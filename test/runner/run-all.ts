@@ -41,7 +41,7 @@ export async function runAll(options: RunOptions): Promise<Totals> {
     totals.skipped += verdict.skipped;
     for (const line of describe(run, verdict)) print(line);
   };
-  const free = files.filter(file => !file.serial);
+  const free = files.filter(file => !file.serial && !file.alone);
   const serial = files.filter(file => file.serial && !file.alone);
   const alone = files.filter(file => file.alone);
   try {
