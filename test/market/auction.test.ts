@@ -37,7 +37,10 @@ const order = seal(
 );
 
 /** One auction in which `bidder` is asked, stays silent, and sends `answer` as if it had heard the gossip. */
-async function auction(answer: (offer: Opened<Offer>) => Uint8Array) {
+async function auction(
+  answer: (offer: Opened<Offer>) => Uint8Array,
+  record: Partial<TaskRecord> = { failedWorkers: [] },
+) {
   const reports: string[] = [];
   const network = {
     peers: () => [{ peer: bidder.peer }],
@@ -65,7 +68,7 @@ async function auction(answer: (offer: Opened<Offer>) => Uint8Array) {
   const task = new LiveTask({
     taskId: taskIdOf(order),
     policy: request.policy,
-    failedWorkers: [],
+    ...record,
   } as unknown as TaskRecord);
   const { bids } = await house.run(task, request.spec, { attempt: 1, selfOnly: false });
   return { bids: bids.map(({ bid }) => bid.body.worker), reports };
@@ -99,6 +102,20 @@ function bidOn({ body, digest }: Opened<Offer>, change: Partial<Bid> = {}, signe
 
 test('a sound bid is taken', async () => {
   assert.equal(await auction(offer => bidOn(offer)), { bids: [bidder.peer], reports: [] });
+});
+
+const failed = (...classes: ('network' | 'worker')[]): Partial<TaskRecord> => ({
+  failedWorkers: [bidder.peer],
+  attempts: classes.map(of => ({
+    worker: bidder.peer,
+    failure: { class: of, code: 'X', message: '' },
+  })) as unknown as TaskRecord['attempts'],
+});
+
+test('who lost a stream is asked again where there is no other; who failed at the task is not', async () => {
+  const bid = (offer: Opened<Offer>) => bidOn(offer);
+  assert.equal((await auction(bid, failed('network'))).bids, [bidder.peer]);
+  assert.equal((await auction(bid, failed('network', 'worker'))).bids, []);
 });
 
 test('a bid on an earlier offer of the same attempt is late: not taken, and nobody’s fault', async () => {

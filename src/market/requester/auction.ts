@@ -21,7 +21,7 @@ import { BID_WINDOW_MAX_MS, BID_WINDOW_MIN_MS, ENOUGH_FREE_BIDS } from '../optio
 import { costOf, rank } from '../score.ts';
 import { termsFor } from '../terms.ts';
 import type { RequesterComponents } from './interface.ts';
-import type { LiveTask } from './task-store.ts';
+import { type LiveTask, lostOnTheWay } from './task-store.ts';
 
 export interface ScoredBid {
   readonly bid: Opened<Bid>;
@@ -54,17 +54,16 @@ export class AuctionHouse {
     const { network, worker, signer, clock, metrics } = this.#components;
     const started = clock.monotonic();
     const { policy } = task.record;
-    const mayAsk = (peer: string) =>
+    const isWanted = (peer: string) =>
       !policy.avoidPeers.includes(peer) &&
-      !task.record.failedWorkers.includes(peer) &&
       (policy.requirePeers.length === 0 || policy.requirePeers.includes(peer));
-    const peers = init.selfOnly
-      ? []
-      : network
-          .peers()
-          .map(({ peer }) => peer)
-          .filter(mayAsk);
-    const withSelf = !policy.avoidSelf && mayAsk(signer.peer);
+    const isFresh = (peer: string) => isWanted(peer) && !task.record.failedWorkers.includes(peer);
+    const others = init.selfOnly ? [] : network.peers().map(({ peer }) => peer);
+    const withSelf = !policy.avoidSelf && isFresh(signer.peer);
+    const isAnyFresh = withSelf || init.selfOnly || others.some(isFresh);
+    // where all that are left lost their stream once, one of them is better than nobody
+    const mayAsk = isAnyFresh ? isFresh : (peer: string) => isWanted(peer) && lostOnTheWay(task.record, peer);
+    const peers = others.filter(mayAsk);
     const offer = this.#offer(task, spec, init.attempt, this.#windowMs(peers));
     const auction = new Auction(this.#components, offer, mayAsk, peers.length + (withSelf ? 1 : 0));
     const key = refKey(offer.body);

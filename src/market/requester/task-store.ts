@@ -195,6 +195,11 @@ export class TaskStore {
   }
 }
 
+/** Whether all that went wrong with this worker went wrong on the way to it: it is asked again when there is no other. */
+export function lostOnTheWay({ attempts }: Pick<TaskRecord, 'attempts'>, peer: string): boolean {
+  return attempts.every(({ worker, failure }) => worker !== peer || !failure || failure.class === 'network');
+}
+
 /** Whether an attempt's escrow has yet to close. */
 export function moneyMoves(attempt: Pick<AttemptRecord, 'money'>): boolean {
   return attempt.money === 'locking' || attempt.money === 'locked';
