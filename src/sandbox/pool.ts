@@ -34,6 +34,8 @@ export interface PoolOptions {
 
 /** Classes that are remembered; a node rarely sees more than a few images and sizes at a time. */
 const MAX_CLASSES = 64;
+/** What was taken is made anew this long after: a task that is short has ended by then, and had the machine for itself. */
+const REST_MS = 100;
 /** Making one in the background waits this long for a core to fall idle; then tasks may come that would wait for it. */
 const PATIENCE_MS = 500;
 /** Between looks for boxes that nobody asked for lately. */
@@ -97,7 +99,7 @@ export class Pool {
     const awake = shelf.idle.shift();
     metrics.count('sandbox_pool_total', { answer: awake ? 'hit' : 'miss' });
     if (awake) {
-      this.#refill();
+      this.#refillIn(REST_MS);
       return awake;
     }
     shelf.missedAt = shelf.takenAt;
@@ -237,24 +239,28 @@ export class Pool {
   }
 
   /** Makes what is wanted and not there, one after another, when the machine has a core to spare or has had none for long. */
-  #refill(patienceOver = false): void {
+  #refill(isDue = false): void {
     if (this.#refilling || this.#closed || !this.#on) return;
     const shelf = [...this.#shelves.values()].find(
       ({ idle, inFlight, waiters, want }) => idle.length + inFlight - waiters.length < want,
     );
     const beingMade = [...this.#shelves.values()].reduce((sum, { inFlight }) => sum + inFlight, 0);
     if (!shelf || this.size + beingMade >= this.#options.maxBoxes) return;
-    if (!patienceOver && this.#components.isBusy()) {
-      this.#cancelRefill ??= this.#components.clock.after(PATIENCE_MS, () => {
-        this.#cancelRefill = undefined;
-        this.#refill(true);
-      });
+    if (!isDue && this.#components.isBusy()) {
+      this.#refillIn(PATIENCE_MS, true);
       return;
     }
     this.#refilling = true;
     void this.#make(shelf).then(() => {
       this.#refilling = false;
       this.#refill();
+    });
+  }
+
+  #refillIn(ms: number, isDue = false): void {
+    this.#cancelRefill ??= this.#components.clock.after(ms, () => {
+      this.#cancelRefill = undefined;
+      this.#refill(isDue);
     });
   }
 

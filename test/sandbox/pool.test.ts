@@ -118,8 +118,8 @@ test('off, it makes what is asked for and keeps nothing', async () => {
   assert.is(pool.size, 0);
 });
 
-test('what is expected waits; what is taken is made anew, one at a time', async () => {
-  const { pool, shop } = fixture();
+test('what is expected waits; what is taken is made anew a moment later, one at a time', async () => {
+  const { pool, shop, clock } = fixture();
   await pool.keep(true);
   pool.expect(shop.classOf('a'));
   assert.is(shop.ordered, 1);
@@ -130,6 +130,8 @@ test('what is expected waits; what is taken is made anew, one at a time', async 
   assert.is(shop.ordered, 0);
   await pool.take(shop.classOf('a'), {});
   assert.is(pool.size, 1);
+  assert.is(shop.ordered, 0);
+  clock.move(100);
   assert.is(shop.ordered, 1);
 });
 

@@ -1,3 +1,5 @@
+import { taskSource } from './task-source.ts';
+
 /**
  * PID 1 of a sandbox whose image has Python 3 (3.6 and later): stages the inputs, runs the task as a child, reaps it,
  * kills what it left, and hands over the outputs. Text in a module, so that it is the same file for tsx and the bundle.
@@ -10,19 +12,18 @@
  * The sandbox ends with its task, unless the header says that its owner's tasks may follow one another: then 'N' makes it
  * wipe what can be written to and begin again at {ready}. It waits before the header for as long as it takes.
  *
- * The nonce is said only when every process of the task is dead. Until then it is in one buffer of the launcher alone: read
- * before the fork, so that a task which can open the launcher's stdin (in gVisor) finds nothing there, and wiped in the
- * child. PR_SET_DUMPABLE 0 closes the launcher's memory to the task (same user). So no task can write an end of its own.
+ * The task's process waits at a gate, everything done but its own code, until the start. The nonce is read before the gate
+ * opens, so that a task which can open the launcher's stdin (in gVisor) finds nothing there, and after the fork, so that it is
+ * in no memory of the task's. It is said only when every process of the task is dead. PR_SET_DUMPABLE 0 closes the launcher's
+ * memory to the task (same user). So no task can write an end of its own.
  *
  * Files go as a list of sizes and their plain bytes, not as a tar: no
  * format that links, sparse files or long names could hide in, no tarfile to import (13 ms), no copy in the task's
  * memory. The json module would cost 8 ms: what JSON.stringify makes of strings, numbers, lists and objects reads the
- * same as a Python literal, and the few answers are written by hand. The child leaves this script by its last line, so
- * that the interpreter itself ends the task: exit handlers, threads, tracebacks and exit codes are those of a plain
- * `python3 main.py`.
+ * same as a Python literal, and the few answers are written by hand.
  */
 export const launcherSource: string = String.raw`
-import _signal as signal, ctypes, os, stat, sys
+import _signal as signal, atexit, ctypes, gc, os, stat, sys, types
 
 TASK = '/task'
 OUTPUTS = TASK + '/outputs'
@@ -38,13 +39,6 @@ def read(size):
             os._exit(125)
         got += piece
     return bytes(got)
-
-def fill(view):
-    while view:
-        size = os.readv(0, [view])
-        if not size:
-            os._exit(125)
-        view = view[size:]
 
 def write(fd, data):
     view = memoryview(data)
@@ -141,20 +135,25 @@ def send(path, size):
             write(1, piece)
             size -= len(piece)
 
+def words_of(path):
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(fd, PIECE).split()
+    finally:
+        os.close(fd)
+
 def cgroup_peak():
     for path in ('/sys/fs/cgroup/memory/memory.max_usage_in_bytes', '/sys/fs/cgroup/memory.peak'):
         try:
-            with open(path) as file:
-                return int(file.read())
-        except (OSError, ValueError):
+            return int(words_of(path)[0])
+        except (OSError, ValueError, IndexError):
             pass
     return 0
 
 def cgroup_cpu_ms():
     for path, per_ms in (('/sys/fs/cgroup/cpuacct/cpuacct.usage', 1e6), ('/sys/fs/cgroup/cpu.stat', 1e3)):
         try:
-            with open(path) as file:
-                return int(file.read().split()[1 if per_ms == 1e3 else 0]) / per_ms
+            return int(words_of(path)[1 if per_ms == 1e3 else 0]) / per_ms
         except (OSError, ValueError, IndexError):
             pass
     return sum(os.times()[:4]) * 1000
@@ -162,14 +161,18 @@ def cgroup_cpu_ms():
 def oom_kills():
     for path in ('/sys/fs/cgroup/memory/memory.oom_control', '/sys/fs/cgroup/memory.events'):
         try:
-            with open(path) as file:
-                for line in file:
-                    words = line.split()
-                    if words[0] == 'oom_kill':
-                        return int(words[1])
+            words = words_of(path)
+            return int(words[words.index(b'oom_kill') + 1])
         except (OSError, ValueError, IndexError):
             pass
     return -1
+
+def open_gate(latch):
+    try:
+        os.write(latch, b'G')
+    except BrokenPipeError:
+        pass
+    os.close(latch)
 
 def supervise(task, mark, limits, first, oom_before):
     status, cpu_ms, peak = reap(task)
@@ -198,38 +201,10 @@ def wipe(folder):
             else:
                 os.unlink(entry.path)
 
-def become(header):
-    os.setsid()
-    libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
-    try:
-        with open('/proc/self/oom_score_adj', 'w') as file:
-            file.write('1000')
-    except OSError:
-        pass
-    null = os.open('/dev/null', os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
-    os.environ.update(header['env'])
-    folder = header['cwd']
-    try:
-        if folder.startswith(TASK + '/'):
-            os.makedirs(folder, exist_ok=True)
-        os.chdir(folder)
-    except OSError as error:
-        write(2, ('cannot use the working directory: %s\n' % error).encode())
-        os._exit(126)
-    argv = header.get('argv')
-    if argv:
-        try:
-            os.execvp(argv[0], argv)
-        except (OSError, ValueError) as error:
-            write(2, ('cannot run %s: %s\n' % (argv[0], error)).encode())
-            os._exit(127 if isinstance(error, FileNotFoundError) else 126)
-
 libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 first = True
+# the child's collections then leave the pages of these objects shared
+gc.freeze()
 while True:
     answer({'ready': True})
     header = eval(read(int.from_bytes(read(4), 'big')).decode(), {'__builtins__': {}})
@@ -244,47 +219,24 @@ while True:
         except Exception as error:
             answer({'refused': 'its proxy cannot be reached from inside: %s' % error})
             os._exit(125)
-    answer({'staged': True, 'cpuMs': cgroup_cpu_ms(), 'peakBytes': cgroup_peak()})
-    if read(1) != b'G':
-        os._exit(125)
-    mark = bytearray(17)
-    fill(memoryview(mark)[1:])
+    before = {'staged': True, 'cpuMs': cgroup_cpu_ms(), 'peakBytes': cgroup_peak()}
     oom_before = oom_kills()
+    gate, latch = os.pipe()
     task = os.fork()
     if not task:
+        os.close(latch)
         break
+    os.close(gate)
+    answer(before)
+    if read(1) != b'G':
+        os._exit(125)
+    mark = b'\0' + read(16)
+    open_gate(latch)
     code = supervise(task, mark, header['limits'], first, oom_before)
     if not header['reuse'] or read(1) != b'N':
         os._exit(code)
     for folder in (TASK, '/tmp', '/dev/shm'):
         wipe(folder)
     first = False
-mark[:] = bytes(17)
-become(header)
 
-def main_module(code):
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_IGN)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, 'reconfigure'):
-            stream.reconfigure(line_buffering=True)
-    sys.argv = ['main.py']
-    sys.path.insert(0, TASK)
-    module = type(sys)('__main__')
-    module.__file__ = 'main.py'
-    def show(kind, error, trace):
-        import linecache, traceback
-        linecache.cache['main.py'] = (len(code), None, code.splitlines(True), 'main.py')
-        while trace and trace.tb_frame.f_code.co_filename != 'main.py':
-            trace = trace.tb_next
-        traceback.print_exception(kind, error, trace)
-    sys.excepthook = show
-    module.__dict__['__builtins__'] = __builtins__
-    sys.modules['__main__'] = module
-    return module
-
-source = header['code']
-module = main_module(source)
-del header
-exec(compile(source, 'main.py', 'exec', dont_inherit=True), module.__dict__)
-`;
+${taskSource}`;
