@@ -108,8 +108,13 @@ async function assemble(
   );
   await blobs.start();
   const executor = await components.createExecutor(identity.peer, createImageJournal(db));
-  await executor.start();
-  stops.push(() => executor.stop());
+  // Mostly waits for the engine and for tools: meanwhile the rest is made. The market is the first that asks it for anything.
+  const executorStarted = executor.start();
+  executorStarted.catch(() => {});
+  stops.push(async () => {
+    await executorStarted.catch(() => {});
+    await executor.stop();
+  });
 
   const network = createNetwork(
     { logger: logger.child({ room: 'network' }), clock, metrics },
@@ -159,6 +164,7 @@ async function assemble(
   stops.push(() => network.stop());
   await settlement.start();
   stops.push(() => settlement.stop());
+  await executorStarted;
   await market.start();
   stops.push(() => market.stop());
   return {

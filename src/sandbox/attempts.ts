@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** How each attempt ended: `done`, or the name of the error that stopped it (`EPERM`). */
 export type Attempted = Readonly<Record<string, string>>;
