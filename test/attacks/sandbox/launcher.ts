@@ -7,7 +7,10 @@ import { host, launcher, noSeccomp } from './weakenings.ts';
 const MIB = 1024 * 1024;
 
 /** A launcher that tells the task the nonce which only the end of its output may hold. */
-const toldNonce = launcher(['task = os.fork()', "os.environ['NONCE'] = mark[1:].hex(); task = os.fork()"]);
+const toldNonce = launcher(
+  ['    open_gate(latch)\n', "    os.write(latch, b'G' + mark[1:])\n"],
+  ['    os.close(gate)\n    if argv:', "    os.environ['NONCE'] = os.read(gate, 16).hex()\n    if argv:"],
+);
 
 export const launcherAttacks: readonly SandboxAttack[] = [
   {
