@@ -1,0 +1,151 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { createPrivateEngine } from '../docker/private-engine.ts';
+import type { DaemonProcess, Devnet } from '../fixtures/daemons.ts';
+import {
+  completed,
+  containersOf,
+  FAST_LEASES,
+  followEvents,
+  historyOf,
+  type engine as sharedEngine,
+  submit,
+  taskBody,
+  withDevnet,
+} from '../fixtures/processes.ts';
+import { waitFor } from '../fixtures/wait.ts';
+
+const TASKS = 8;
+const CODE = 'import time\nopen("outputs/x", "w").write("kept")\ntime.sleep(4)\nprint("done")';
+/** Some on disks of their own, which are mounts of the machine. */
+const BODIES = Array.from({ length: TASKS }, (_, i) =>
+  taskBody(CODE, { payment_amount: '1', disk_mb: i < 3 ? 512 : 16 }),
+);
+
+const test = suite('faults: eight tasks at once');
+/** A second engine, disks and control groups take root. */
+const testAsRoot = process.getuid?.() === 0 ? test : test.skip;
+
+async function foldersBelow(folder: string, depth: number): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  const folders = entries.filter(entry => entry.isDirectory()).map(entry => `${folder}/${entry.name}`);
+  if (depth === 0) return folders;
+  return [...folders, ...(await Promise.all(folders.map(path => foldersBelow(path, depth - 1)))).flat()];
+}
+
+/** Mounts and control groups of this machine whose path has one of `words` in it. */
+async function tracesOf(words: readonly string[]): Promise<string[]> {
+  const mounts = (await readFile('/proc/self/mountinfo', 'utf8'))
+    .split('\n')
+    .map(line => line.split(' ')[4] ?? '');
+  const paths = [...mounts, ...(await foldersBelow('/sys/fs/cgroup', 4))];
+  return paths.filter(path => words.some(word => path.includes(word)));
+}
+
+interface Fault {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly settings?: Readonly<Record<string, string>>;
+  readonly engine?: typeof sharedEngine;
+  strike(worker: DaemonProcess): Promise<void>;
+  heal(worker: DaemonProcess, member: string): Promise<void>;
+}
+
+/** Eight paid tasks run on one worker when the fault strikes it; another takes them over. */
+async function eightTasks({ env = {}, settings, engine, strike, heal }: Fault): Promise<void> {
+  const words: string[] = [];
+  await withDevnet(
+    1,
+    async (net, [requester]) => {
+      if (!requester) throw new Error('one node was started');
+      const [worker, other] = await addWorkers(net, { ...FAST_LEASES, ...settings }, env);
+      const peer = await worker.peer();
+      await other.client.stopEngine();
+      const events = await followEvents(requester);
+      const ids = await Promise.all(BODIES.map(body => submit(requester, body)));
+      for (const id of ids)
+        await events.first(event => event.task_id === id && event.phase === 'executing', 'executing');
+      events.stop();
+      const containers = await containersOf(peer, engine);
+      words.push(net.dir, `duxnode/${peer}`, ...containers);
+      assert.ok((await tracesOf(words)).length >= TASKS, 'they leave traces while they run');
+
+      await strike(worker);
+      await other.client.startEngine();
+      for (const id of ids) {
+        const result = await completed(requester, id);
+        assert.is(result.stdout, 'done\n');
+        assert.is(result.worker, await other.peer());
+        assert.equal(
+          result.outputs.map(({ path }) => path),
+          ['x'],
+        );
+        const { body: task } = await requester.client.getTask({ params: { task_id: id } });
+        assert.is(task.attempts[0]?.worker, peer);
+        assert.is(task.attempts[0]?.error?.class, 'worker');
+      }
+      await heal(worker, await requester.address());
+      for (const id of ids) {
+        const kinds = async () => (await historyOf(requester, id)).sort();
+        await waitFor(
+          async () => (await kinds()).includes('refunded'),
+          'the first lock to come back',
+          60_000,
+        );
+        assert.equal(await kinds(), ['lock', 'lock', 'paid', 'refunded']);
+      }
+      const left = async () => (await containersOf(peer, engine)).filter(id => containers.includes(id));
+      await waitFor(async () => (await left()).length === 0, 'the containers to be gone');
+      const mounts = async () => (await tracesOf([`${worker.dataDir}/disks`])).length;
+      await waitFor(async () => (await mounts()) === 0, 'the disks to be unmounted');
+    },
+    { settings: { ...FAST_LEASES, 'worker.enabled': 'false' } },
+  );
+  await waitFor(async () => (await tracesOf(words)).length === 0, 'nothing to be left on the machine').catch(
+    async error => assert.equal(await tracesOf(words), [], error.message),
+  );
+}
+
+async function addWorkers(
+  net: Devnet,
+  settings: Readonly<Record<string, string>>,
+  env: Readonly<Record<string, string>>,
+): Promise<[DaemonProcess, DaemonProcess]> {
+  const worker = await net.add({ settings, env });
+  const other = await net.add({ settings });
+  await net.ready();
+  return [worker, other];
+}
+
+const killDaemon: Fault = {
+  strike: worker => worker.kill(),
+  heal: (worker, member) => worker.start([member]),
+};
+
+testAsRoot('kill -9 of a worker whose tasks run in Docker', () => eightTasks(killDaemon));
+
+testAsRoot('kill -9 of a worker whose tasks run natively', () =>
+  eightTasks({ ...killDaemon, settings: { 'sandbox.runtime': 'native' } }),
+);
+
+testAsRoot('kill -9 of the Docker engine below them', async () => {
+  const engine = await createPrivateEngine();
+  try {
+    await engine.start();
+    await engine.loadBaseImage();
+    await eightTasks({
+      env: { DOCKER_HOST: `unix://${engine.socketPath}` },
+      engine: engine.docker,
+      strike: () => engine.crash(),
+      async heal(worker) {
+        await engine.start();
+        const isUp = async () => (await worker.client.getHealth()).body.docker.status === 'ok';
+        await waitFor(isUp, 'the node to see its engine', 30_000);
+      },
+    });
+  } finally {
+    await engine.close();
+  }
+});
+
+test.run();
