@@ -1,7 +1,7 @@
 import type { Test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Executor, SandboxImage, SandboxResult } from '../../src/sandbox/index.ts';
-import { quiet, type Subject, taskOf, textOf } from './conformance.ts';
+import { MIB, quiet, type Subject, taskOf, textOf } from './conformance.ts';
 import { programs } from './programs.ts';
 
 interface Ran {
@@ -23,6 +23,15 @@ if os.fork() == 0:
     os.setsid()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(600)
+`;
+/** Folders in folders, deeper than any path can name. */
+const DEEP = `
+import os
+os.chdir('/task')
+for i in range(2500):
+    os.mkdir('d')
+    os.chdir('d')
+open('secret', 'w').write('secret')
 `;
 /** Says what it finds: files where it may write, and processes but itself and PID 1. */
 const LOOK = `
@@ -102,6 +111,16 @@ export function reuseSuite(test: Test, create: () => Promise<Subject>): void {
     const first = await ran(executor, image, programs.spin.code, init);
     assert.is(first.result.outcome, 'timeout');
     const second = await ran(executor, image, LOOK, { reuseBy: 'alice' });
+    assert.is.not(second.id, first.id);
+    assert.is(textOf(second.result.stdout), CLEAN);
+  });
+
+  check('what cannot be wiped takes its sandbox along', async (executor, image) => {
+    const alice = { reuseBy: 'alice', limits: { diskBytes: 64 * MIB } };
+    const first = await ran(executor, image, DEEP, alice);
+    assert.is(textOf(first.result.stderr), '');
+    assert.is(first.result.exitCode, 0);
+    const second = await ran(executor, image, LOOK, alice);
     assert.is.not(second.id, first.id);
     assert.is(textOf(second.result.stdout), CLEAN);
   });

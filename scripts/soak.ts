@@ -1,0 +1,143 @@
+import { execFile } from 'node:child_process';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { type DaemonProcess, Devnet } from '../test/fixtures/daemons.ts';
+import { runTask } from './bench/tasks.ts';
+
+const run = promisify(execFile);
+const NODES = 3;
+/** Caches and pools have their size after this share of the tasks. */
+const WARM_UP = 0.1;
+/** After load the sandboxes that wait go back to their number one by one, and removals come to their end. */
+const SETTLE_MS = 180_000;
+const MIB = 2 ** 20;
+
+/** What a long run must not make grow: `allowed` more than after the warm-up. */
+const MEASURES = {
+  'RSS of the largest node, MiB': { of: largestRss, allowed: (before: number) => before * 0.15 },
+  // sockets of requests that are just being made
+  'open files of all nodes': { of: openFiles, allowed: () => 12 },
+  containers: { of: containers, allowed: () => 0 },
+  networks: { of: networks, allowed: () => 0 },
+  mounts: { of: mounts, allowed: () => 0 },
+  'control groups': { of: controlGroups, allowed: () => 0 },
+  'files for temporary use': { of: temporaryFiles, allowed: () => 0 },
+} as const;
+/** Records, results and receipts are kept for `storage.retention_days`: on the disks of requester, worker and notary. */
+const KEPT_BYTES_A_TASK = 128 * 1024;
+
+async function largestRss({ daemons }: Devnet): Promise<number> {
+  return Math.round(Math.max(...(await Promise.all(daemons.map(daemon => daemon.rssBytes())))) / MIB);
+}
+
+async function openFiles({ daemons }: Devnet): Promise<number> {
+  const lists = await Promise.all(daemons.map(({ pid }) => readdir(`/proc/${pid}/fd`)));
+  return lists.flat().length;
+}
+
+async function lines(program: string, args: readonly string[]): Promise<number> {
+  const { stdout } = await run(program, args);
+  return stdout.split('\n').filter(Boolean).length;
+}
+
+async function containers({ daemons }: Devnet): Promise<number> {
+  const counts = daemons.map(async daemon =>
+    lines('docker', ['ps', '-aq', '--filter', `label=duxnode.owner=${await daemon.peer()}`]),
+  );
+  return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
+}
+
+function networks(): Promise<number> {
+  return lines('docker', ['network', 'ls', '-q']);
+}
+
+async function mounts(): Promise<number> {
+  return (await readFile('/proc/self/mounts', 'utf8')).split('\n').length;
+}
+
+async function controlGroups(): Promise<number> {
+  const text = await readFile('/proc/cgroups', 'utf8');
+  const memory = text.split('\n').find(line => line.startsWith('memory'));
+  return Number(memory?.split('\t')[2] ?? 0);
+}
+
+/** What the daemons keep beside their databases: inputs that are mounted, disks, blobs that are being written. */
+async function temporaryFiles({ dir }: Devnet): Promise<number> {
+  const names = await readdir(dir, { recursive: true });
+  return names.filter(name => /\/(inputs|disks|sandbox|egress|incoming)\/./.test(name)).length;
+}
+
+async function diskBytes({ dir }: Devnet): Promise<number> {
+  const names = await readdir(dir, { recursive: true });
+  const sizes = names.map(name =>
+    stat(join(dir, name)).then(
+      info => (info.isFile() ? info.blocks * 512 : 0),
+      () => 0,
+    ),
+  );
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+}
+
+type Sample = Record<keyof typeof MEASURES, number>;
+
+async function sample(net: Devnet): Promise<Sample> {
+  const values = Object.entries(MEASURES).map(async ([name, { of }]) => [name, await of(net)]);
+  return Object.fromEntries(await Promise.all(values));
+}
+
+function grown(before: Sample, after: Sample): (keyof typeof MEASURES)[] {
+  const names = Object.keys(MEASURES) as (keyof typeof MEASURES)[];
+  return names.filter(name => after[name] > before[name] + MEASURES[name].allowed(before[name]));
+}
+
+/** What is left once nothing shrinks any more, at most after a while. */
+async function settled(net: Devnet, before: Sample): Promise<Sample> {
+  const end = performance.now() + SETTLE_MS;
+  for (;;) {
+    const now = await sample(net);
+    if (grown(before, now).length === 0 || performance.now() > end) return now;
+    await new Promise(resolve => setTimeout(resolve, 2_000));
+  }
+}
+
+async function many({ daemons }: Devnet, count: number): Promise<void> {
+  let left = count;
+  const started = performance.now();
+  const submit = async (daemon: DaemonProcess) => {
+    while (left-- > 0) {
+      await runTask(daemon);
+      if (left % 500 === 0) console.error(`${left} to go`);
+    }
+  };
+  await Promise.all(daemons.flatMap(daemon => [submit(daemon), submit(daemon)]));
+  console.error(`${count} tasks, ${((count * 1000) / (performance.now() - started)).toFixed(1)} a second`);
+}
+
+/** `npm run soak [-- COUNT]`: so many paid tasks on three nodes; fails when anything grew that must not. */
+async function soak(count: number): Promise<void> {
+  const net = await Devnet.start(NODES);
+  try {
+    await many(net, Math.ceil(count * WARM_UP));
+    // two sandboxes wait for tasks of the usual size, two for tasks of this one
+    const quiet = { ...(await sample(net)), containers: 4 * NODES };
+    const before = await settled(net, quiet);
+    const disk = await diskBytes(net);
+    await many(net, count);
+    const after = await settled(net, before);
+    const kept = Math.max(0, (await diskBytes(net)) - disk) / count;
+    console.log(`| ${count} tasks on ${NODES} nodes | before | after |\n|---|---|---|`);
+    for (const name of Object.keys(MEASURES) as (keyof typeof MEASURES)[])
+      console.log(`| ${name} | ${before[name]} | ${after[name]} |`);
+    console.log(`| bytes on disk for each task, all nodes | | ${Math.round(kept)} |`);
+    const bad = [...grown(before, after), ...(kept > KEPT_BYTES_A_TASK ? ['bytes on disk'] : [])];
+    if (bad.length > 0) console.error(`soak: grew: ${bad.join(', ')}`);
+    process.exitCode = bad.length > 0 ? 1 : 0;
+  } finally {
+    await net.stop();
+  }
+}
+
+const count = Number(process.argv[2] ?? 2_000);
+if (!Number.isInteger(count) || count < 10) throw new Error('soak: COUNT is a whole number of 10 or more');
+await soak(count);
