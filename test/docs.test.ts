@@ -7,7 +7,8 @@ import { parse } from 'yaml';
 import { ERRORS } from '../src/api/errors.ts';
 import { ROUTE_IDS, routes } from '../src/api/routes/table.ts';
 import { runProgram } from '../src/cli/program.ts';
-import { configSchema, loadConfig, VERSION } from '../src/node/index.ts';
+import { configSchema, loadConfig } from '../src/node/index.ts';
+import { VERSION } from '../src/util/index.ts';
 import {
   brokenLinks,
   commandsIn,

@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander';
-import { messageOf } from '../util/index.ts';
+import { messageOf, VERSION } from '../util/index.ts';
 import { EXIT, exitCodeOf } from './exit.ts';
 import type { Io } from './io.ts';
 import { plain } from './print.ts';
@@ -218,6 +218,7 @@ function addViews(program: Command, run: Run): void {
 function build(run: Run): Command {
   const program = new Command('duxnode')
     .description('Use several machines as one: submit a task anywhere, run it on another, attested and paid.')
+    .version(VERSION)
     .enablePositionalOptions()
     .exitOverride()
     .configureOutput({

@@ -8,7 +8,7 @@ import {
   writeEndpoint,
 } from '../api/index.ts';
 import { chooseExecutor, type DockerExecutorInit, imagesDirFrom, socketPathFrom } from '../sandbox/index.ts';
-import { type Abortable, type Deferred, deferred, systemClock } from '../util/index.ts';
+import { type Abortable, type Deferred, deferred, systemClock, VERSION } from '../util/index.ts';
 import type { Gpus } from '../wire/index.ts';
 import { type JoinSources, joinAddresses } from './bootstrap.ts';
 import { disksOf, egressOf, gpusOf } from './lending.ts';
@@ -16,7 +16,6 @@ import { createLogger } from './logger.ts';
 import { type DuxNode, type NodeInit, startNode } from './node.ts';
 import type { Config } from './options.ts';
 import { createSpendingStore } from './spending.ts';
-import { VERSION } from './version.ts';
 
 export interface DaemonOptions extends JoinSources {
   readonly dataDir: string;

@@ -3,4 +3,3 @@ export { createDaemon, type Daemon, type DaemonOptions, type StartReport } from 
 export { gpusOf } from './lending.ts';
 export { type DuxNode, type NodeComponents, type NodeInit, startNode } from './node.ts';
 export { type Config, configSchema } from './options.ts';
-export { VERSION } from './version.ts';

@@ -6,3 +6,4 @@ export * from './errors.ts';
 export * from './events.ts';
 export * from './logger.ts';
 export * from './metrics.ts';
+export * from './version.ts';

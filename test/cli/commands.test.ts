@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { json } from '../../src/cli/print.ts';
+import { VERSION } from '../../src/util/index.ts';
 import { rawCid } from '../../src/wire/index.ts';
 import { runCli, type Shell, withDir, withShell } from './support.ts';
 
@@ -41,6 +42,7 @@ test('usage mistakes are exit code 2', async () => {
   for (const line of lines) assert.is((await runCli(line)).code, 2, line.join(' '));
   assert.is((await runCli(['--help'])).code, 0);
   assert.match((await runCli(['run', '--help'])).out, /Examples/);
+  assert.equal(await runCli(['--version']), { code: 0, out: `${VERSION}\n`, err: '' });
 });
 
 test('submit takes YAML, JSON, lists and several documents; amounts stay as written', () =>
