@@ -56,10 +56,10 @@ async function mounts(): Promise<number> {
   return (await readFile('/proc/self/mounts', 'utf8')).split('\n').length;
 }
 
+/** Of sandboxes, in any hierarchy. */
 async function controlGroups(): Promise<number> {
-  const text = await readFile('/proc/cgroups', 'utf8');
-  const memory = text.split('\n').find(line => line.startsWith('memory'));
-  return Number(memory?.split('\t')[2] ?? 0);
+  const names = await readdir('/sys/fs/cgroup', { recursive: true }).catch(() => []);
+  return names.filter(name => /(\/|^)(docker|duxnode)[/-][^/]*$/.test(name) && !name.includes('.')).length;
 }
 
 /** What the daemons keep beside their databases: inputs that are mounted, disks, blobs that are being written. */

@@ -9,10 +9,10 @@ import { promisify } from 'node:util';
 import * as tar from 'tar-stream';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { docker, withDocker } from '../docker/support.ts';
 import { runOn, taskOf, textOf } from '../sandbox/conformance.ts';
-import { docker, withDocker } from './support.ts';
 
-const test = suite('docker: base images');
+const test = suite('images: base images');
 const run = promisify(execFile);
 const script = fileURLToPath(new URL('../../scripts/images/build-base.sh', import.meta.url));
 
