@@ -2,8 +2,6 @@ import { decode, encode } from '@ipld/dag-cbor';
 import { CodedError } from '../util/index.ts';
 import { shapeFault } from './cbor-shape.ts';
 
-export { encode as encodeCbor };
-
 export type WireErrorType =
   | { code: 'WIRE_TOO_LARGE'; what: string; bytes: number; maxBytes: number }
   | { code: 'WIRE_TOO_COMPLEX'; what: string; maxItems: number }
@@ -13,6 +11,14 @@ export type WireErrorType =
   | { code: 'WIRE_SIGNATURE'; what: string };
 
 export class WireError extends CodedError<WireErrorType> {}
+
+/**
+ * Canonical dag-cbor, in memory of its own: the encoder hands out parts of chunks of 8 KiB, and a small message that is kept would
+ * keep its whole chunk.
+ */
+export function encodeCbor(value: unknown): Uint8Array {
+  return new Uint8Array(encode(value));
+}
 
 /** Bytes as one plain view: equal content, whatever Buffer or subarray it came in. */
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
