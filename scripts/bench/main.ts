@@ -42,7 +42,8 @@ ${table(figures)}
   container, until the payment is certified and the receipt written; against \`docker run --rm --network none\` with the same limits and image.
 - *Assignment*: from the submission to the first phase after the worker's signed acceptance.
 - *Exit code in hand*: \`prepare\` and \`run\` of the executor alone, one task at a time with a sandbox that waits for it, no market and no network around it.
-- *Tasks a second*: the best of 1, 2, 3, 4 and 6 at a time; with \`reuse\`, tasks of one owner run one after another in the same sandboxes.
+- *Tasks a second*: the best of 1, 2, 3, 4 and 6 at a time; with \`reuse\`, tasks of one owner run one after another in the same sandboxes. One-shot, the engine
+  is what limits both sides: see [decision 0018](decisions/0018-ready-to-run.md).
 - *Output through its cap*: a task that prints 100 MB and is stopped at 1 MiB, after a warm-up.
 - *Input*: from the worker's first phase after the award to the start of the task, with the file checked by its content and a sandbox made for
   it; against a file read, sent over a plain socket on loopback, and written, by Node alone.
