@@ -1,11 +1,17 @@
 import { randomUUID } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { codeOf, deferred } from '../../src/util/index.ts';
+import { createDockerExecutor } from '../../src/sandbox/index.ts';
+import { codeOf, deferred, silentLogger } from '../../src/util/index.ts';
+import { tracesOf } from '../fixtures/traces.ts';
+import { keepAliveClock } from '../sandbox/clock.ts';
 import { quiet, rejection, runOn, taskOf, textOf } from '../sandbox/conformance.ts';
+import { OWN_DISKS, TASKS, withDaemon } from '../sandbox/killed.ts';
 import { programs } from '../sandbox/programs.ts';
 import { createEngineProxy, type EngineProxy } from './proxy.ts';
-import { containersOf, dockerSubject, IMAGE, until, withDocker } from './support.ts';
+import { containersOf, dockerSubject, IMAGE, socketPath, until, withDocker } from './support.ts';
 
 const test = suite('docker: recovery');
 
@@ -43,6 +49,31 @@ test('what an earlier run of this owner left is removed and counted; other owner
     await other.executor.stop();
   }
 });
+
+test('kill -9 of the daemon with eight tasks: the next start counts them and leaves nothing', () =>
+  withDaemon('docker', async ({ owner, folder, disks, kill }) => {
+    const containers = (await containersOf(owner)).map(found => found.Id);
+    assert.is(containers.length, TASKS);
+    assert.ok((await tracesOf(containers)).length >= TASKS, 'control groups of each');
+    await kill();
+    assert.is((await containersOf(owner)).length, TASKS);
+    const parts = { logger: silentLogger, clock: keepAliveClock, disks };
+    const inputsDir = join(folder, 'inputs');
+    const next = createDockerExecutor(parts, { owner, socketPath, inputsDir });
+    assert.is((await tracesOf([`${folder}/disks/`])).length, 2 * OWN_DISKS, 'mounts and loop devices');
+    await next.start();
+    try {
+      assert.is(await next.recover(), TASKS);
+      assert.equal(await containersOf(owner), []);
+      assert.equal(await tracesOf([...containers, `${folder}/disks/`]), []);
+      const image = await next.ensureImage(IMAGE, {});
+      assert.is(textOf((await runOn(next, image, taskOf(programs.hello.code))).stdout), 'hello\n');
+    } finally {
+      await next.stop();
+    }
+    assert.equal(await containersOf(owner), []);
+    assert.equal(await readdir(folder, { recursive: true }), ['inputs']);
+  }));
 
 test('no engine at the start: a reason that says what to do, and it comes by itself', () =>
   withProxy(async proxy => {

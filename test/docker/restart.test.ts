@@ -1,7 +1,13 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { codeOf, deferred } from '../../src/util/index.ts';
+import { createDisks, type Executor, type SandboxImage } from '../../src/sandbox/index.ts';
+import { codeOf, deferred, silentLogger } from '../../src/util/index.ts';
+import { tracesOf } from '../fixtures/traces.ts';
 import { quiet, rejection, runOn, taskOf } from '../sandbox/conformance.ts';
+import { DISK_BYTES, OWN_DISKS, TASKS } from '../sandbox/killed.ts';
 import { programs } from '../sandbox/programs.ts';
 import { createPrivateEngine } from './private-engine.ts';
 import { containersOf, dockerSubject, IMAGE, until } from './support.ts';
@@ -11,33 +17,55 @@ const test = suite('docker: engine restart');
 /** A second engine on this machine takes root; the proxy in recovery.test.ts shows the same without. */
 const testAsRoot = process.getuid?.() === 0 ? test : test.skip;
 
-testAsRoot('kill -9 of the engine in mid-task, and its restart', async () => {
+/** Starts a task that never ends; says with which code it ended all the same. */
+async function spinning(
+  executor: Executor,
+  image: SandboxImage,
+  diskBytes: number,
+): Promise<{ end: Promise<unknown> }> {
+  const task = taskOf(programs.spin.code, { limits: { milliCpus: 50, diskBytes } });
+  const prepared = await executor.prepare(task, image, {});
+  const started = deferred<void>();
+  const end = rejection(prepared.run(quiet, { onStarted: started.resolve })).then(codeOf);
+  await started.promise;
+  return { end };
+}
+
+testAsRoot('kill -9 of the engine below eight tasks, and its restart', async () => {
   const engine = await createPrivateEngine();
+  const folder = await mkdtemp(join(tmpdir(), 'duxnode-restart-'));
+  const containers: string[] = [];
   try {
     await engine.start();
     await engine.loadBaseImage();
-    const { executor, owner } = await dockerSubject({ socketPath: engine.socketPath, probeDownMs: 100 });
+    const disks = createDisks({ logger: silentLogger }, { dir: join(folder, 'disks') });
+    const init = { socketPath: engine.socketPath, probeDownMs: 100 };
+    const { executor, owner } = await dockerSubject(init, { disks });
     try {
       const image = await executor.ensureImage(IMAGE, {});
-      const prepared = await executor.prepare(taskOf(programs.spin.code), image, {});
-      const started = deferred<void>();
-      const run = rejection(prepared.run(quiet, { onStarted: started.resolve }));
-      await started.promise;
+      const runs = await Promise.all(DISK_BYTES.map(bytes => spinning(executor, image, bytes)));
+      for (const { Id } of await containersOf(owner, engine.docker)) containers.push(Id);
+      assert.is(containers.length, TASKS);
+      assert.is((await tracesOf([`${folder}/disks/`])).length, 2 * OWN_DISKS, 'mounts and loop devices');
       const crashedAt = performance.now();
       await engine.crash();
-      assert.is(codeOf(await run), 'SANDBOX_UNAVAILABLE');
+      for (const { end } of runs) assert.is(await end, 'SANDBOX_UNAVAILABLE');
       assert.ok(performance.now() - crashedAt < 2000);
       assert.is(executor.status().available, false);
       await engine.start();
       await until('the executor finds the engine', () => executor.status().available);
       assert.is((await runOn(executor, image, taskOf(programs.hello.code))).exitCode, 0);
       await until('nothing is left', async () => (await containersOf(owner, engine.docker)).length === 0);
+      await until('no disk is left', async () => (await readdir(join(folder, 'disks'))).length === 0);
+      assert.equal(await tracesOf([...containers, folder]), []);
     } finally {
       await executor.stop();
     }
   } finally {
     await engine.close();
   }
+  assert.equal(await readdir(folder), []);
+  await rm(folder, { recursive: true });
 });
 
 test.run();

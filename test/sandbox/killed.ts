@@ -1,0 +1,73 @@
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import * as assert from 'uvu/assert';
+import { createDisks, type Disks, imagesDirFrom, socketPathFrom } from '../../src/sandbox/index.ts';
+import { silentLogger } from '../../src/util/index.ts';
+import { tracesOf } from '../fixtures/traces.ts';
+import { MIB } from './conformance.ts';
+
+export const TASKS = 8;
+/** Only root may mount. */
+const isRoot = process.getuid?.() === 0;
+/** Of each task; the large ones are file systems of their own, mounted on this machine. */
+export const DISK_BYTES = Array.from({ length: TASKS }, (_, i) => (isRoot && i < 3 ? 1024 : 16) * MIB);
+export const OWN_DISKS = DISK_BYTES.filter(bytes => bytes > 16 * MIB).length;
+
+export interface DaemonSettings {
+  readonly runtime: 'docker' | 'native';
+  readonly owner: string;
+  readonly folder: string;
+  readonly socketPath: string;
+  readonly imagesDir: string;
+  /** Of one task each. */
+  readonly diskBytes: readonly number[];
+}
+
+export interface World {
+  readonly owner: string;
+  readonly folder: string;
+  /** Disks of the same folder, as the next start makes them. */
+  readonly disks: Disks;
+  /** Kills it at once. */
+  kill(): Promise<void>;
+}
+
+/** A process whose eight tasks run; afterwards nothing may be left of it but what `body` asserts. */
+export async function withDaemon(
+  runtime: DaemonSettings['runtime'],
+  body: (world: World) => Promise<void>,
+): Promise<void> {
+  const owner = `test-${randomUUID()}`;
+  const folder = await mkdtemp(join(tmpdir(), 'duxnode-killed-'));
+  const settings: DaemonSettings = {
+    runtime,
+    owner,
+    folder,
+    socketPath: socketPathFrom(process.env),
+    imagesDir: imagesDirFrom(process.env),
+    diskBytes: DISK_BYTES,
+  };
+  const file = fileURLToPath(new URL('daemon.ts', import.meta.url));
+  const argv = ['--import', 'tsx', file, JSON.stringify(settings)];
+  const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const exited = once(child, 'exit');
+  async function kill(): Promise<void> {
+    child.kill('SIGKILL');
+    await exited;
+  }
+  try {
+    const [said] = await Promise.race([once(child.stdout, 'data'), exited]);
+    assert.is(String(said), 'running\n');
+    const disks = createDisks({ logger: silentLogger }, { dir: join(folder, 'disks') });
+    await body({ owner, folder, disks, kill });
+    assert.equal(await tracesOf([owner, folder]), []);
+  } finally {
+    await kill();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
