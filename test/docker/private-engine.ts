@@ -29,6 +29,7 @@ export async function createPrivateEngine(): Promise<PrivateEngine> {
   const pidFile = join(folder, 'pid');
   await writeFile(configFile, '{}');
   let child: ReturnType<typeof spawn> | undefined;
+  let crashed = false;
 
   async function answers(): Promise<boolean> {
     try {
@@ -50,39 +51,50 @@ export async function createPrivateEngine(): Promise<PrivateEngine> {
     await exited;
   }
 
+  async function start(): Promise<void> {
+    // Where PID 1 is slow to reap, the dead containerd of a crashed engine still looks alive by its pid.
+    await rm(join(folder, 'exec/containerd/containerd.pid'), { force: true });
+    const log = await open(logFile, 'a');
+    child = spawn(
+      'dockerd',
+      [
+        ...['--host', `unix://${socketPath}`, '--data-root', join(folder, 'data')],
+        ...['--exec-root', join(folder, 'exec'), '--pidfile', pidFile],
+        ...[
+          '--config-file',
+          configFile,
+          '--iptables=false',
+          '--ip6tables=false',
+          '--bridge=none',
+          '--shutdown-timeout=5',
+        ],
+      ],
+      { stdio: ['ignore', log.fd, log.fd] },
+    );
+    await log.close();
+    crashed = false;
+    await until('the private engine answers', answers, 30_000);
+  }
+
   return {
     socketPath,
     docker,
     configFile,
     pidFile,
-    async start() {
-      // Where PID 1 is slow to reap, the dead containerd of a crashed engine still looks alive by its pid.
-      await rm(join(folder, 'exec/containerd/containerd.pid'), { force: true });
-      const log = await open(logFile, 'a');
-      child = spawn(
-        'dockerd',
-        [
-          ...['--host', `unix://${socketPath}`, '--data-root', join(folder, 'data')],
-          ...['--exec-root', join(folder, 'exec'), '--pidfile', pidFile],
-          ...[
-            '--config-file',
-            configFile,
-            '--iptables=false',
-            '--ip6tables=false',
-            '--bridge=none',
-            '--shutdown-timeout=5',
-          ],
-        ],
-        { stdio: ['ignore', log.fd, log.fd] },
-      );
-      await log.close();
-      await until('the private engine answers', answers, 30_000);
+    start,
+    async crash() {
+      crashed = true;
+      await end('SIGKILL');
     },
-    crash: () => end('SIGKILL'),
     async close() {
-      await end('SIGTERM');
-      await unmountBelow(folder);
-      await rm(folder, { recursive: true });
+      try {
+        // only an engine ends the containers of the one that crashed
+        if (crashed) await start();
+      } finally {
+        await end('SIGTERM');
+        await unmountBelow(folder);
+        await rm(folder, { recursive: true });
+      }
     },
     async loadBaseImage() {
       const loading = await docker.loadImage(await sharedEngine.getImage(IMAGE).get(), { quiet: true });

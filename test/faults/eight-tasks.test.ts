@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createPrivateEngine } from '../docker/private-engine.ts';
@@ -14,13 +14,15 @@ import {
   taskBody,
   withDevnet,
 } from '../fixtures/processes.ts';
+import { tracesOf } from '../fixtures/traces.ts';
 import { waitFor } from '../fixtures/wait.ts';
 
 const TASKS = 8;
 const CODE = 'import time\nopen("outputs/x", "w").write("kept")\ntime.sleep(4)\nprint("done")';
-/** Some on disks of their own, which are mounts of the machine. */
+/** So many on disks of their own, which are mounts of the machine. */
+const OWN_DISKS = 3;
 const BODIES = Array.from({ length: TASKS }, (_, i) =>
-  taskBody(CODE, { payment_amount: '1', disk_mb: i < 3 ? 512 : 16 }),
+  taskBody(CODE, { payment_amount: '1', disk_mb: i < OWN_DISKS ? 512 : 16 }),
 );
 
 /** Eight tasks that start at once may keep two busy cores from anything else for some seconds. */
@@ -30,20 +32,10 @@ const test = suite('faults: eight tasks at once');
 /** A second engine, disks and control groups take root. */
 const testAsRoot = process.getuid?.() === 0 ? test : test.skip;
 
-async function foldersBelow(folder: string, depth: number): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
-  const folders = entries.filter(entry => entry.isDirectory()).map(entry => `${folder}/${entry.name}`);
-  if (depth === 0) return folders;
-  return [...folders, ...(await Promise.all(folders.map(path => foldersBelow(path, depth - 1)))).flat()];
-}
-
-/** Mounts and control groups of this machine whose path has one of `words` in it. */
-async function tracesOf(words: readonly string[]): Promise<string[]> {
-  const mounts = (await readFile('/proc/self/mountinfo', 'utf8'))
-    .split('\n')
-    .map(line => line.split(' ')[4] ?? '');
-  const paths = [...mounts, ...(await foldersBelow('/sys/fs/cgroup', 4))];
-  return paths.filter(path => words.some(word => path.includes(word)));
+/** What a node keeps beside its database and blobs while tasks run: disks, mounted inputs, boxes, pipes, proxies. */
+async function temporaryFiles({ dataDir }: DaemonProcess): Promise<string[]> {
+  const names = await readdir(dataDir, { recursive: true });
+  return names.filter(name => /^(disks|inputs|egress|sandbox\/(boxes|pipes)|blobs\/incoming)\/./.test(name));
 }
 
 interface Fault {
@@ -72,6 +64,8 @@ async function eightTasks({ env = {}, settings, engine, strike, heal }: Fault): 
       const containers = await containersOf(peer, engine);
       words.push(net.dir, `duxnode/${peer}`, ...containers);
       assert.ok((await tracesOf(words)).length >= TASKS, 'they leave traces while they run');
+      const files = await temporaryFiles(worker);
+      assert.ok(files.length >= 2 * OWN_DISKS, 'an image and where it is mounted');
 
       await strike(worker);
       await other.client.startEngine();
@@ -102,8 +96,10 @@ async function eightTasks({ env = {}, settings, engine, strike, heal }: Fault): 
       }
       const left = async () => (await containersOf(peer, engine)).filter(id => containers.includes(id));
       await waitFor(async () => (await left()).length === 0, 'the containers to be gone');
-      const mounts = async () => (await tracesOf([`${worker.dataDir}/disks`])).length;
-      await waitFor(async () => (await mounts()) === 0, 'the disks to be unmounted');
+      const traces = async () => (await tracesOf([`${worker.dataDir}/disks`, ...containers])).length;
+      await waitFor(async () => (await traces()) === 0, 'disks and control groups to be gone');
+      const remaining = async () => (await temporaryFiles(worker)).filter(name => files.includes(name));
+      await waitFor(async () => (await remaining()).length === 0, 'temporary files to be gone');
     },
     { settings: { ...LEASES, 'worker.enabled': 'false' } },
   );

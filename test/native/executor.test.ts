@@ -3,37 +3,13 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { codeOf } from '../../src/util/index.ts';
 import { conformance, MIB, rejection, runOn, taskOf, textOf } from '../sandbox/conformance.ts';
+import { programSuite } from '../sandbox/program-suite.ts';
 import { IMAGE, nativeSubject, withNative } from './support.ts';
 
 const test = suite('native: executor');
 
 conformance(test, () => nativeSubject());
-
-test('runs a command line, with its exit code, variables and working directory', () =>
-  withNative(async executor => {
-    const image = await executor.ensureImage(IMAGE, {});
-    const task = taskOf(['sh', '-c', 'pwd; echo $A; exit 5'], { env: { A: 'b' }, workingDir: 'x/y' });
-    const result = await runOn(executor, image, task);
-    assert.is(textOf(result.stdout), '/task/x/y\nb\n');
-    assert.is(result.exitCode, 5);
-    assert.is((await runOn(executor, image, taskOf(['no-such-command']))).exitCode, 127);
-    assert.is((await runOn(executor, image, taskOf(['/etc/passwd']))).exitCode, 126);
-  }));
-
-test('measures CPU time and memory', () =>
-  withNative(async executor => {
-    const image = await executor.ensureImage(IMAGE, {});
-    const code =
-      'x = bytearray(50 << 20)\nimport time\nt = time.process_time()\nwhile time.process_time() < t + 0.2: pass';
-    const { usage } = await runOn(executor, image, taskOf(code));
-    assert.ok(usage.cpuMs >= 200 && usage.cpuMs < 2000, `cpuMs ${usage.cpuMs}`);
-    assert.ok(usage.peakMemoryBytes > 50 << 20, `peak ${usage.peakMemoryBytes}`);
-    const spinning = taskOf('x = bytearray(50 << 20)\nwhile True: pass', { limits: { timeoutMs: 1000 } });
-    const killed = await runOn(executor, image, spinning);
-    assert.is(killed.outcome, 'timeout');
-    assert.ok(killed.usage.cpuMs > 100, `cpuMs ${killed.usage.cpuMs} of a task that was killed`);
-    assert.ok(killed.usage.peakMemoryBytes > 50 << 20);
-  }));
+programSuite(test, () => nativeSubject());
 
 test('the CPU quota holds', () =>
   withNative(async executor => {
@@ -113,26 +89,6 @@ test('an image that is not here ends at once, and coded', () =>
     controller.abort(new Error('no longer'));
     const aborted = executor.ensureImage('none:1', { signal: controller.signal });
     assert.is(await rejection(aborted), controller.signal.reason);
-  }));
-
-test('an abort while a sandbox is being made leaves nothing', () =>
-  withNative(async executor => {
-    const image = await executor.ensureImage(IMAGE, {});
-    const controller = new AbortController();
-    const preparing = executor.prepare(taskOf(''), image, { signal: controller.signal });
-    controller.abort(new Error('no longer'));
-    assert.is(await rejection(preparing), controller.signal.reason);
-  }));
-
-test('runs several at once', () =>
-  withNative(async executor => {
-    const image = await executor.ensureImage(IMAGE, {});
-    const tasks = Array.from({ length: 8 }, (_, i) => taskOf(`print(${i})`, { key: `many/${i}/1` }));
-    const results = await Promise.all(tasks.map(task => runOn(executor, image, task)));
-    assert.equal(
-      results.map(result => textOf(result.stdout)),
-      tasks.map((_, i) => `${i}\n`),
-    );
   }));
 
 test('a task may not change the limits of the launcher', () =>

@@ -1,14 +1,14 @@
 import type { ContainerCreateOptions } from 'dockerode';
 import type { Clock } from '../../util/index.ts';
-import type { Box } from '../box.ts';
 import { imageUnknown } from '../errors.ts';
+import { createHolder } from '../holder.ts';
 import type { BoxMaker } from '../opener.ts';
 import type { DockerOptions } from '../options.ts';
 import { createUids } from '../uids.ts';
 import { containerConfig } from './config.ts';
 import { createBox } from './container.ts';
 import { type Engine, statusOf } from './engine.ts';
-import type { DockerExtras, TakeDockerExtras } from './extras.ts';
+import type { TakeDockerExtras } from './extras.ts';
 import type { Images } from './images.ts';
 import type { Leftovers } from './leftovers.ts';
 
@@ -33,51 +33,28 @@ export function createBoxes(
     options,
   }: { readonly owner: string; readonly boot: string; readonly options: DockerOptions },
 ): BoxMaker {
-  const uids = createUids(options);
+  const hold = createHolder({ uids: createUids(options), leftovers, takeExtras });
   let count = 0;
 
   return async ({ image, direct, extras: needs, ...plan }) => {
     const { volumes } = await images.facts(image);
-    const uid = uids.take();
-    const ownDisk = needs?.diskBytes !== undefined;
     const name = `duxnode-${boot.slice(0, 8)}-${++count}`;
     const labels = { 'duxnode.owner': owner, 'duxnode.boot': boot };
-    leftovers.hold(name);
-    let box: Box | undefined;
-    let extras: DockerExtras | undefined;
-    let released: Promise<void> | undefined;
-    async function remove(): Promise<void> {
-      await leftovers.release(name, box);
-      await extras?.release();
-      uids.giveBack(uid);
-    }
-    const release = () => {
-      released ??= remove();
-      return released;
-    };
-    try {
-      extras = needs && (await takeExtras(needs, uid));
-      const config = containerConfig(
-        {
-          ...plan,
-          image: image.digest,
-          direct,
-          volumes,
-          uid,
-          labels,
-          name,
-          extras: extras?.config ?? {},
-          ownDisk,
-        },
-        options,
-      );
-      box = await createBox({ engine, clock }, weaken(config));
-      return { box, release };
-    } catch (error) {
-      void release();
-      if (statusOf(error) !== 404) throw error;
-      images.forget(image.digest);
-      throw imageUnknown(image.ref, `${image.digest} was removed meanwhile`);
-    }
+    const ownDisk = needs?.diskBytes !== undefined;
+    const fixed = { ...plan, image: image.digest, direct, volumes, labels, name, ownDisk };
+    return hold({
+      name,
+      needs,
+      async create(uid, extras) {
+        const config = containerConfig({ ...fixed, uid, extras: extras?.config ?? {} }, options);
+        try {
+          return await createBox({ engine, clock }, weaken(config));
+        } catch (error) {
+          if (statusOf(error) !== 404) throw error;
+          images.forget(image.digest);
+          throw imageUnknown(image.ref, `${image.digest} was removed meanwhile`);
+        }
+      },
+    });
   };
 }

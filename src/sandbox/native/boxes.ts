@@ -1,5 +1,5 @@
-import type { Box } from '../box.ts';
-import type { Extras, TakeExtras } from '../extras.ts';
+import type { TakeExtras } from '../extras.ts';
+import { createHolder } from '../holder.ts';
 import type { BoxMaker } from '../opener.ts';
 import { createUids } from '../uids.ts';
 import { type BoxComponents, createNativeBox } from './box.ts';
@@ -23,36 +23,21 @@ export function createNativeBoxes(
     uidCount,
   }: { readonly boot: string; readonly uidFirst: number; readonly uidCount: number },
 ): BoxMaker {
-  const uids = createUids({ uidFirst, uidCount });
+  const hold = createHolder({ uids: createUids({ uidFirst, uidCount }), leftovers, takeExtras });
   let count = 0;
 
   return async ({ image, limits, direct, extras: needs }) => {
     const components = parts();
     const unpacked = images.unpacked(image);
     const name = `${boot.slice(0, 8)}-${++count}`;
-    const uid = uids.take();
-    leftovers.hold(name);
-    let box: Box | undefined;
-    let extras: Extras | undefined;
-    let released: Promise<void> | undefined;
-    async function remove(): Promise<void> {
-      await leftovers.release(name, box);
-      await extras?.release();
-      uids.giveBack(uid);
-    }
-    const release = () => {
-      released ??= remove();
-      return released;
-    };
-    try {
-      extras = needs && (await takeExtras(needs, uid));
-      const { socketFolder, diskPath } = extras ?? {};
-      const plan = { name, image: unpacked, limits, uid, socketFolder, diskPath };
-      box = await createNativeBox(components, plan, direct ?? 'launcher');
-      return { box, release };
-    } catch (error) {
-      await release();
-      throw error;
-    }
+    return hold({
+      name,
+      needs,
+      create(uid, extras) {
+        const { socketFolder, diskPath } = extras ?? {};
+        const plan = { name, image: unpacked, limits, uid, socketFolder, diskPath };
+        return createNativeBox(components, plan, direct ?? 'launcher');
+      },
+    });
   };
 }
