@@ -9,8 +9,8 @@ const run = promisify(execFile);
 const NODES = 3;
 /** Caches and pools have their size after this share of the tasks. */
 const WARM_UP = 0.1;
-/** After load the sandboxes that wait go back to their number one by one, and removals come to their end. */
-const SETTLE_MS = 180_000;
+/** After load the sandboxes that wait go back to their number, and removals come to their end. */
+const SETTLE_MS = 120_000;
 const MIB = 2 ** 20;
 
 /** What a long run must not make grow: `allowed` more than after the warm-up. */

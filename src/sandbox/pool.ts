@@ -40,7 +40,7 @@ const REST_MS = 100;
 const PATIENCE_MS = 500;
 /** Between looks for boxes that nobody asked for lately. */
 const SWEEP_MS = 15_000;
-/** A class shrinks by one each sweep in which none was missed for this long. */
+/** A class shrinks by half each sweep in which none was missed for this long. */
 const SHRINK_MS = 30_000;
 /** A class that nobody asked for in this long is given up. */
 const IDLE_MS = 300_000;
@@ -269,7 +269,7 @@ export class Pool {
     for (const [key, shelf] of this.#shelves) {
       const least = shelf.expected || now - shelf.takenAt < IDLE_MS ? this.#options.startBoxes : 0;
       if (now - shelf.missedAt > SHRINK_MS)
-        shelf.want = Math.max(Math.min(least, shelf.want), shelf.want - 1);
+        shelf.want = Math.max(Math.min(least, shelf.want), Math.floor(shelf.want / 2));
       if (least === 0) shelf.want = 0;
       while (shelf.idle.length > shelf.want) void shelf.idle.pop()?.release();
       const unused = shelf.inFlight === 0 && shelf.waiters.length === 0;
