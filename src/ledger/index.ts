@@ -1,11 +1,12 @@
 export * from './accounts.ts';
 export * from './certificates.ts';
 export type { ClientErrorType } from './client.ts';
+export * from './create-notary.ts';
 export * from './escrow.ts';
 export * from './escrow-lock.ts';
 export * from './evidence.ts';
 export * from './interface.ts';
-export * from './notary.ts';
+export type { Notary, NotaryComponents, NotaryErrorType, NotaryInit, ProposalOutcome } from './notary.ts';
 export * from './notary-desk.ts';
 export * from './notary-server.ts';
 export * from './wallet.ts';
