@@ -1,6 +1,8 @@
 export * from './accounts.ts';
+export * from './anti-entropy.ts';
 export * from './certificates.ts';
 export type { ClientErrorType } from './client.ts';
+export { CommitteeNotary } from './committee-notary.ts';
 export * from './create-notary.ts';
 export * from './escrow.ts';
 export * from './escrow-lock.ts';

@@ -128,6 +128,8 @@ export const walletMetaRecord = defineMessage(
     account: peerSchema,
     /** The next entry to ask the notaries for. */
     cursor: countSchema,
+    /** The same of every notary after the first. */
+    others: z.array(countSchema).max(6).optional(),
     /** Lines of the history. */
     lines: countSchema,
     /** The number of our next order. */

@@ -8,15 +8,15 @@ import {
   type ShownReport,
 } from '../wire/index.ts';
 import { checkDecided } from './certificates.ts';
-import { commitAll, Round } from './rounds.ts';
+import { commitAll, Round, tellAll } from './rounds.ts';
 import { askAll, type SeveralComponents } from './several.ts';
 import { coordinatorOf } from './slot.ts';
 import { stated } from './statement.ts';
 
 /** A notary that says it must be waited for longer than this is not believed. */
-const MAX_WAIT_MS = 35_000;
-/** Tries in one recovery: some ballots with an absent coordinator, and some waits. */
-const MAX_TRIES = 24;
+const MAX_WAIT_MS = 10_000;
+/** One recovery, with absent coordinators and waits. Who waits for it asks again. */
+const RECOVERY_MS = 20_000;
 const RETRY_MS = 200;
 
 interface Ballot {
@@ -39,7 +39,8 @@ export async function recoverSlot(
   options: Abortable,
 ): Promise<Decided | undefined> {
   const ballot = { slot, number: 1, reports: new Map(), values: new Map(), decided: undefined, waitMs: 0 };
-  for (let attempt = 0; attempt < MAX_TRIES; attempt++) {
+  const end = parts.clock.monotonic() + RECOVERY_MS;
+  while (parts.clock.monotonic() < end) {
     await gather(parts, ballot, options);
     if (ballot.decided) return ballot.decided;
     if (ballot.reports.size >= parts.committee.quorum) {
@@ -135,6 +136,8 @@ async function decide(
     options,
   );
   await commitAll(parts, [round], options);
+  // Who asks next must find it.
+  if (round.decided) await tellAll(parts, [round.decided], options);
   return round.decided;
 }
 

@@ -98,7 +98,7 @@ export async function proposeAll(
   return { rounds, answered };
 }
 
-/** Turns votes of quorums into certificates, and tells all notaries of them. */
+/** Turns votes of quorums into certificates. */
 export async function commitAll(
   parts: SeveralComponents,
   rounds: readonly Round[],
@@ -125,10 +125,6 @@ export async function commitAll(
     const all = mergeSignatures(certificateKind, [...shares.values()].slice(0, committee.quorum));
     round.decided = { certificate: all.bytes, value: round.value.value };
   }
-  tellAll(
-    parts,
-    voted.flatMap(({ round }) => round.decided ?? []),
-  );
 }
 
 function takeShare(
@@ -137,7 +133,10 @@ function takeShare(
   peer: string,
   parts: SeveralComponents,
 ): void {
-  if (outcome?.type !== 'signed') return item.round.take(outcome, peer, parts);
+  if (outcome?.type !== 'signed') {
+    item.round.take(outcome, peer, parts);
+    return;
+  }
   try {
     const share = open(certificateKind, outcome.signed);
     const { slot, ballot, value } = share.body;
@@ -150,11 +149,21 @@ function takeShare(
   }
 }
 
-/** Lets every notary know of decisions. One that does not hear of it has it from the others. */
-export function tellAll({ committee, ask }: SeveralComponents, decided: readonly Decided[]): void {
+/** Lets every notary know of decisions; resolves when a quorum has taken them in. One that does not hear of it has it from the others. */
+export async function tellAll(
+  parts: SeveralComponents,
+  decided: readonly Decided[],
+  options: Abortable = {},
+): Promise<void> {
   if (decided.length === 0) return;
-  for (const peer of committee.keys)
-    ask(peer, { type: 'certify', decided: [...decided] }, {}).catch(() => {});
+  let taken = 0;
+  await askAll(
+    parts,
+    parts.committee.keys,
+    { type: 'certify', decided: [...decided] },
+    () => ++taken >= parts.committee.quorum,
+    options,
+  );
 }
 
 /** What became of a round that has come to its end; undefined where it needs a recovery. */

@@ -1,4 +1,4 @@
-import { type Abortable, type Clock, deferred, raceSignal } from '../util/index.ts';
+import { type Abortable, type Clock, deferred, type Logger, raceSignal } from '../util/index.ts';
 import type { LedgerAnswer, LedgerRequest } from '../wire/index.ts';
 import type { Committee } from './certificates.ts';
 
@@ -8,6 +8,7 @@ const STRAGGLER_MS = 300;
 export interface SeveralComponents {
   readonly committee: Committee;
   readonly clock: Clock;
+  readonly logger: Logger;
   /** One request to one notary, this node's own without the network. Rejects where it did not answer, or refused. */
   readonly ask: (peer: string, request: LedgerRequest, options: Abortable) => Promise<LedgerAnswer>;
 }

@@ -265,7 +265,7 @@ export class WalletOrders {
       if (!outcome) return 'passing';
       if (outcome.ok || outcome.code === 'SLOT_DECIDED') {
         await (outcome.ok ? book.absorb([outcome.decided]) : sync({ signal }));
-        return (await book.decided(orderSlot(order.body.account, order.body.seq))) ? 'done' : 'refused';
+        return (await book.decided(orderSlot(order.body.account, order.body.seq))) ? 'done' : 'passing';
       }
       if (isPassing(outcome.code)) return 'passing';
       this.#refuse(outcome.code, outcome.message, order, pending);

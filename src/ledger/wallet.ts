@@ -86,10 +86,7 @@ class Wallet implements Settlement {
     const committee = committeeOf(genesis);
     this.#committee = committee;
     const desk = notary && createLedgerDesk(notary);
-    const client = new LedgerClient(
-      { network, clock },
-      { account: signer.peer, notaries: committee.keys, desk },
-    );
+    const client = new LedgerClient({ network, clock, logger }, { account: signer.peer, committee, desk });
     const store = openWalletStore(db);
     const book = new WalletBook(store, committee, signer.peer);
     const changed = () => this.#changed();
@@ -146,10 +143,14 @@ class Wallet implements Settlement {
   }
 
   #note(): string | null {
-    if (!this.#client.reachable) return 'no notary answers: payments wait until one does';
+    const { keys, quorum } = this.#committee;
+    if (!this.#client.reachable)
+      return keys.length === 1
+        ? 'no notary answers: payments wait until one does'
+        : `fewer than ${quorum} of the ${keys.length} notaries answer: payments wait until so many do`;
     if (this.#orders.refusal) return this.#orders.refusal;
     if (this.#committee.faults > 0) return null;
-    return `safety rests on trusting the notar${this.#committee.keys.length === 1 ? 'y' : 'ies'}: four or more survive a lie`;
+    return `safety rests on trusting the notar${keys.length === 1 ? 'y' : 'ies'}: four or more survive a lie`;
   }
 
   balance(): Balance {
