@@ -1,4 +1,4 @@
-import { type Abortable, CodedError, codeOf, messageOf } from '../util/index.ts';
+import { type Abortable, CodedError, codeOf, hasCode, messageOf } from '../util/index.ts';
 import {
   type Decided,
   type Funds,
@@ -100,9 +100,8 @@ export class CommitteeClient {
     );
     if (found?.type === 'decided') return found.decided;
     if (found?.type !== 'statements') {
-      const refusal = errors.find(
-        error => codeOf(error) === 'REMOTE' || codeOf(error).startsWith('MEMBERSHIP_'),
-      );
+      // Those who are not the admin send elsewhere: the one who is may only be away.
+      const refusal = errors.find(error => memberCode(error) === 'MEMBERSHIP_INVITED');
       throw refusal ?? few(answered, 1, errors);
     }
     const [outcome] = await this.submit(found.values, options);
@@ -165,6 +164,11 @@ export class CommitteeClient {
     if (answered < committee.quorum) throw few(answered, committee.quorum, errors);
     return [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, decided]) => decided);
   }
+}
+
+/** The code of a refusal, here or from afar. */
+function memberCode(error: unknown): string {
+  return hasCode(error, 'REMOTE') ? String(error.type.remoteCode) : codeOf(error);
 }
 
 function takeFunds(

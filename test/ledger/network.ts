@@ -97,7 +97,7 @@ export async function withLedger(
       const notaryNodes = nodes.filter(other => other !== node && other.notary && isUp(other));
       for (const other of notaryNodes) node.network.join(other.network.addresses()[0]!);
       const isConnected = () => notaryNodes.every(other => node.network.isConnected(other.signer.peer));
-      await waitFor(isConnected, 'the notaries');
+      await waitFor(isConnected, 'the notaries', 30_000);
     },
     async audit() {
       const node = nodes[0]!;
