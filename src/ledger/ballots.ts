@@ -13,6 +13,7 @@ import type { Book, Decision } from './decide.ts';
 import type { Signed } from './evidence.ts';
 import { candidatesOf, fallbackOf, judge, type Opinion } from './judge.ts';
 import type { StoredSlot } from './records.ts';
+import { checkReports, type SignedReport } from './reports.ts';
 import * as slots from './slot.ts';
 import { kindOf, type Stated } from './statement.ts';
 
@@ -50,7 +51,6 @@ export type BallotErrorType =
   | { code: 'SLOT_BEHIND'; slot: string }
   | { code: 'SLOT_UNPROPOSED'; slot: string }
   | { code: 'SLOT_UNDECIDABLE'; slot: string }
-  | { code: 'REPORTS_INSUFFICIENT'; slot: string; reports: number }
   | { code: 'BALLOT_CHOICE'; slot: string; ballot: number }
   | { code: 'COORDINATOR'; slot: string; ballot: number }
   | { code: 'LEDGER_FORKED'; slot: string };
@@ -211,53 +211,13 @@ function canAfford(value: Stated, slot: string, { book, committee }: BallotConte
   }
 }
 
-/** A report as it came, each signature checked: its own, and those of the votes that it shows. */
-export interface SignedReport {
-  readonly report: Signed<Report>;
-  readonly qc: Signed<Vote> | null;
-}
-
-/**
- * The reports among `shown` that count for a ballot.
- * @throws CodedError `REPORTS_INSUFFICIENT` where they are no quorum.
- */
-export function checkReports(
-  slot: string,
-  ballot: number,
-  shown: readonly SignedReport[],
-  committee: Committee,
-): CheckedReport[] {
-  const counted = new Map<string, CheckedReport>();
-  for (const { report, qc } of shown) {
-    const { body, signers } = report;
-    const [signer] = signers;
-    if (signer === undefined || signers.length !== 1 || !committee.keys.includes(signer)) continue;
-    if (!sameBytes(body.net, committee.info.net) || body.epoch !== committee.epoch) continue;
-    if (body.slot !== slot || body.ballot !== ballot || !isProven(body, qc, committee)) continue;
-    const lock = body.lock && { ballot: body.lock.ballot, digest: toHex(body.lock.value) };
-    const entries = body.known.map(({ value, timely, afford }) => ({ digest: toHex(value), timely, afford }));
-    counted.set(signer, { signer, at: body.at, lock, known: entries });
-  }
-  if (counted.size < committee.quorum)
-    refuse(
-      { code: 'REPORTS_INSUFFICIENT', slot, reports: counted.size },
-      `${counted.size} of ${committee.quorum} reports for ballot ${ballot} of ${slot}`,
-    );
-  return [...counted.values()];
-}
-
-/** True when a report's lock is behind it in time, and a quorum voted for it. */
-function isProven({ slot, ballot, lock }: Report, qc: Signed<Vote> | null, committee: Committee): boolean {
-  if (!lock) return true;
-  if (!qc || lock.ballot >= ballot) return false;
-  try {
-    checkCertificate(qc, committee);
-  } catch (error) {
-    if (error instanceof CodedError) return false;
-    throw error;
-  }
-  const { body } = qc;
-  return body.slot === slot && body.ballot === lock.ballot && sameBytes(body.value, lock.value);
+/** Statements that more reports name than there can be liars. */
+function namedByHonest(reports: readonly CheckedReport[], { faults }: Committee): string[] {
+  const counts = new Map<string, number>();
+  for (const { known: entries } of reports)
+    for (const digest of new Set(entries.map(entry => entry.digest)))
+      counts.set(digest, (counts.get(digest) ?? 0) + 1);
+  return [...counts].flatMap(([digest, count]) => (count > faults ? [digest] : []));
 }
 
 /** What the reports lead to. @throws CodedError `SLOT_UNDECIDABLE`: nothing yet, or what is locked is not shown. */
@@ -268,6 +228,10 @@ function chosen(
   { book, committee }: BallotContext,
 ): Stated {
   const candidates = candidatesOf(values, slot, book, committee.info);
+  const isShown = (digest: string) => candidates.some(candidate => candidate.digest === digest);
+  // Whoever carries the reports could leave the statement out that it does not want.
+  if (reports.every(({ lock }) => lock === null) && !namedByHonest(reports, committee).every(isShown))
+    refuse({ code: 'SLOT_UNDECIDABLE', slot }, `a statement that the reports on ${slot} name is not shown`);
   const fallback = fallbackOf(slot, book, committee.info);
   const digest = choose(reports, candidates, fallback, committee);
   const value = [...candidates, ...(fallback ? [fallback] : [])].find(found => found.digest === digest);

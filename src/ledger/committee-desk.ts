@@ -20,6 +20,7 @@ import { checkDecided, peekSlot } from './certificates.ts';
 import type { RoundRequest } from './notary.ts';
 import { readFunds, readSlots } from './notary-desk.ts';
 import { countKey } from './notary-store.ts';
+import type { SignedReport } from './reports.ts';
 import type { Job, JobResult, RoundNotary } from './round-job.ts';
 import { type Stated, stated } from './statement.ts';
 
@@ -153,7 +154,7 @@ export function certifyJob(decided: Decided): Job {
   };
 }
 
-function openShown({ report, qc }: ShownReport): ballots.SignedReport {
+function openShown({ report, qc }: ShownReport): SignedReport {
   return { report: open(reportKind, report), qc: qc && open(voteKind, qc) };
 }
 

@@ -6,6 +6,8 @@ import {
   type RoundOutcome,
   reportKind,
   type ShownReport,
+  sha256,
+  toHex,
 } from '../wire/index.ts';
 import { checkDecided } from './certificates.ts';
 import { commitAll, Round, tellAll } from './rounds.ts';
@@ -92,7 +94,8 @@ function takeReport(
     const { body, signers } = open(reportKind, shown.report);
     if (signers.length !== 1 || signers[0] !== peer || body.slot !== slot || body.ballot !== number) return;
     reports.set(peer, shown);
-    for (const value of values) known.set(stated(value).digest, value);
+    // By their bytes: a liar's envelope may lack the signatures of another with the same digest.
+    for (const value of values) known.set(toHex(sha256(value)), value);
   } catch (error) {
     if (!(error instanceof CodedError)) throw error;
   }

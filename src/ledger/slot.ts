@@ -22,7 +22,7 @@ export interface KnownValue {
   readonly digest: string;
   readonly kind: ValueKind;
   readonly value: Uint8Array;
-  /** It came while its time was. */
+  /** It came while its time was: a notary's time never steps back, so one that was late stays so. */
   readonly timely: boolean;
   /** The account had the money, then or later. */
   readonly afford: boolean;
@@ -66,13 +66,15 @@ const MAX_OF_A_KIND = 4;
 /** Timeouts and skips follow from reports; nobody has to have seen one. */
 const isEvidence = ({ kind }: Pick<KnownValue, 'kind'>): boolean => kind !== 'timeout' && kind !== 'skip';
 
-/** Remembers `value`. Being timely is as it was at first sight; affordable it may become. */
+/** Remembers `value`. Timely and affordable it may become: a notary may first have seen it among the votes for it. */
 export function learn(state: SlotState, value: KnownValue, isKept = false): SlotState {
   const index = state.known.findIndex(({ digest }) => digest === value.digest);
   if (index >= 0) {
     const before = state.known[index]!;
+    const timely = before.timely || value.timely;
     const afford = before.afford || value.afford;
-    return { ...state, known: state.known.with(index, { ...before, afford }) };
+    if (timely === before.timely && afford === before.afford) return state;
+    return { ...state, known: state.known.with(index, { ...before, timely, afford }) };
   }
   const ofKind = state.known.filter(({ kind }) => kind === value.kind).length;
   if (!isKept && (!isEvidence(value) || ofKind >= MAX_OF_A_KIND)) return state;

@@ -3,6 +3,7 @@ import type { Decision } from '../../src/ledger/decide.ts';
 import type { Signed } from '../../src/ledger/evidence.ts';
 import { type Committee, checkCertificate, checkDecides, holdsMoney } from '../../src/ledger/index.ts';
 import type { StoredAccount, StoredEscrow, StoredSlot } from '../../src/ledger/records.ts';
+import type { SignedReport } from '../../src/ledger/reports.ts';
 import { NEW_SLOT, type SlotState } from '../../src/ledger/slot.ts';
 import { type Stated, stated } from '../../src/ledger/statement.ts';
 import type { BallotProposal, Certificate, Vote } from '../../src/wire/index.ts';
@@ -24,6 +25,8 @@ export class SimNotary implements ballots.BallotBook {
   #ballots = new Map<string, SlotState>();
   #lastMs = 0;
   parked = new Map<string, Parked>();
+  /** Claims and disputes that came in time, by slot and digest. */
+  readonly timely = new Set<string>();
   readonly decisions = new Map<string, Parked>();
 
   constructor(index: number, world: World, clock: () => number) {
@@ -39,7 +42,8 @@ export class SimNotary implements ballots.BallotBook {
     this.#accounts = new Map(
       allocations.map(({ account, amount }) => [account, { balance: amount, seq: 0, trail: 0 }]),
     );
-    for (const map of [this.#escrows, this.#slots, this.#ballots, this.parked, this.decisions]) map.clear();
+    for (const map of [this.#escrows, this.#slots, this.#ballots, this.parked, this.decisions, this.timely])
+      map.clear();
     this.#lastMs = 0;
   }
 
@@ -65,6 +69,8 @@ export class SimNotary implements ballots.BallotBook {
 
   setBallot(slot: string, state: SlotState): void {
     this.#ballots.set(slot, state);
+    for (const { kind, digest, timely } of state.known)
+      if (timely && (kind === 'claim' || kind === 'dispute')) this.timely.add(`${slot}|${digest}`);
   }
 
   /** Slots that something is known of and nothing was decided in. */
@@ -109,11 +115,11 @@ export class SimNotary implements ballots.BallotBook {
     return ballots.recover(slot, ballot, { quietMs, joined: 0 }, valuesOf, this.#context);
   }
 
-  coordinate(slot: string, ballot: number, shown: ballots.SignedReport[], values: Stated[]): ballots.Intent {
+  coordinate(slot: string, ballot: number, shown: SignedReport[], values: Stated[]): ballots.Intent {
     return ballots.coordinate(slot, ballot, shown, values, this.#context);
   }
 
-  elect(proposal: Signed<BallotProposal>, shown: ballots.SignedReport[], values: Stated[]): ballots.Intent {
+  elect(proposal: Signed<BallotProposal>, shown: SignedReport[], values: Stated[]): ballots.Intent {
     return ballots.elect(proposal, shown, values, this.#context);
   }
 

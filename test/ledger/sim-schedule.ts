@@ -1,9 +1,10 @@
-import type { Intent, SignedReport } from '../../src/ledger/ballots.ts';
+import type { Intent } from '../../src/ledger/ballots.ts';
 import { holdsMoney } from '../../src/ledger/escrow-lock.ts';
 import { escrowOf, type Signed } from '../../src/ledger/evidence.ts';
 import { fallbackOf } from '../../src/ledger/judge.ts';
+import type { SignedReport } from '../../src/ledger/reports.ts';
 import { coordinatorOf } from '../../src/ledger/slot.ts';
-import type { Stated } from '../../src/ledger/statement.ts';
+import { kindOf, type Stated } from '../../src/ledger/statement.ts';
 import { CodedError } from '../../src/util/index.ts';
 import {
   type BallotProposal,
@@ -71,6 +72,7 @@ export class Schedule {
   readonly #decided = new Map<string, Set<string>>();
   readonly #values: Stated[];
   #now = 1_000;
+  #isHealed = false;
 
   constructor(world: World, post: Post, seed: number, options: ScheduleOptions) {
     this.#world = world;
@@ -108,14 +110,14 @@ export class Schedule {
   #act(): void {
     const notary = this.#pick(this.#honest);
     const action = this.#random();
-    if (action < 0.34) this.#propose(notary, this.#liveValue(notary));
+    if (action < 0.34) this.#proposeAny(notary);
     else if (action < 0.52) this.#commitAny(notary);
     else if (action < 0.66) this.#certifyAny(notary);
     else if (action < 0.77) this.#recoverAny(notary);
     else if (action < 0.86) this.#coordinateAny();
     else if (action < 0.95) this.#electAny(notary);
-    else if (action < 0.98) this.#now += this.#below(12_000);
-    else if (this.#options.losesDisks) notary.loseDisk();
+    else if (this.#options.losesDisks && this.#random() < 0.6) notary.loseDisk();
+    else this.#now += this.#below(9_000);
   }
 
   /** What the rules refuse is no matter of the schedule; anything else is a fault. */
@@ -127,6 +129,12 @@ export class Schedule {
       if (error.code === 'LEDGER_FORKED') this.violations.push(error.message);
       return undefined;
     }
+  }
+
+  /** Often to every honest notary, as a client does. */
+  #proposeAny(notary: SimNotary): void {
+    const value = this.#liveValue(notary);
+    for (const one of this.#random() < 0.15 ? this.#honest : [notary]) this.#propose(one, value);
   }
 
   #liveValue(notary: SimNotary): Stated {
@@ -345,7 +353,12 @@ export class Schedule {
       ...body.known.map(({ value }) => toHex(value)),
       ...(body.lock ? [toHex(body.lock.value)] : []),
     ]);
-    return [...new Set(digests)].flatMap(digest => this.#world.byDigest.get(digest) ?? []);
+    const named = new Set(digests);
+    const found = this.#world.values.filter(({ digest }) => named.has(digest));
+    const others = [...named].filter(digest => !found.some(value => value.digest === digest));
+    const all = [...found, ...others.flatMap(digest => this.#world.byDigest.get(digest) ?? [])];
+    // Who carries them leaves something out now and then.
+    return this.#isHealed ? all : all.filter(() => this.#random() < 0.9);
   }
 
   #electAny(notary: SimNotary): void {
@@ -363,6 +376,7 @@ export class Schedule {
 
   /** Messages arrive, honest parties drive every slot to its end, and time goes on until nothing can be open. */
   #heal(): void {
+    this.#isHealed = true;
     for (const until of [this.#now, LAST / 3 + 10_000, (2 * LAST) / 3 + 10_000, LAST + 10_000]) {
       this.#now = Math.max(this.#now, until);
       // A decision opens the slots that stand on it.
@@ -417,7 +431,22 @@ export class Schedule {
     }
   }
 
+  /** A claim or dispute that was in time everywhere is not undone by a time-out, and one that was in time nowhere is not decided. */
+  #checkTime(): void {
+    for (const [slot, { value }] of this.#honest[0]!.decisions) {
+      const kind = kindOf(value.statement);
+      const seen = (key: string) => this.#honest.filter(({ timely }) => timely.has(key)).length;
+      if ((kind === 'claim' || kind === 'dispute') && seen(`${slot}|${value.digest}`) === 0)
+        this.violations.push(`${kind} in ${slot} was late everywhere`);
+      if (kind !== 'timeout') continue;
+      const keys = [...this.#honest[0]!.timely].filter(key => key.startsWith(`${slot}|`));
+      if (keys.some(key => seen(key) === this.#honest.length))
+        this.violations.push(`a time-out in ${slot} erased what was in time`);
+    }
+  }
+
   #check(): void {
+    if (!this.#options.losesDisks) this.#checkTime();
     for (const [slot, digests] of this.#decided)
       if (digests.size > 1) this.violations.push(`${digests.size} decisions in ${slot}`);
     for (const notary of this.#honest) {
