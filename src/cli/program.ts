@@ -72,6 +72,16 @@ function addDaemon(program: Command, run: Run): void {
   const config = program.command('config').description('The configuration');
   const showConfig = async () => (await import('./commands/config.ts')).showConfig;
   configured(command(config, run, 'show', 'Print the merged configuration', showConfig));
+  const identity = async () => (await import('./commands/identity.ts')).identity as Action;
+  command(
+    program,
+    run,
+    'identity',
+    'Print the peer id of a data directory, and make its key if there is none',
+    identity,
+  )
+    .option('--data <dir>', 'the data directory (DUXNODE_DATA, ~/.duxnode)')
+    .option('--json', 'as JSON');
   const devnet = async () => (await import('./commands/devnet.ts')).devnet as unknown as Action;
   command(program, run, 'devnet [n]', 'N real nodes on this machine (default 3), or stop', devnet)
     .option('--dir <dir>', 'where their data goes (default: a temporary directory)')

@@ -23,6 +23,7 @@ export const BUCKETS = [
   'idempotency',
   'spending',
   'images',
+  'notary-ballots',
 ] as const;
 
 export type Bucket = (typeof BUCKETS)[number];

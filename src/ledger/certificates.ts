@@ -61,8 +61,11 @@ export interface CheckedDecision {
   readonly decided: Decided;
 }
 
-function checkCertificate(certificate: Opened<Certificate>, committee: Committee): void {
-  const { body, signers } = certificate;
+/** Network, epoch and quorum of a certificate, or of the votes for one. @throws CodedError `CERTIFICATE_INVALID`. */
+export function checkCertificate(
+  { body, signers }: Pick<Opened<Certificate>, 'body' | 'signers'>,
+  committee: Committee,
+): void {
   if (!sameBytes(body.net, committee.info.net)) invalid('belongs to another network');
   if (body.epoch !== committee.epoch) invalid(`of epoch ${body.epoch}, not ${committee.epoch}`);
   checkQuorum(signers, committee);
@@ -83,6 +86,10 @@ function checkSlot(slot: string, statement: Statement, { info }: Committee): boo
     checkGrant(statement.grant, info);
     return slot === grantSlot(statement.grant.body);
   }
+  if (statement.type === 'skip') {
+    const { net, account, seq } = statement.skip.body;
+    return sameBytes(net, info.net) && slot === orderSlot(account, seq);
+  }
   const { net, escrowId } = statement.evidence.statement.body;
   return (
     sameBytes(net, info.net) &&
@@ -101,10 +108,14 @@ export function checkDecided(decided: Decided, committee: Committee): CheckedDec
   const certificate = open(certificateKind, decided.certificate);
   checkCertificate(certificate, committee);
   const statement = readStatement(decided.value);
-  const { slot, value } = certificate.body;
+  checkDecides(certificate.body, statement, committee);
+  return { slot: certificate.body.slot, statement, decided };
+}
+
+/** That a certificate decides `statement`, and in a slot of it. @throws as `checkDecided`. */
+export function checkDecides({ slot, value }: Certificate, statement: Statement, committee: Committee): void {
   if (!sameBytes(digestOf(statement), value)) invalid('decides another statement');
   if (!checkSlot(slot, statement, committee)) invalid('its slot is not that of its statement');
-  return { slot, statement, decided };
 }
 
 /** Of the longest slot: G/, two names of 64 and what is between. */

@@ -5,6 +5,7 @@ import {
   CodedError,
   codeOf,
   hasCode,
+  type Logger,
   messageOf,
   raceSignal,
   sleep,
@@ -16,6 +17,8 @@ import {
   ledgerAnswerMessage,
   ledgerRequestMessage,
 } from '../wire/index.ts';
+import type { Committee } from './certificates.ts';
+import { CommitteeClient } from './committee-client.ts';
 import type { LedgerDesk } from './notary-desk.ts';
 import { LEDGER_PROTOCOL } from './notary-server.ts';
 
@@ -26,11 +29,12 @@ export type ClientErrorType =
 export interface ClientComponents {
   readonly network: Pick<Network, 'call'>;
   readonly clock: Clock;
+  readonly logger: Logger;
 }
 
 export interface ClientInit {
   readonly account: string;
-  readonly notaries: readonly string[];
+  readonly committee: Committee;
   /** The notary of this node: asked without the network. */
   readonly desk?: LedgerDesk | undefined;
 }
@@ -41,7 +45,16 @@ const REQUEST_TIMEOUT_MS = 10_000;
 const RETRY_MS = [250, 500, 1000, 2000, 5000];
 
 /** Answers that say nothing about the request: the same may be granted a moment later. */
-const PASSING = ['QUEUE_FULL', 'LEDGER_STOPPED', 'INTERNAL', 'RATE_LIMITED', 'TIMEOUT'];
+const PASSING = [
+  'QUEUE_FULL',
+  'LEDGER_STOPPED',
+  'INTERNAL',
+  'RATE_LIMITED',
+  'TIMEOUT',
+  'NOTARIES_FEW',
+  'NOTARIES_BEHIND',
+  'FUNDS_UNPROVEN',
+];
 
 /** True for an outcome that a later attempt may change. */
 export function isPassing(code: string): boolean {
@@ -63,17 +76,27 @@ function unreachable(reason: string, cause?: unknown): CodedError<ClientErrorTyp
   );
 }
 
-/** Asks the notaries, one after the other, until one answers. */
+/** Asks the notary, or, where there are several, has them decide together. */
 export class LedgerClient {
   readonly #network: Pick<Network, 'call'>;
   readonly #clock: Clock;
   readonly #init: ClientInit;
+  readonly #several: CommitteeClient | undefined;
   #reachable = false;
 
-  constructor({ network, clock }: ClientComponents, init: ClientInit) {
+  constructor({ network, clock, logger }: ClientComponents, init: ClientInit) {
     this.#network = network;
     this.#clock = clock;
     this.#init = init;
+    const { committee } = init;
+    const ask = (peer: string, request: LedgerRequest, { signal }: Abortable) =>
+      this.#ask(peer, request, signal);
+    if (committee.keys.length > 1) this.#several = new CommitteeClient({ committee, clock, logger, ask });
+  }
+
+  /** Whose trails to read: of several notaries each has its own order. */
+  get sources(): readonly string[] {
+    return this.#init.committee.keys;
   }
 
   /** Some notary answered the last request. */
@@ -82,31 +105,42 @@ export class LedgerClient {
   }
 
   /**
-   * One attempt at each notary.
+   * One attempt at the notary, at `peer` of several, or at all of them.
    * @throws CodedError `LEDGER_UNREACHABLE`, `LEDGER_REFUSED { remoteCode }`, or the signal's reason.
    */
   async request<T extends LedgerAnswer['type']>(
     request: LedgerRequest,
     type: T,
-    { signal }: Abortable = {},
+    { signal, peer }: Abortable & { readonly peer?: string } = {},
   ): Promise<Extract<LedgerAnswer, { type: T }>> {
-    const { desk, notaries } = this.#init;
-    let failure = unreachable('the network has no notary');
-    for (const peer of desk ? [this.#init.account] : notaries) {
-      try {
-        const answer = await this.#ask(peer, request, signal);
-        this.#reachable = true;
-        if (answer.type === type) return answer as Extract<LedgerAnswer, { type: T }>;
-        failure = unreachable(`${peer} answered ${answer.type} where ${type} was asked for`);
-      } catch (error) {
-        signal?.throwIfAborted();
-        const code = remoteCode(error, desk !== undefined);
-        this.#reachable = code !== undefined;
-        if (code !== undefined && !isPassing(code)) throw refused(code, messageOf(error));
-        failure = unreachable(code ?? codeOf(error), error);
-      }
+    const { committee } = this.#init;
+    const notary = peer ?? committee.keys[0]!;
+    const several = peer === undefined ? this.#several : undefined;
+    try {
+      const answer = await (several
+        ? several.request(request, { signal })
+        : this.#ask(notary, request, signal));
+      this.#noteReach(answer);
+      if (answer.type === type) return answer as Extract<LedgerAnswer, { type: T }>;
+      throw unreachable(`${answer.type} came where ${type} was asked for`);
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (hasCode(error, 'LEDGER_UNREACHABLE')) throw error;
+      const code = remoteCode(error, several !== undefined || this.#isOwn(notary));
+      if (peer === undefined) this.#reachable = code !== undefined && code !== 'NOTARIES_FEW';
+      if (code !== undefined && !isPassing(code)) throw refused(code, messageOf(error));
+      throw unreachable(code ?? codeOf(error), error);
     }
-    throw failure;
+  }
+
+  /** Of several notaries, too few may have answered: then nothing can be decided. */
+  #noteReach(answer: LedgerAnswer): void {
+    const outcomes = answer.type === 'outcomes' ? answer.outcomes : [];
+    this.#reachable = !outcomes.some(outcome => !outcome.ok && outcome.code === 'NOTARIES_FEW');
+  }
+
+  #isOwn(peer: string): boolean {
+    return this.#init.desk !== undefined && peer === this.#init.account;
   }
 
   /** As `request`, again and again while no notary answers, until the signal. */
@@ -134,7 +168,7 @@ export class LedgerClient {
 
   #ask(peer: string, request: LedgerRequest, signal: AbortSignal | undefined): Promise<LedgerAnswer> {
     const { desk, account } = this.#init;
-    if (desk) return raceSignal(desk(request, account), signal);
+    if (desk && this.#isOwn(peer)) return raceSignal(desk(request, account), signal);
     return withDeadline(
       REQUEST_TIMEOUT_MS,
       'a request to a notary',

@@ -1,10 +1,10 @@
 import { CodedError } from '../util/index.ts';
-import { type GenesisInfo, sameBytes } from '../wire/index.ts';
+import { type GenesisInfo, type Skip, sameBytes } from '../wire/index.ts';
 import { type Account, type AccountResult, applyGrant, applyOrder } from './accounts.ts';
 import { rulesOf } from './certificates.ts';
 import { type Payment, step } from './escrow.ts';
 import { holdsMoney } from './escrow-lock.ts';
-import { type Evidence, escrowOf } from './evidence.ts';
+import { type Evidence, escrowOf, type Signed } from './evidence.ts';
 import type { StoredAccount, StoredEscrow, StoredSlot } from './records.ts';
 import { digestOf, escrowSlot, grantSlot, orderSlot, type Statement } from './statement.ts';
 
@@ -30,7 +30,9 @@ export interface Known {
   readonly same: boolean;
 }
 
-export type DecideErrorType = { code: 'ESCROW_UNKNOWN'; escrowId: string };
+export type DecideErrorType =
+  | { code: 'ESCROW_UNKNOWN'; escrowId: string }
+  | { code: 'ORDER_SEQ'; expected: number; seq: number };
 
 /** What a statement needs from disk before it can be decided; an escrow's own accounts come with the escrow. */
 export function needsOf(statement: Statement, { genesis }: GenesisInfo) {
@@ -41,6 +43,10 @@ export function needsOf(statement: Statement, { genesis }: GenesisInfo) {
   if (statement.type === 'grant') {
     const { body } = statement.grant;
     return { accounts: [genesis.admin, body.account], escrows: [], slots: [grantSlot(body)] };
+  }
+  if (statement.type === 'skip') {
+    const { account, seq } = statement.skip.body;
+    return { accounts: [account], escrows: [], slots: [orderSlot(account, seq)] };
   }
   const { account, seq, ops } = statement.order.body;
   const others = ops.map(op => (op.op === 'lock' ? op.worker : op.to));
@@ -73,7 +79,12 @@ function known(slot: string, stored: StoredSlot | undefined, digest: Uint8Array)
   return stored && { slot, same: sameBytes(stored.digest, digest) };
 }
 
-function decideEvidence(evidence: Evidence, nowMs: number, book: Book, info: GenesisInfo): Decision | Known {
+function decideEvidence(
+  evidence: Evidence,
+  nowMs: number | null,
+  book: Book,
+  info: GenesisInfo,
+): Decision | Known {
   const escrowId = escrowOf(evidence) ?? '';
   const stored = book.escrow(escrowId);
   if (!stored)
@@ -97,11 +108,29 @@ function decideEvidence(evidence: Evidence, nowMs: number, book: Book, info: Gen
   };
 }
 
+function decideSkip({ body }: Signed<Skip>, book: Book): Decision {
+  const { account: id, seq } = body;
+  const { balance, seq: expected } = book.account(id);
+  if (seq !== expected)
+    throw new CodedError<DecideErrorType>(
+      { code: 'ORDER_SEQ', expected, seq },
+      `order ${seq} where ${expected} comes next`,
+    );
+  const accounts = new Map([[id, { balance, seq: seq + 1 }]]);
+  return { slot: orderSlot(id, seq), accounts, escrows: [], concerned: [id] };
+}
+
 /**
  * What a statement does to the ledger as `book` shows it. Pure: nothing is changed here.
- * @throws CodedError `ESCROW_UNKNOWN` and those of `applyOrder`, `applyGrant` and `step`.
+ * @param nowMs the notary's time T; null leaves the rules of time out, for what others decided.
+ * @throws CodedError `ESCROW_UNKNOWN`, `ORDER_SEQ` and those of `applyOrder`, `applyGrant` and `step`.
  */
-export function decide(statement: Statement, nowMs: number, book: Book, info: GenesisInfo): Decision | Known {
+export function decide(
+  statement: Statement,
+  nowMs: number | null,
+  book: Book,
+  info: GenesisInfo,
+): Decision | Known {
   const digest = digestOf(statement);
   if (statement.type === 'evidence') return decideEvidence(statement.evidence, nowMs, book, info);
   if (statement.type === 'grant') {
@@ -113,11 +142,13 @@ export function decide(statement: Statement, nowMs: number, book: Book, info: Ge
     const accounts = paid(book, admin, applyGrant(book.account(admin), grant, info));
     return { slot, accounts, escrows: [], concerned: [admin, grant.body.account] };
   }
-  const { order } = statement;
-  const { account, seq, ops } = order.body;
+  const { account, seq } = statement.type === 'skip' ? statement.skip.body : statement.order.body;
   const slot = orderSlot(account, seq);
   const decided = known(slot, book.slot(slot), digest);
   if (decided) return decided;
+  if (statement.type === 'skip') return decideSkip(statement.skip, book);
+  const { order } = statement;
+  const { ops } = order.body;
   const result = applyOrder(book.account(account), order, info);
   const others = ops.map(op => (op.op === 'lock' ? op.worker : op.to));
   const treasury = result.escrows.length > 0 ? treasuryOf(info.genesis) : [];

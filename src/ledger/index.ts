@@ -1,11 +1,14 @@
 export * from './accounts.ts';
+export * from './anti-entropy.ts';
 export * from './certificates.ts';
 export type { ClientErrorType } from './client.ts';
+export { CommitteeNotary } from './committee-notary.ts';
+export * from './create-notary.ts';
 export * from './escrow.ts';
 export * from './escrow-lock.ts';
 export * from './evidence.ts';
 export * from './interface.ts';
-export * from './notary.ts';
+export type { Notary, NotaryComponents, NotaryErrorType, NotaryInit, ProposalOutcome } from './notary.ts';
 export * from './notary-desk.ts';
 export * from './notary-server.ts';
 export * from './wallet.ts';

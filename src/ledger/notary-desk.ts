@@ -17,19 +17,29 @@ import { escrowSlot } from './statement.ts';
 /** Of one page of a trail: large orders would otherwise make it 4 MiB. */
 const MAX_PAGE_BYTES = 1024 * 1024;
 
-export type DeskErrorType = { code: 'MEMBERSHIP_INVITED' } | { code: 'MEMBERSHIP_ELSEWHERE'; admin: string };
+export type DeskErrorType =
+  | { code: 'LEDGER_SINGLE' }
+  | { code: 'MEMBERSHIP_INVITED' }
+  | { code: 'MEMBERSHIP_ELSEWHERE'; admin: string };
+
+function alone(): CodedError<DeskErrorType> {
+  return new CodedError<DeskErrorType>(
+    { code: 'LEDGER_SINGLE' },
+    'this network has one notary: submit statements to it',
+  );
+}
 
 /** Answers requests to a notary, from the network or from its own node alike. */
 export type LedgerDesk = (request: LedgerRequest, from: string) => Promise<LedgerAnswer>;
 
-/** @throws CodedError `MEMBERSHIP_INVITED`, `MEMBERSHIP_ELSEWHERE`, and what stops the notary. */
+/** @throws CodedError `LEDGER_SINGLE`, `MEMBERSHIP_INVITED`, `MEMBERSHIP_ELSEWHERE`, and what stops the notary. */
 export function createLedgerDesk(notary: Notary): LedgerDesk {
   return async (request, from) => {
     switch (request.type) {
       case 'submit':
         return { type: 'outcomes', outcomes: (await notary.submit(request.values)).map(toOutcome) };
       case 'join':
-        return { type: 'decided', decided: await join(notary, from) };
+        return join(notary, from);
       case 'funds':
         return { type: 'funds', funds: await signFunds(notary, request.account) };
       case 'trail':
@@ -38,6 +48,9 @@ export function createLedgerDesk(notary: Notary): LedgerDesk {
         return { type: 'decided', decided: await readEscrow(notary, request.escrowId) };
       case 'slot':
         return { type: 'decided', decided: await readSlots(notary, [request.slot]) };
+      default:
+        if (!notary.round) throw alone();
+        return notary.round(request);
     }
   };
 }
@@ -51,9 +64,12 @@ function toOutcome(outcome: ProposalOutcome): Outcome {
     : { ok: false, code: 'INTERNAL', message: 'the notary failed' };
 }
 
-async function readSlots(notary: Notary, slots: readonly string[]): Promise<Decided[]> {
+export async function readSlots(
+  notary: Pick<Notary, 'store' | 'certify'>,
+  slots: readonly string[],
+): Promise<Decided[]> {
   const stored = await notary.store.slots.getMany(slots);
-  return stored.flatMap((slot, i) => (slot ? [notary.certify(slots[i]!, slot.digest, slot.value)] : []));
+  return stored.flatMap((slot, i) => (slot ? [notary.certify(slots[i]!, slot)] : []));
 }
 
 async function readEscrow(notary: Notary, escrowId: string): Promise<Decided[]> {
@@ -78,23 +94,25 @@ async function readTrail(notary: Notary, account: string, from: number) {
   return { entries: fitting, more: from + fitting.length < total };
 }
 
-async function signFunds(notary: Notary, account: string): Promise<Uint8Array> {
-  const { info } = notary.committee;
-  const { admin, membership, openGrant } = info.genesis;
+/** What an account holds here, and whether it is a member. */
+export async function readFunds(
+  notary: Pick<Notary, 'store' | 'committee'>,
+  account: string,
+): Promise<{ balance: bigint; member: boolean }> {
+  const { admin, membership, openGrant } = notary.committee.info.genesis;
   const stored = (await notary.store.accounts.get(account)) ?? { ...EMPTY_ACCOUNT, trail: 0 };
   const isOpenMember = membership === 'open' && (openGrant === 0n || stored.trail > 0);
-  const body = {
-    net: info.net,
-    account,
-    balance: stored.balance,
-    member: account === admin || isOpenMember,
-    at: notary.now(),
-  };
+  return { balance: stored.balance, member: account === admin || isOpenMember };
+}
+
+async function signFunds(notary: Notary, account: string): Promise<Uint8Array> {
+  const { net } = notary.committee.info;
+  const body = { net, account, ...(await readFunds(notary, account)), at: notary.now() };
   return seal(fundsKind, body, notary.signer).bytes;
 }
 
 /** Membership of an open network: the admin's grant, once for each account. Empty where the network grants nothing. */
-async function join(notary: Notary, account: string): Promise<Decided[]> {
+async function join(notary: Notary, account: string): Promise<LedgerAnswer> {
   const { info } = notary.committee;
   const { admin, membership, openGrant } = info.genesis;
   if (membership !== 'open')
@@ -107,9 +125,12 @@ async function join(notary: Notary, account: string): Promise<Decided[]> {
       { code: 'MEMBERSHIP_ELSEWHERE', admin },
       'another notary admits members: the one that is the admin',
     );
-  if (openGrant === 0n || account === admin) return [];
+  if (openGrant === 0n || account === admin) return { type: 'decided', decided: [] };
   const body = { net: info.net, invite: OPEN_INVITE, use: account, account, amount: openGrant };
-  const [outcome] = await notary.submit([seal(grantKind, body, notary.signer).bytes]);
-  if (outcome?.ok) return [outcome.decided];
+  const grant = seal(grantKind, body, notary.signer).bytes;
+  // Of several notaries none decides alone: the member has its grant decided as it does its orders.
+  if (notary.round) return { type: 'statements', values: [grant] };
+  const [outcome] = await notary.submit([grant]);
+  if (outcome?.ok) return { type: 'decided', decided: [outcome.decided] };
   throw outcome?.error;
 }

@@ -51,11 +51,17 @@ export class NotaryDraft implements Book {
     return this.#slots.get(name);
   }
 
-  /** Reads all that `statements` can touch, in two rounds. */
-  async load(statements: readonly Statement[]): Promise<void> {
+  /** Reads all that `statements` can touch, and what is named beside them, in two rounds. */
+  async load(
+    statements: readonly Statement[],
+    {
+      slots: named = [],
+      escrows: others = [],
+    }: { slots?: readonly string[]; escrows?: readonly string[] } = {},
+  ): Promise<void> {
     const needs = statements.map(statement => needsOf(statement, this.#info));
-    const escrowIds = [...new Set(needs.flatMap(need => need.escrows))];
-    const slots = [...new Set(needs.flatMap(need => need.slots))];
+    const escrowIds = [...new Set([...needs.flatMap(need => need.escrows), ...others])];
+    const slots = [...new Set([...needs.flatMap(need => need.slots), ...named])];
     const [escrows, decided] = await Promise.all([
       this.#store.escrows.getMany(escrowIds),
       this.#store.slots.getMany(slots),
@@ -109,6 +115,11 @@ export class NotaryDraft implements Book {
     this.#ops.push(this.#store.trails.putOp(trailKey(id, account.trail), slot));
     this.#accounts.set(id, { ...account, trail: account.trail + 1 });
     this.#changedAccounts.add(id);
+  }
+
+  /** Whose record a decision of this batch changed: accounts and escrows, by name. */
+  changed(): string[] {
+    return [...this.#changedAccounts, ...this.#changedEscrows];
   }
 
   /** All changes, for one atomic write; empty when nothing was decided. */

@@ -13,6 +13,8 @@ import {
   certificateKind,
   type Decided,
   type GenesisInfo,
+  type LedgerAnswer,
+  type LedgerRequest,
   MAX_SUBMIT,
   type Signer,
   seal,
@@ -69,7 +71,7 @@ export interface Notary {
   readonly committee: Committee;
   readonly signer: Signer;
   readonly store: NotaryStore;
-  /** @throws CodedError `LEDGER_NOT_NOTARY`, `LEDGER_COMMITTEE`, and those of `loadNotary`. */
+  /** @throws CodedError `LEDGER_NOT_NOTARY` and those of `loadNotary`. */
   start(): Promise<void>;
   /** Waits for the batch under way. */
   stop(): Promise<void>;
@@ -77,15 +79,20 @@ export interface Notary {
   submit(values: readonly Uint8Array[]): Promise<ProposalOutcome[]>;
   /** T: the notary's time, which never steps back. */
   now(): number;
-  /** The certificate of a decided slot, signed again: Ed25519 gives the same signature each time. */
-  certify(slot: string, digest: Uint8Array, value: Uint8Array): Decided;
+  /** The certificate of a decided slot. One alone signs again: Ed25519 gives the same signature each time. */
+  certify(slot: string, stored: StoredSlot): Decided;
+  /** This notary's part in what several decide; undefined where it decides alone. Errors reach the caller of the request. */
+  readonly round?: (request: RoundRequest) => Promise<LedgerAnswer>;
 }
 
-export function createNotary(components: NotaryComponents, init: NotaryInit): Notary {
-  return new SingleNotary(components, init);
-}
+/** What only several notaries are asked. */
+export type RoundRequest = Exclude<
+  LedgerRequest,
+  { type: 'submit' | 'join' | 'funds' | 'trail' | 'escrow' | 'slot' }
+>;
 
-class SingleNotary implements Notary {
+/** The notary of a network that has one. */
+export class SingleNotary implements Notary {
   readonly committee: Committee;
   readonly signer: Signer;
   readonly store: NotaryStore;
@@ -108,17 +115,7 @@ class SingleNotary implements Notary {
   }
 
   async start(): Promise<void> {
-    const { keys } = this.committee;
-    if (!keys.includes(this.signer.peer))
-      throw new CodedError<NotaryErrorType>(
-        { code: 'LEDGER_NOT_NOTARY', peer: this.signer.peer },
-        'this node is no notary of its network',
-      );
-    if (keys.length > 1)
-      throw new CodedError<NotaryErrorType>(
-        { code: 'LEDGER_COMMITTEE', notaries: keys.length },
-        `the network has ${keys.length} notaries; this version decides with one`,
-      );
+    requireNotary(this.signer.peer, this.committee);
     this.#meta = await loadNotary(this.store, this.#info);
     this.#failure = undefined;
   }
@@ -134,7 +131,7 @@ class SingleNotary implements Notary {
     return Math.max(this.#clock.now(), this.#meta?.lastMs ?? 0);
   }
 
-  certify(slot: string, digest: Uint8Array, value: Uint8Array): Decided {
+  certify(slot: string, { digest, value }: StoredSlot): Decided {
     const { net } = this.#info;
     const body = { net, epoch: this.committee.epoch, slot, ballot: 0, value: digest };
     return { certificate: seal(certificateKind, body, this.signer).bytes, value };
@@ -200,8 +197,7 @@ class SingleNotary implements Notary {
 
   #outcomeOf(answer: Answer, slots: ReadonlyMap<string, StoredSlot>): ProposalOutcome {
     if ('error' in answer) return { ok: false, error: answer.error, decided: null };
-    const { digest, value } = slots.get(answer.slot)!;
-    const decided = this.certify(answer.slot, digest, value);
+    const decided = this.certify(answer.slot, slots.get(answer.slot)!);
     return answer.same ? { ok: true, decided } : { ok: false, error: shutOut(answer.slot), decided };
   }
 
@@ -228,11 +224,20 @@ class SingleNotary implements Notary {
   }
 }
 
+/** @throws CodedError `LEDGER_NOT_NOTARY`. */
+export function requireNotary(peer: string, { keys }: Committee): void {
+  if (!keys.includes(peer))
+    throw new CodedError<NotaryErrorType>(
+      { code: 'LEDGER_NOT_NOTARY', peer },
+      'this node is no notary of its network',
+    );
+}
+
 function refuseAll(proposals: readonly Proposal[], error: unknown): void {
   for (const { done } of proposals) done.resolve({ ok: false, error, decided: null });
 }
 
-function stopped(): CodedError<NotaryErrorType> {
+export function stopped(): CodedError<NotaryErrorType> {
   return new CodedError<NotaryErrorType>({ code: 'LEDGER_STOPPED' }, 'the notary is not running');
 }
 

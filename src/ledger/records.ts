@@ -54,8 +54,13 @@ export type StoredEscrow = ReturnType<typeof escrowRecord.decode>;
 
 export const slotRecord = defineMessage(
   'ledger-slot',
-  MAX_VALUE_BYTES + 256,
-  z.strictObject({ digest: hashSchema, value: bytesSchema(MAX_VALUE_BYTES) }),
+  MAX_VALUE_BYTES + 4096,
+  z.strictObject({
+    digest: hashSchema,
+    value: bytesSchema(MAX_VALUE_BYTES),
+    /** Of several notaries. One alone signs its own again. */
+    certificate: bytesSchema(2048).optional(),
+  }),
 );
 export type StoredSlot = ReturnType<typeof slotRecord.decode>;
 
@@ -123,6 +128,8 @@ export const walletMetaRecord = defineMessage(
     account: peerSchema,
     /** The next entry to ask the notaries for. */
     cursor: countSchema,
+    /** The same of every notary after the first. */
+    others: z.array(countSchema).max(6).optional(),
     /** Lines of the history. */
     lines: countSchema,
     /** The number of our next order. */

@@ -4,6 +4,7 @@ import { type CheckedDecision, type Committee, checkDecided, peekSlot } from './
 import type { HistoryEntry } from './interface.ts';
 import { META_KEY } from './notary-store.ts';
 import type { WalletMeta } from './records.ts';
+import type { Cursor } from './wallet-cursor.ts';
 import { type Effect, effectOf } from './wallet-effect.ts';
 import { BookPage } from './wallet-page.ts';
 import { LINE_PREFIX, lineKey, slotKey, type WalletStore } from './wallet-store.ts';
@@ -22,7 +23,7 @@ interface Job {
   readonly entries: readonly Entry[];
   /** Of the entries, as they claim. */
   readonly slots: readonly string[];
-  readonly cursor: number | undefined;
+  readonly cursor: Cursor | undefined;
   readonly done: Deferred<boolean>;
 }
 
@@ -60,6 +61,12 @@ export class WalletBook {
 
   get meta(): WalletMeta {
     return this.#meta;
+  }
+
+  /** The next entry to ask a notary for. */
+  cursor(source: number): number {
+    const { cursor, others = [] } = this.#meta;
+    return source === 0 ? cursor : (others[source - 1] ?? 0);
   }
 
   /** Reads the state, or begins with the genesis allocation. @throws CodedError `LEDGER_OTHER_NETWORK`. */
@@ -100,7 +107,7 @@ export class WalletBook {
    * with its certificate being here.
    * @throws CodedError and WireError as `checkDecided` and `replayStep`; entries before the bad one are kept. `QUEUE_FULL`.
    */
-  absorb(entries: readonly Entry[], cursor?: number): Promise<boolean> {
+  absorb(entries: readonly Entry[], cursor?: Cursor): Promise<boolean> {
     if (this.#jobs.length >= MAX_JOBS)
       throw new CodedError<BookErrorType>(
         { code: 'QUEUE_FULL', limit: MAX_JOBS },

@@ -149,6 +149,10 @@ export function effectOf(
   if (statement.type === 'order') return orderEffect(statement.order, account, committee);
   if (statement.type === 'evidence')
     return escrow && stepEffect(escrow, slot, statement.evidence, account, committee);
+  if (statement.type === 'skip') {
+    const { account: owner, seq } = statement.skip.body;
+    return owner === account ? { ...NOTHING, seq } : NOTHING;
+  }
   const { amount, account: to } = statement.grant.body;
   const { admin } = committee.info.genesis;
   if (to === account) return { ...NOTHING, confirmed: amount, lines: [line('grant', amount, admin)] };

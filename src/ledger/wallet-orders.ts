@@ -39,7 +39,7 @@ import {
   sumOf,
   type UnderWay,
 } from './pending-op.ts';
-import { orderSlot } from './statement.ts';
+import { digestOf, orderSlot, readStatement } from './statement.ts';
 import type { WalletBook } from './wallet-book.ts';
 import { lockKey, type WalletStore } from './wallet-store.ts';
 
@@ -129,9 +129,10 @@ export class WalletOrders {
     const lock = await store.locks.get(lockKey(ref));
     const decided = lock && (await book.decided(orderSlot(signer.peer, lock.seq)));
     if (!decided) return undefined;
-    const { body } = open(ledgerOrderKind, decided.value);
-    // Where another order took the number of the one that held the lock, there is no lock.
-    const isThere = body.ops.some(op => op.op === 'lock' && refKey(op) === refKey(ref));
+    const statement = readStatement(decided.value);
+    // Where another order took the number of the one that held the lock, or none did, there is no lock.
+    const ops = statement.type === 'order' ? statement.order.body.ops : [];
+    const isThere = ops.some(op => op.op === 'lock' && refKey(op) === refKey(ref));
     return isThere ? readLock(decided, ref, committee) : undefined;
   }
 
@@ -264,7 +265,7 @@ export class WalletOrders {
       if (!outcome) return 'passing';
       if (outcome.ok || outcome.code === 'SLOT_DECIDED') {
         await (outcome.ok ? book.absorb([outcome.decided]) : sync({ signal }));
-        return (await book.decided(orderSlot(order.body.account, order.body.seq))) ? 'done' : 'refused';
+        return (await book.decided(orderSlot(order.body.account, order.body.seq))) ? 'done' : 'passing';
       }
       if (isPassing(outcome.code)) return 'passing';
       this.#refuse(outcome.code, outcome.message, order, pending);
@@ -278,11 +279,11 @@ export class WalletOrders {
     }
   }
 
-  /** The slot is decided: for this order, or (another machine with our key) for another, and then its operations wait for the next. */
+  /** The slot is decided: for this order, or (another machine with our key, a lost race) for another or none, and then its operations wait for the next. */
   #settle(decided: Decided, { order, pending }: UnderWay): void {
     this.#refusal = null;
     this.#underWay = undefined;
-    if (!sameBytes(open(ledgerOrderKind, decided.value).digest, order.digest)) {
+    if (!sameBytes(digestOf(readStatement(decided.value)), order.digest)) {
       this.#gathered.unshift(...pending);
       return;
     }

@@ -5,6 +5,7 @@ import { escrowOf } from './evidence.ts';
 import { countKey } from './notary-store.ts';
 import type { WalletMeta } from './records.ts';
 import { orderSlot } from './statement.ts';
+import type { Cursor } from './wallet-cursor.ts';
 import type { Effect } from './wallet-effect.ts';
 import { escrowKey, lineKey, lockKey, slotKey, type WalletStore } from './wallet-store.ts';
 
@@ -27,8 +28,16 @@ export class BookPage {
     return this.#slots.has(slot);
   }
 
-  moveTo(cursor: number): void {
-    if (cursor > this.meta.cursor) this.meta = { ...this.meta, cursor };
+  moveTo({ source, at }: Cursor): void {
+    if (source === 0) {
+      if (at > this.meta.cursor) this.meta = { ...this.meta, cursor: at };
+      return;
+    }
+    const others = [...(this.meta.others ?? [])];
+    while (others.length < source) others.push(0);
+    if (at <= others[source - 1]!) return;
+    others[source - 1] = at;
+    this.meta = { ...this.meta, others };
   }
 
   async escrowOf({ statement }: CheckedDecision): Promise<LedgerEscrow | undefined> {

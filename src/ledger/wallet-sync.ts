@@ -1,4 +1,4 @@
-import { type Abortable, raceSignal } from '../util/index.ts';
+import { type Abortable, deferred, raceSignal } from '../util/index.ts';
 import type { LedgerClient } from './client.ts';
 import type { WalletBook } from './wallet-book.ts';
 
@@ -53,13 +53,34 @@ export class WalletSync {
     }
   }
 
+  /** Of several notaries as many are read as can hold no lie together, each from where it was left. */
   async #pages(): Promise<void> {
+    const { sources } = this.#client;
+    const needed = Math.floor((sources.length - 1) / 3) + 1;
+    const done = deferred<void>();
+    const errors: unknown[] = [];
+    let read = 0;
+    const each = async (peer: string, source: number): Promise<void> => {
+      try {
+        await this.#pagesOf(peer, source);
+        if (++read === needed) done.resolve();
+      } catch (error) {
+        errors.push(error);
+        if (errors.length > sources.length - needed) done.reject(error);
+      }
+    };
+    for (const [source, peer] of sources.entries()) void each(peer, source);
+    await done.promise;
+  }
+
+  async #pagesOf(peer: string, source: number): Promise<void> {
     const signal = this.#signal;
     for (let page = 0; page < MAX_PAGES; page++) {
-      const from = this.#book.meta.cursor;
+      const from = this.#book.cursor(source);
       const request = { type: 'trail' as const, account: this.#account, from };
-      const { entries, more } = await this.#client.request(request, 'trail', { signal });
-      if (entries.length > 0 && (await this.#book.absorb(entries, from + entries.length))) this.#changed();
+      const { entries, more } = await this.#client.request(request, 'trail', { signal, peer });
+      const cursor = { source, at: from + entries.length };
+      if (entries.length > 0 && (await this.#book.absorb(entries, cursor))) this.#changed();
       if (!more || entries.length === 0) return;
     }
   }

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { setMaxListeners } from 'node:events';
 import type { Database } from '../db/index.ts';
 import type { Network } from '../network/index.ts';
 import {
@@ -20,10 +20,8 @@ import {
   MAX_VALUE_BYTES,
   type Outcome,
   type Signer,
-  schemaError,
   type TaskRef,
   transferSchema,
-  WireError,
 } from '../wire/index.ts';
 import { type Committee, checkDecided, closingOf, committeeOf } from './certificates.ts';
 import { LedgerClient, refused } from './client.ts';
@@ -32,6 +30,7 @@ import type { Balance, Closing, Escrow, HistoryEntry, LedgerStatus, Settlement }
 import type { Notary } from './notary.ts';
 import { createLedgerDesk } from './notary-desk.ts';
 import { type Entry, WalletBook } from './wallet-book.ts';
+import { parsePayment, tooLarge } from './wallet-input.ts';
 import { WalletOrders } from './wallet-orders.ts';
 import { WalletStanding } from './wallet-standing.ts';
 import { WalletSteps } from './wallet-steps.ts';
@@ -41,6 +40,8 @@ import { WalletSync } from './wallet-sync.ts';
 const SYNC_MS = 30_000;
 /** Before a payment is refused for want of funds, the notaries are asked this long for money that came meanwhile. */
 const FUNDS_SYNC_MS = 2_000;
+/** Requests under way that a stop ends: five parts, seven notaries, and what waits within the node. */
+const MAX_WAITS = 64;
 /** Lines of the history in one answer. */
 const MAX_HISTORY = 1_000;
 
@@ -86,10 +87,7 @@ class Wallet implements Settlement {
     const committee = committeeOf(genesis);
     this.#committee = committee;
     const desk = notary && createLedgerDesk(notary);
-    const client = new LedgerClient(
-      { network, clock },
-      { account: signer.peer, notaries: committee.keys, desk },
-    );
+    const client = new LedgerClient({ network, clock, logger }, { account: signer.peer, committee, desk });
     const store = openWalletStore(db);
     const book = new WalletBook(store, committee, signer.peer);
     const changed = () => this.#changed();
@@ -105,6 +103,8 @@ class Wallet implements Settlement {
   async start(): Promise<void> {
     this.#controller = new AbortController();
     const { signal } = this.#controller;
+    // Orders, steps, trail and standing each wait for every notary at once.
+    setMaxListeners(MAX_WAITS, signal);
     await this.#book.start();
     this.#sync.start(signal);
     this.#steps.start(signal);
@@ -146,10 +146,14 @@ class Wallet implements Settlement {
   }
 
   #note(): string | null {
-    if (!this.#client.reachable) return 'no notary answers: payments wait until one does';
+    const { keys, quorum } = this.#committee;
+    if (!this.#client.reachable)
+      return keys.length === 1
+        ? 'no notary answers: payments wait until one does'
+        : `fewer than ${quorum} of the ${keys.length} notaries answer: payments wait until so many do`;
     if (this.#orders.refusal) return this.#orders.refusal;
     if (this.#committee.faults > 0) return null;
-    return `safety rests on trusting the notar${this.#committee.keys.length === 1 ? 'y' : 'ies'}: four or more survive a lie`;
+    return `safety rests on trusting the notar${keys.length === 1 ? 'y' : 'ies'}: four or more survive a lie`;
   }
 
   balance(): Balance {
@@ -167,7 +171,7 @@ class Wallet implements Settlement {
     options: Abortable = {},
   ): Promise<Escrow> {
     const { taskId, replica, attempt } = ref;
-    const op = parse(lockSchema, { op: 'lock', ...terms, taskId, replica, attempt });
+    const op = parsePayment(lockSchema, { op: 'lock', ...terms, taskId, replica, attempt });
     checkLock(this.account, op);
     const known = await this.findLock(ref, options);
     if (known) return known;
@@ -187,7 +191,7 @@ class Wallet implements Settlement {
   }
 
   async transfer(to: string, amount: bigint, options: Abortable = {}): Promise<Decided> {
-    const op = parse(transferSchema, { op: 'transfer', to, amount });
+    const op = parsePayment(transferSchema, { op: 'transfer', to, amount });
     await this.#lookForFunds(op, options);
     const { decided } = await this.#orders.add(op, options);
     return decided;
@@ -281,18 +285,4 @@ class Wallet implements Settlement {
   #changed(): void {
     for (const listener of this.#listeners) listener();
   }
-}
-
-/** @throws WireError `WIRE_SCHEMA` with the field. */
-function parse<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
-  const parsed = schema.safeParse(value);
-  if (!parsed.success) throw schemaError('payment', parsed.error);
-  return parsed.data;
-}
-
-function tooLarge(bytes: number): WireError {
-  return new WireError(
-    { code: 'WIRE_TOO_LARGE', what: 'evidence', bytes, maxBytes: MAX_VALUE_BYTES },
-    `evidence has ${bytes} bytes; at most ${MAX_VALUE_BYTES} are taken`,
-  );
 }

@@ -179,6 +179,7 @@ function nodeInit(
       supply: ledger.supply,
       openGrant: network.open_grant,
       feeBasisPoints: Math.round(ledger.fee_percent * 100),
+      notaries: ledger.notaries,
     },
     market: {
       slots: engine.max_concurrent_tasks,

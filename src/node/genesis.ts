@@ -22,6 +22,8 @@ export interface NewNetwork {
   readonly supply: bigint;
   readonly openGrant: bigint;
   readonly feeBasisPoints: number;
+  /** Beside the founder, by peer id. */
+  readonly notaries: readonly string[];
 }
 
 export interface GenesisInit {
@@ -38,7 +40,7 @@ const RETRY_MS = 2_000;
 
 /**
  * The network that this data directory belongs to: the one on disk, or the one that the first member to answer belongs to (waiting
- * until one does), or a new one with this node as admin and only notary.
+ * until one does), or a new one with this node as admin and notary, beside those that were named.
  * @throws CodedError `NETWORK_DIFFERS` when it is not the one that was asked for.
  */
 export async function settleGenesis(
@@ -103,11 +105,11 @@ async function fetchFrom(
 }
 
 function found({ signer, clock }: { signer: Signer; clock: Clock }, network: NewNetwork): GenesisInfo {
-  const { name, membership, supply, openGrant, feeBasisPoints } = network;
+  const { name, membership, supply, openGrant, feeBasisPoints, notaries } = network;
   const body = {
     name,
     admin: signer.peer,
-    notaries: [signer.peer],
+    notaries: [...new Set([signer.peer, ...notaries])],
     allocations: supply > 0n ? [{ account: signer.peer, amount: supply }] : [],
     treasury: signer.peer,
     feeBasisPoints,

@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { type Database, openDatabase } from '../db/index.ts';
 import {
+  AntiEntropy,
+  CommitteeNotary,
   committeeOf,
   createLedgerDesk,
   createNotary,
@@ -162,6 +164,11 @@ async function assemble(
   });
   await network.start();
   stops.push(() => network.stop());
+  if (notary instanceof CommitteeNotary) {
+    const antiEntropy = new AntiEntropy({ network, clock, logger: ledgerLogger, notary });
+    antiEntropy.start();
+    stops.push(() => antiEntropy.stop());
+  }
   await settlement.start();
   stops.push(() => settlement.stop());
   await executorStarted;

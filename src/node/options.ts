@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { amountProblem, apiConfigSchema, parseAmount } from '../api/index.ts';
 import { MAX_TIMEOUT_MS } from '../market/index.ts';
 import { isImagePattern } from '../sandbox/index.ts';
-import { hostPatternSchema } from '../wire/index.ts';
+import { hostPatternSchema, peerSchema } from '../wire/index.ts';
 
 /** An amount in FLOP: a decimal with at most 8 places. */
 const flop = (initial: string) =>
@@ -104,6 +104,8 @@ const ledgerSchema = z.strictObject({
   fee_percent: z.number().min(0).max(10).multipleOf(0.01).default(2),
   /** Of a network that this node founds. */
   supply: flop('1000000'),
+  /** Of a network that this node founds: its notaries beside this node, by peer id. Quorums of all of them decide. */
+  notaries: z.array(peerSchema).max(6).default([]),
 });
 
 const storageSchema = z.strictObject({

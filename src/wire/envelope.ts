@@ -105,6 +105,28 @@ export function addSignature<B>(kind: Kind<z.ZodType>, envelope: Opened<B>, sign
   return { ...envelope, bytes, signers: [...envelope.signers, signer.peer] };
 }
 
+/**
+ * One envelope of the same statement, signed by all who signed `envelopes`: how votes become a certificate. In the order of the
+ * signers' names, so that the same quorum gives the same bytes. @throws WireError `WIRE_SCHEMA` where the statements differ.
+ */
+export function mergeSignatures<B>(kind: Kind<z.ZodType>, envelopes: readonly Opened<B>[]): Opened<B> {
+  const first = envelopes[0]!;
+  const all = new Map<string, Uint8Array>();
+  for (const { bytes, digest } of envelopes) {
+    if (Buffer.compare(digest, first.digest) !== 0)
+      throw new WireError(
+        { code: 'WIRE_SCHEMA', what: kind.name, path: 'body' },
+        `signatures of different ${kind.name} statements cannot be put together`,
+      );
+    for (const { key, sig } of parseEnvelope(kind, bytes).signatures) all.set(key, sig);
+  }
+  const signatures = [...all].map(([key, sig]) => ({ key, sig })).sort((a, b) => (a.key < b.key ? -1 : 1));
+  const { type, body } = parseEnvelope(kind, first.bytes);
+  const bytes = encodeCbor({ type, body, signatures });
+  checkSize(bytes, kind.maxBytes, kind.name);
+  return { ...first, bytes, signers: signatures.map(({ key }) => key) };
+}
+
 function parseEnvelope(kind: Kind<z.ZodType>, bytes: Uint8Array): z.output<typeof envelopeSchema> {
   const parsed = envelopeSchema.safeParse(decodeCanonical(bytes, kind.maxBytes, kind.name));
   if (!parsed.success) throw schemaError(kind.name, parsed.error);

@@ -12,6 +12,7 @@ export * from './identity.ts';
 export * from './lease-record.ts';
 export * from './ledger-message.ts';
 export * from './ledger-order.ts';
+export * from './ledger-round.ts';
 export * from './message.ts';
 export * from './offer.ts';
 export * from './order.ts';

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { decidedSchema, MAX_VALUE_BYTES, slotSchema } from './certificate.ts';
+import { roundAnswers, roundRequests } from './ledger-round.ts';
 import { defineMessage } from './message.ts';
 import { bytesSchema, countSchema, hexHashSchema, peerSchema } from './primitives.ts';
 
@@ -7,10 +8,12 @@ import { bytesSchema, countSchema, hexHashSchema, peerSchema } from './primitive
 export const MAX_SUBMIT = 64;
 /** Entries of a trail in one answer. */
 export const MAX_TRAIL_PAGE = 64;
+/** Names in one answer about a notary's log. */
+export const MAX_LOG_PAGE = 256;
 /** A page of the largest entries. */
 const MAX_MESSAGE = MAX_TRAIL_PAGE * (MAX_VALUE_BYTES + 4096);
 
-/** client -> notary. */
+/** client -> notary, and notary -> notary. */
 export const ledgerRequestMessage = defineMessage(
   'ledger-request',
   MAX_MESSAGE,
@@ -29,6 +32,7 @@ export const ledgerRequestMessage = defineMessage(
     z.strictObject({ type: z.literal('escrow'), escrowId: hexHashSchema }),
     /** The decision of a slot. */
     z.strictObject({ type: z.literal('slot'), slot: slotSchema }),
+    ...roundRequests(MAX_SUBMIT, MAX_TRAIL_PAGE),
   ]),
 );
 
@@ -51,6 +55,7 @@ export const ledgerAnswerMessage = defineMessage(
       more: z.boolean(),
     }),
     z.strictObject({ type: z.literal('decided'), decided: z.array(decidedSchema).max(8) }),
+    ...roundAnswers(MAX_SUBMIT, MAX_LOG_PAGE),
   ]),
 );
 

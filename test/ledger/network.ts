@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Database, openDatabase } from '../../src/db/index.ts';
 import {
+  AntiEntropy,
+  CommitteeNotary,
   createLedgerDesk,
   createNotary,
   createSettlement,
@@ -35,6 +37,7 @@ export interface TestNode {
   db: Database;
   notary: Notary | undefined;
   wallet: Settlement;
+  antiEntropy: AntiEntropy | undefined;
 }
 
 export interface TestLedger {
@@ -53,13 +56,19 @@ export interface TestLedger {
 /** Runs `fn` over real databases, real notary and wallets, and libp2p's memory transport; removes all of it in the end. */
 export async function withLedger(
   fn: (ledger: TestLedger) => Promise<void>,
-  { clock = systemClock, overrides = {} }: { clock?: Clock; overrides?: Partial<Genesis> } = {},
+  {
+    clock = systemClock,
+    overrides = {},
+    notaries = 1,
+  }: { clock?: Clock; overrides?: Partial<Genesis>; notaries?: number } = {},
 ): Promise<void> {
   const root = await mkdtemp(join(tmpdir(), 'duxnode-ledger-'));
   const nodes: TestNode[] = [];
   const adminIdentity = await createIdentity();
   const adminSigner = signerFromSeed(adminIdentity.seed);
-  const info = makeGenesis(adminSigner, overrides);
+  const others = await Promise.all(Array.from({ length: notaries - 1 }, createIdentity));
+  const keys = [adminIdentity, ...others].map(({ peer }) => peer);
+  const info = makeGenesis(adminSigner, { notaries: keys, ...overrides });
   const ledger: TestLedger = {
     info,
     nodes,
@@ -67,7 +76,7 @@ export async function withLedger(
       return nodes[0]!;
     },
     async add(options = {}) {
-      const identity = nodes.length === 0 ? adminIdentity : await createIdentity();
+      const identity = [adminIdentity, ...others][nodes.length] ?? (await createIdentity());
       const dir = join(root, identity.peer);
       const signer = signerFromSeed(identity.seed);
       const node = { identity, signer, dir } as unknown as TestNode;
@@ -77,6 +86,7 @@ export async function withLedger(
     },
     async stop(node) {
       await node.wallet.stop();
+      await node.antiEntropy?.stop();
       await node.notary?.stop();
       await node.network.stop();
       await node.db.close();
@@ -84,8 +94,10 @@ export async function withLedger(
     async start(node, { isAlone = false } = {}) {
       await startNode(node, info, clock);
       if (node === nodes[0] || isAlone) return;
-      node.network.join(nodes[0]!.network.addresses()[0]!);
-      await waitFor(() => node.network.isConnected(nodes[0]!.signer.peer), 'the notary');
+      const notaryNodes = nodes.filter(other => other !== node && other.notary && isUp(other));
+      for (const other of notaryNodes) node.network.join(other.network.addresses()[0]!);
+      const isConnected = () => notaryNodes.every(other => node.network.isConnected(other.signer.peer));
+      await waitFor(isConnected, 'the notaries', 30_000);
     },
     async audit() {
       const node = nodes[0]!;
@@ -99,7 +111,7 @@ export async function withLedger(
     },
   };
   try {
-    await ledger.add();
+    for (let i = 0; i < notaries; i++) await ledger.add();
     await fn(ledger);
   } finally {
     for (const node of nodes) await ledger.stop(node);
@@ -125,6 +137,10 @@ function makeGenesis(admin: Signer, overrides: Partial<Genesis>): GenesisInfo {
   return genesisInfo(seal(genesisKind, body, admin));
 }
 
+function isUp({ network }: TestNode): boolean {
+  return network.addresses().length > 0;
+}
+
 async function startNode(node: TestNode, genesis: GenesisInfo, clock: Clock): Promise<void> {
   const { signer, dir } = node;
   const parts = { clock, logger: silentLogger, signer };
@@ -147,6 +163,16 @@ async function startNode(node: TestNode, genesis: GenesisInfo, clock: Clock): Pr
     serveLedger(node.network, createLedgerDesk(node.notary));
   }
   await node.network.start();
+  node.antiEntropy = undefined;
+  if (node.notary instanceof CommitteeNotary) {
+    node.antiEntropy = new AntiEntropy({
+      network: node.network,
+      clock,
+      logger: silentLogger,
+      notary: node.notary,
+    });
+    node.antiEntropy.start();
+  }
   node.wallet = createSettlement(
     { network: node.network, db: node.db, ...parts, notary: node.notary },
     { genesis },

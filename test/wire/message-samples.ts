@@ -34,6 +34,8 @@ function samples<S extends z.ZodType<object>>(message: Message<S>, ...values: z.
   });
 }
 
+const slot = `E/${escrowId}/0`;
+const shown = { report: bytesOf('report'), qc: bytesOf('votes') };
 const decided = { certificate: bytesOf('certificate'), value: bytesOf('value') };
 const truncated = { stdout: false, stderr: true, outputs: false };
 const refusal = { code: 'CAPACITY', reason: 'all slots are taken', permanent: false };
@@ -131,7 +133,16 @@ const streamSamples: readonly MessageSample[] = [
     { type: 'funds', account: alice.peer },
     { type: 'trail', account: alice.peer, from: 0 },
     { type: 'escrow', escrowId },
-    { type: 'slot', slot: `E/${escrowId}/0` },
+    { type: 'slot', slot },
+    { type: 'propose', values: [bytesOf('order')] },
+    { type: 'commit', items: [{ qc: bytesOf('votes'), value: bytesOf('order') }] },
+    { type: 'certify', decided: [decided] },
+    { type: 'recover', slot, ballot: 1, joined: [bytesOf('report')] },
+    { type: 'choose', slot, ballot: 1, reports: [shown], values: [bytesOf('order')] },
+    { type: 'elect', proposal: bytesOf('proposal'), reports: [shown], values: [bytesOf('order')] },
+    { type: 'log', from: 0 },
+    { type: 'decisions', slots: [slot] },
+    { type: 'cosign', account: alice.peer, balance: 5n, member: true, at: T0 },
   ),
   ...samples(
     ledgerAnswerMessage,
@@ -145,6 +156,19 @@ const streamSamples: readonly MessageSample[] = [
     { type: 'funds', funds: bytesOf('funds') },
     { type: 'trail', entries: [decided], more: false },
     { type: 'decided', decided: [decided] },
+    {
+      type: 'round',
+      outcomes: [
+        { type: 'signed', signed: bytesOf('vote') },
+        { type: 'decided', decided },
+        { type: 'taken', parked: false },
+        { type: 'refused', slot, code: 'SLOT_BALLOT', message: 'later', ballot: 1, waitMs: null },
+      ],
+    },
+    { type: 'report', shown, values: [bytesOf('order')] },
+    { type: 'proposal', proposal: bytesOf('proposal'), value: bytesOf('order') },
+    { type: 'log', slots: [slot], more: false },
+    { type: 'statements', values: [bytesOf('grant')] },
   ),
   ...samples(statusRequestMessage, ref),
   ...samples(statusAnswerMessage, { state: 'attested' }),

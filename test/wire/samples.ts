@@ -19,14 +19,18 @@ import {
   offerKind,
   orderKind,
   preAuthEncoding,
+  proposalKind,
   rawCid,
+  reportKind,
   type Signer,
   seal,
   sha256,
   signerFromSeed,
+  skipKind,
   timeoutKind,
   verdictKind,
   verifiedKind,
+  voteKind,
 } from '../../src/wire/index.ts';
 
 export const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -248,6 +252,27 @@ export const kindSamples: readonly KindSample[] = [
     alice,
     bob,
   ),
+  sample(
+    voteKind,
+    { net, epoch: 0, slot: `A/${alice.peer}/4`, ballot: 1, value: hashOf('value') },
+    alice,
+    bob,
+  ),
+  sample(
+    reportKind,
+    {
+      net,
+      epoch: 0,
+      slot: `A/${alice.peer}/4`,
+      ballot: 2,
+      at: T0,
+      lock: { ballot: 1, value: hashOf('value') },
+      known: [{ value: hashOf('value'), timely: true, afford: false }],
+    },
+    alice,
+  ),
+  sample(proposalKind, { net, epoch: 0, slot: `A/${alice.peer}/4`, ballot: 2, value: hashOf('value') }, bob),
+  sample(skipKind, { net, account: alice.peer, seq: 4 }),
   sample(fundsKind, { net, account: alice.peer, balance: 0n, member: true, at: T0 }, alice),
 ];
 

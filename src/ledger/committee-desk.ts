@@ -1,0 +1,287 @@
+import { CodedError } from '../util/index.ts';
+import {
+  certificateKind,
+  type Decided,
+  fundsKind,
+  type LedgerAnswer,
+  MAX_LOG_PAGE,
+  open,
+  proposalKind,
+  type RoundOutcome,
+  reportKind,
+  type ShownReport,
+  seal,
+  slotSchema,
+  toHex,
+  voteKind,
+} from '../wire/index.ts';
+import * as ballots from './ballots.ts';
+import { checkDecided, peekSlot } from './certificates.ts';
+import type { RoundRequest } from './notary.ts';
+import { readFunds, readSlots } from './notary-desk.ts';
+import { countKey } from './notary-store.ts';
+import type { SignedReport } from './reports.ts';
+import type { Job, JobResult, RoundNotary } from './round-job.ts';
+import { type Stated, stated } from './statement.ts';
+
+/** A client's clock may be this far from ours for a funds statement. */
+const MAX_FUNDS_SKEW_MS = 10_000;
+
+export type RoundErrorType =
+  | { code: 'CERTIFICATE_INVALID'; reason: string }
+  | { code: 'FUNDS_UNPROVEN'; account: string };
+
+type RequestOf<T extends RoundRequest['type']> = Extract<RoundRequest, { type: T }>;
+
+/** Answers what only several notaries are asked. @throws CodedError and WireError of requests about one slot; those about many are outcomes. */
+export function answerRound(notary: RoundNotary, request: RoundRequest): Promise<LedgerAnswer> {
+  switch (request.type) {
+    case 'propose':
+      return outcomesOf(request.values, value => run(notary, proposeJob(value)));
+    case 'commit':
+      return outcomesOf(request.items, item => run(notary, commitJob(item)));
+    case 'certify':
+      return outcomesOf(request.decided, decided => run(notary, certifyJob(decided)));
+    case 'recover':
+      return recover(notary, request);
+    case 'choose':
+      return choose(notary, request);
+    case 'elect':
+      return outcomesOf([request], ({ proposal, reports, values }) =>
+        run(notary, electJob(proposal, reports, values)),
+      );
+    case 'log':
+      return readLog(notary, request.from);
+    case 'decisions':
+      return readDecisions(notary, request.slots);
+    case 'cosign':
+      return cosign(notary, request);
+  }
+}
+
+async function outcomesOf<T>(
+  items: readonly T[],
+  each: (item: T) => Promise<RoundOutcome>,
+): Promise<LedgerAnswer> {
+  const outcomes = items.map(async item => {
+    try {
+      return await each(item);
+    } catch (error) {
+      return refusalOf(error);
+    }
+  });
+  return { type: 'round', outcomes: await Promise.all(outcomes) };
+}
+
+/** Errors of other kinds may tell about this machine; their text stays here. */
+export function refusalOf(error: unknown): RoundOutcome {
+  if (!(error instanceof CodedError))
+    return {
+      type: 'refused',
+      slot: null,
+      code: 'INTERNAL',
+      message: 'the notary failed',
+      ballot: null,
+      waitMs: null,
+    };
+  const { slot, ballot, waitMs } = error.type;
+  const number = (fact: unknown) => (typeof fact === 'number' ? fact : null);
+  return {
+    type: 'refused',
+    slot: slotSchema.safeParse(slot).data ?? null,
+    code: error.code.slice(0, 60),
+    message: error.message.slice(0, 500),
+    ballot: number(ballot),
+    waitMs: number(waitMs),
+  };
+}
+
+async function run(notary: RoundNotary, job: Job): Promise<RoundOutcome> {
+  return signed(notary, await notary.do(job));
+}
+
+/** Signs what a job came to, now that it is on disk. */
+function signed(notary: RoundNotary, { intent, stored }: JobResult): RoundOutcome {
+  switch (intent.type) {
+    case 'vote':
+      return { type: 'signed', signed: seal(voteKind, intent.body, notary.signer).bytes };
+    case 'commit':
+      return { type: 'signed', signed: seal(certificateKind, intent.body, notary.signer).bytes };
+    case 'decided':
+      return { type: 'decided', decided: notary.certify(intent.slot, stored!) };
+    case 'taken':
+      return { type: 'taken', parked: intent.waitsFor !== null };
+    default:
+      throw new Error(`${intent.type} is no outcome of a round`);
+  }
+}
+
+function proposeJob(bytes: Uint8Array): Job {
+  const value = stated(bytes);
+  return { values: [value], slots: [], reported: [], run: context => ballots.propose(value, context) };
+}
+
+function commitJob(item: RequestOf<'commit'>['items'][number]): Job {
+  const qc = open(voteKind, item.qc);
+  const value = stated(item.value);
+  const { slot } = qc.body;
+  return {
+    values: [value],
+    slots: [slot],
+    reported: [],
+    run: context => ballots.commit(qc, item.qc, value, context),
+  };
+}
+
+/** A decision to take in. Its certificate is checked only where it is news. @throws CodedError `CERTIFICATE_INVALID`; WireError. */
+export function certifyJob(decided: Decided): Job {
+  const value = stated(decided.value);
+  const slot = slotSchema.safeParse(peekSlot(decided)).data;
+  if (slot === undefined)
+    throw new CodedError<RoundErrorType>(
+      { code: 'CERTIFICATE_INVALID', reason: 'names no slot' },
+      'certificate: names no slot',
+    );
+  return {
+    values: [value],
+    slots: [slot],
+    reported: [],
+    run(context) {
+      if (toHex(context.book.slot(slot)?.digest ?? new Uint8Array()) !== value.digest)
+        checkDecided(decided, context.committee);
+      return ballots.certify(slot, value, decided.certificate, context);
+    },
+  };
+}
+
+function openShown({ report, qc }: ShownReport): SignedReport {
+  return { report: open(reportKind, report), qc: qc && open(voteKind, qc) };
+}
+
+async function recover(
+  notary: RoundNotary,
+  { slot, ballot, joined: shown }: RequestOf<'recover'>,
+): Promise<LedgerAnswer> {
+  const { keys } = notary.committee;
+  const joined = new Set(
+    shown
+      .map(bytes => open(reportKind, bytes))
+      .filter(({ body }) => body.slot === slot && body.ballot >= ballot)
+      .flatMap(({ signers: [signer] }) => (signer && keys.includes(signer) ? [signer] : [])),
+  ).size;
+  const job: Job = {
+    values: [],
+    slots: [slot],
+    reported: [slot],
+    run: (context, quietMs) =>
+      ballots.recover(
+        slot,
+        ballot,
+        { quietMs: quietMs(slot), joined },
+        state => state.known.map(({ value }) => stated(value)),
+        context,
+      ),
+  };
+  return answerOne(notary, job);
+}
+
+/** A report, a proposal, or why there is none. */
+async function answerOne(notary: RoundNotary, job: Job): Promise<LedgerAnswer> {
+  try {
+    const result = await notary.do(job);
+    const { intent } = result;
+    if (intent.type === 'report') {
+      const report = seal(reportKind, intent.body, notary.signer).bytes;
+      return { type: 'report', shown: { report, qc: intent.qc }, values: [...intent.values] };
+    }
+    if (intent.type === 'proposal')
+      return {
+        type: 'proposal',
+        proposal: seal(proposalKind, intent.body, notary.signer).bytes,
+        value: intent.value.value,
+      };
+    return { type: 'round', outcomes: [signed(notary, result)] };
+  } catch (error) {
+    return { type: 'round', outcomes: [refusalOf(error)] };
+  }
+}
+
+/** Statements that open; a bad one among them is left out, since any client may have put it there. */
+function openValues(values: readonly Uint8Array[]): Stated[] {
+  return values.flatMap(value => {
+    try {
+      return [stated(value)];
+    } catch (error) {
+      if (error instanceof CodedError) return [];
+      throw error;
+    }
+  });
+}
+
+async function choose(
+  notary: RoundNotary,
+  { slot, ballot, reports, values: bytes }: RequestOf<'choose'>,
+): Promise<LedgerAnswer> {
+  const shown = reports.map(openShown);
+  const values = openValues(bytes);
+  return answerOne(notary, {
+    values,
+    slots: [slot],
+    reported: [],
+    run: context => ballots.coordinate(slot, ballot, shown, values, context),
+  });
+}
+
+function electJob(
+  bytes: Uint8Array,
+  reports: readonly ShownReport[],
+  valueBytes: readonly Uint8Array[],
+): Job {
+  const proposal = open(proposalKind, bytes);
+  const shown = reports.map(openShown);
+  const values = openValues(valueBytes);
+  return {
+    values,
+    slots: [proposal.body.slot],
+    reported: [],
+    run: context => ballots.elect(proposal, shown, values, context),
+  };
+}
+
+async function readLog({ store, counts }: RoundNotary, from: number): Promise<LedgerAnswer> {
+  const count = Math.max(0, Math.min(MAX_LOG_PAGE, counts.log - from));
+  const names = await store.log.getMany(Array.from({ length: count }, (_, i) => countKey(from + i)));
+  const slots = names.flatMap(name => name ?? []);
+  return { type: 'log', slots, more: from + slots.length < counts.log };
+}
+
+/** Of one answer: large orders would otherwise make it 4 MiB. */
+const MAX_ANSWER_BYTES = 1024 * 1024;
+
+async function readDecisions(notary: RoundNotary, slots: readonly string[]): Promise<LedgerAnswer> {
+  let bytes = 0;
+  const entries = (await readSlots(notary, slots)).filter(({ value }, i) => {
+    bytes += value.length;
+    return i === 0 || bytes <= MAX_ANSWER_BYTES;
+  });
+  return { type: 'trail', entries, more: false };
+}
+
+/** Signs a client's own statement of its funds, so that all notaries sign the same. @throws CodedError `FUNDS_UNPROVEN`. */
+async function cosign(
+  notary: RoundNotary,
+  { account, balance, member, at }: RequestOf<'cosign'>,
+): Promise<LedgerAnswer> {
+  const held = await readFunds(notary, account);
+  const isTrue = balance <= held.balance && (!member || held.member);
+  if (!isTrue || Math.abs(notary.now() - at) > MAX_FUNDS_SKEW_MS)
+    throw new CodedError<RoundErrorType>(
+      { code: 'FUNDS_UNPROVEN', account },
+      'this notary knows of less money or membership, or of another time: synchronize, and ask again',
+    );
+  const { net } = notary.committee.info;
+  return {
+    type: 'funds',
+    funds: seal(fundsKind, { net, account, balance, member, at }, notary.signer).bytes,
+  };
+}

@@ -1,0 +1,45 @@
+import type { Job } from './round-job.ts';
+
+/** In all, and for one account or escrow: what does not fit is had from other notaries later. */
+const MAX_PARKED = 4096;
+const MAX_OF_ONE = 64;
+/** Statements of 64 KiB would otherwise fill 256 MiB. */
+const MAX_BYTES = 16 * 1024 * 1024;
+
+const bytesOf = ({ values }: Job): number => values.reduce((sum, { value }) => sum + value.length, 0);
+
+/** Decisions that wait until what they stand on is here, by the account or escrow that has to change first. */
+export class ParkedDecisions {
+  readonly #jobs = new Map<string, Map<string, Job>>();
+  #size = 0;
+  #bytes = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** False where there is no room. One that waits already changes nothing. */
+  add(waitsFor: string, job: Job): boolean {
+    const slot = job.slots[0]!;
+    const waiting = this.#jobs.get(waitsFor) ?? new Map<string, Job>();
+    if (waiting.has(slot)) return true;
+    const bytes = bytesOf(job);
+    if (this.#size >= MAX_PARKED || waiting.size >= MAX_OF_ONE || this.#bytes + bytes > MAX_BYTES)
+      return false;
+    this.#jobs.set(waitsFor, waiting.set(slot, job));
+    this.#size++;
+    this.#bytes += bytes;
+    return true;
+  }
+
+  /** Hands out, and forgets, what waits for any of `changed`. */
+  take(changed: readonly string[]): Job[] {
+    return changed.flatMap(name => {
+      const jobs = [...(this.#jobs.get(name)?.values() ?? [])];
+      this.#jobs.delete(name);
+      this.#size -= jobs.length;
+      for (const job of jobs) this.#bytes -= bytesOf(job);
+      return jobs;
+    });
+  }
+}

@@ -1,0 +1,56 @@
+import { CodedError } from '../util/index.ts';
+import { type Report, sameBytes, toHex, type Vote } from '../wire/index.ts';
+import { type Committee, checkCertificate } from './certificates.ts';
+import type { CheckedReport } from './choose.ts';
+import type { Signed } from './evidence.ts';
+
+export type ReportsErrorType = { code: 'REPORTS_INSUFFICIENT'; slot: string; reports: number };
+
+/** A report as it came, each signature checked: its own, and those of the votes that it shows. */
+export interface SignedReport {
+  readonly report: Signed<Report>;
+  readonly qc: Signed<Vote> | null;
+}
+
+/**
+ * The reports among `shown` that count for a ballot.
+ * @throws CodedError `REPORTS_INSUFFICIENT` where they are no quorum.
+ */
+export function checkReports(
+  slot: string,
+  ballot: number,
+  shown: readonly SignedReport[],
+  committee: Committee,
+): CheckedReport[] {
+  const counted = new Map<string, CheckedReport>();
+  for (const { report, qc } of shown) {
+    const { body, signers } = report;
+    const [signer] = signers;
+    if (signer === undefined || signers.length !== 1 || !committee.keys.includes(signer)) continue;
+    if (!sameBytes(body.net, committee.info.net) || body.epoch !== committee.epoch) continue;
+    if (body.slot !== slot || body.ballot !== ballot || !isProven(body, qc, committee)) continue;
+    const lock = body.lock && { ballot: body.lock.ballot, digest: toHex(body.lock.value) };
+    const entries = body.known.map(({ value, timely, afford }) => ({ digest: toHex(value), timely, afford }));
+    counted.set(signer, { signer, at: body.at, lock, known: entries });
+  }
+  if (counted.size < committee.quorum)
+    throw new CodedError<ReportsErrorType>(
+      { code: 'REPORTS_INSUFFICIENT', slot, reports: counted.size },
+      `${counted.size} of ${committee.quorum} reports for ballot ${ballot} of ${slot}`,
+    );
+  return [...counted.values()];
+}
+
+/** True when a report's lock is behind it in time, and a quorum voted for it. */
+function isProven({ slot, ballot, lock }: Report, qc: Signed<Vote> | null, committee: Committee): boolean {
+  if (!lock) return true;
+  if (!qc || lock.ballot >= ballot) return false;
+  try {
+    checkCertificate(qc, committee);
+  } catch (error) {
+    if (error instanceof CodedError) return false;
+    throw error;
+  }
+  const { body } = qc;
+  return body.slot === slot && body.ballot === lock.ballot && sameBytes(body.value, lock.value);
+}

@@ -1,0 +1,58 @@
+import { type Abortable, type Clock, deferred, type Logger, raceSignal } from '../util/index.ts';
+import type { LedgerAnswer, LedgerRequest } from '../wire/index.ts';
+import type { Committee } from './certificates.ts';
+
+/** Once a quorum has answered, the others get this long where their answers would still help. */
+const STRAGGLER_MS = 300;
+
+export interface SeveralComponents {
+  readonly committee: Committee;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** One request to one notary, this node's own without the network. Rejects where it did not answer, or refused. */
+  readonly ask: (peer: string, request: LedgerRequest, options: Abortable) => Promise<LedgerAnswer>;
+}
+
+export interface Asked {
+  /** Notaries that answered. */
+  readonly answered: number;
+  readonly errors: readonly unknown[];
+}
+
+/**
+ * Asks `peers` at once and hands each answer to `take`, until that returns true (enough), all have answered, or those that have not
+ * are late. What comes after that is let go.
+ */
+export async function askAll(
+  { committee, clock, ask }: SeveralComponents,
+  peers: readonly string[],
+  request: LedgerRequest,
+  take: (answer: LedgerAnswer, peer: string) => boolean,
+  { signal }: Abortable = {},
+): Promise<Asked> {
+  const errors: unknown[] = [];
+  const done = deferred<void>();
+  let answered = 0;
+  let isOver = false;
+  let stopTimer = () => {};
+  const each = async (peer: string): Promise<void> => {
+    try {
+      const answer = await ask(peer, request, { signal });
+      if (isOver) return;
+      answered++;
+      if (take(answer, peer)) done.resolve();
+    } catch (error) {
+      if (!isOver) errors.push(error);
+    }
+    if (answered + errors.length === peers.length) done.resolve();
+    else if (answered === committee.quorum) stopTimer = clock.after(STRAGGLER_MS, done.resolve);
+  };
+  for (const peer of peers) void each(peer);
+  try {
+    await raceSignal(done.promise, signal);
+  } finally {
+    isOver = true;
+    stopTimer();
+  }
+  return { answered, errors };
+}

@@ -1,0 +1,121 @@
+import type { Committee, LedgerEscrow } from '../../src/ledger/index.ts';
+import { committeeOf } from '../../src/ledger/index.ts';
+import { kindOf, type Stated, stated } from '../../src/ledger/statement.ts';
+import { escrowIdOf, type GenesisInfo, type LedgerOp, type Lock, type Signer } from '../../src/wire/index.ts';
+import * as s from './support.ts';
+
+/** mulberry32: the same schedule for the same seed. */
+export function randomOf(seed: number): () => number {
+  let a = seed >>> 0;
+  return () => {
+    a = (a + 0x6d2b79f5) | 0;
+    let t = Math.imul(a ^ (a >>> 15), 1 | a);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+const { alice, bob, carol, admin, T0 } = s;
+export const notaryKeys: readonly Signer[] = Array.from({ length: 7 }, (_, i) => s.person(`notary ${i}`));
+const [arbiter, verifier1, verifier2] = ['arbiter', 'verifier 1', 'verifier 2'].map(s.person) as Signer[];
+
+/** Milliseconds after T0. */
+export const CLAIM_BY = 60_000;
+export const LAST = 180_000;
+
+export interface World {
+  readonly info: GenesisInfo;
+  readonly committee: Committee;
+  readonly keys: readonly Signer[];
+  /** Everything that anybody signed, by what a schedule may leave out together. */
+  readonly values: readonly Stated[];
+  /** Those, and what schedules found to follow from reports. */
+  readonly byDigest: Map<string, Stated>;
+}
+
+export function makeGenesis(n: number): GenesisInfo {
+  return s.makeGenesis({
+    notaries: notaryKeys.slice(0, n).map(({ peer }) => peer),
+    allocations: [
+      { account: alice.peer, amount: 100n },
+      { account: bob.peer, amount: 10n },
+      { account: carol.peer, amount: 5n },
+    ],
+    membership: 'invited',
+    openGrant: 0n,
+  });
+}
+
+/** Conflicting orders of every account, more than its balance in sum, and for each lock every evidence there is, right and wrong. */
+export function makeWorld(n: number, quorumChange = 0): World {
+  const info = makeGenesis(n);
+  const committee = committeeOf(info);
+  const { net } = info;
+  const order = (signer: Signer, seq: number, ...ops: LedgerOp[]) => s.makeOrder(signer, seq, ops, { net });
+  const pay = (to: Signer, amount: bigint): LedgerOp => ({ op: 'transfer', to: to.peer, amount });
+  const lock = (task: string, amount: bigint): Lock =>
+    s.makeLock({
+      ...s.taskRefOf(task),
+      amount,
+      verifiers: [verifier1!.peer, verifier2!.peer],
+      verifierQuorum: 2,
+      arbiters: [arbiter!.peer],
+      arbiterQuorum: 1,
+    });
+  const orders = [
+    order(alice, 0, lock('t1', 60n)),
+    order(alice, 0, pay(carol, 80n)),
+    order(alice, 0, lock('t2', 55n)),
+    order(alice, 1, lock('t3', 40n)),
+    order(alice, 1, pay(bob, 40n)),
+    order(alice, 1, pay(carol, 41n)),
+    order(bob, 0, pay(carol, 65n)),
+    order(bob, 0, pay(alice, 10n)),
+    order(carol, 0, pay(alice, 5n)),
+    order(carol, 0, pay(alice, 70n)),
+  ];
+  const escrows = orders.flatMap(opened => {
+    const [op] = opened.body.ops;
+    return op?.op === 'lock' ? [{ escrowId: escrowIdOf(opened, 0), lock: op, net }] : [];
+  });
+  const evidence = escrows.flatMap(target => {
+    const attestation = s.attest(target, bob, { net });
+    return [
+      attestation,
+      s.attest(target, bob, { net, exitCode: 1 }),
+      s.accept(target, alice, { net }),
+      s.cancel(target, bob),
+      s.mutual(target, 7n, alice, bob),
+      s.dispute(target, alice),
+      s.verified(target, attestation, [verifier1!, verifier2!]),
+      s.verdict(target, 20n, arbiter!),
+      s.timeout(target, 'refund'),
+      s.timeout(target, 'claim'),
+      s.timeout(target, 'arbitration'),
+      // Signed by the wrong one, for another escrow, for more than there is.
+      s.accept(target, bob, { net }),
+      s.attest({ ...target, escrowId: 'ab'.repeat(32) }, bob, { net }),
+      s.verdict(target, 9_999n, arbiter!),
+      s.dispute(target, carol),
+    ];
+  });
+  const values = [...orders, ...evidence].map(({ bytes }) => stated(bytes));
+  return {
+    info,
+    committee: { ...committee, quorum: committee.quorum + quorumChange },
+    keys: notaryKeys.slice(0, n),
+    values,
+    // The first of a digest is the right one, a forged envelope of the same body comes later.
+    byDigest: new Map([...values].reverse().map(value => [value.digest, value])),
+  };
+}
+
+/** What ends an escrow must pay what it says. */
+export function isSoundEnd({ state, pay, lock }: LedgerEscrow): boolean {
+  if (state === 'PAID') return pay === lock.amount;
+  if (state === 'REFUNDED') return pay === 0n;
+  return pay >= 0n && pay <= lock.amount;
+}
+
+export const isTimeout = ({ statement }: Stated): boolean => kindOf(statement) === 'timeout';
+export { admin, T0 };
