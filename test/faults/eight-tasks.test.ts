@@ -40,20 +40,19 @@ async function temporaryFiles({ dataDir }: DaemonProcess): Promise<string[]> {
 
 interface Fault {
   readonly env?: Readonly<Record<string, string>>;
-  readonly settings?: Readonly<Record<string, string>>;
   readonly engine?: typeof sharedEngine;
   strike(worker: DaemonProcess): Promise<void>;
   heal(worker: DaemonProcess, member: string): Promise<void>;
 }
 
 /** Eight paid tasks run on one worker when the fault strikes it; another takes them over. */
-async function eightTasks({ env = {}, settings, engine, strike, heal }: Fault): Promise<void> {
+async function eightTasks({ env = {}, engine, strike, heal }: Fault): Promise<void> {
   const words: string[] = [];
   await withDevnet(
     1,
     async (net, [requester]) => {
       if (!requester) throw new Error('one node was started');
-      const [worker, other] = await addWorkers(net, { ...LEASES, ...settings }, env);
+      const [worker, other] = await addWorkers(net, env);
       const peer = await worker.peer();
       await other.client.stopEngine();
       const events = await followEvents(requester);
@@ -110,24 +109,19 @@ async function eightTasks({ env = {}, settings, engine, strike, heal }: Fault): 
 
 async function addWorkers(
   net: Devnet,
-  settings: Readonly<Record<string, string>>,
   env: Readonly<Record<string, string>>,
 ): Promise<[DaemonProcess, DaemonProcess]> {
-  const worker = await net.add({ settings, env });
-  const other = await net.add({ settings });
+  const worker = await net.add({ settings: LEASES, env });
+  const other = await net.add({ settings: LEASES });
   await net.ready();
   return [worker, other];
 }
 
-const killDaemon: Fault = {
-  strike: worker => worker.kill(),
-  heal: (worker, member) => worker.start([member]),
-};
-
-testAsRoot('kill -9 of a worker whose tasks run in Docker', () => eightTasks(killDaemon));
-
-testAsRoot('kill -9 of a worker whose tasks run natively', () =>
-  eightTasks({ ...killDaemon, settings: { 'sandbox.runtime': 'native' } }),
+testAsRoot('kill -9 of a worker', () =>
+  eightTasks({
+    strike: worker => worker.kill(),
+    heal: (worker, member) => worker.start([member]),
+  }),
 );
 
 testAsRoot('kill -9 of the Docker engine below them', async () => {

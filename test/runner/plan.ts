@@ -12,7 +12,10 @@ export const ONE_AT_A_TIME: readonly { readonly path: string; readonly reason: s
     path: 'test/docker/',
     reason: 'one engine: containers of two files would share its memory and CPU limits',
   },
-  { path: 'test/attacks/', reason: 'hostile containers and floods press on the whole machine on purpose' },
+  {
+    path: 'test/attacks/sandbox',
+    reason: 'hostile containers and floods press on the whole machine on purpose',
+  },
   { path: 'test/e2e/', reason: 'several daemons each: two files at once starve each other of cores' },
   {
     path: 'test/faults/',
