@@ -250,18 +250,29 @@ test('an execution is paid out of free money, within the bound of its task', () 
   assert.ok(hasFunds(record(locked, attempt({ money: 'refunded', price: payment })), payment));
 });
 
-test('a round is hopeless when all who answered refuse for good', () => {
-  const bid = (permanent: boolean | null) => ({
-    worker: 'w',
+test('a round is hopeless when all who were asked refuse for good, now or before', () => {
+  const bid = (worker: string, permanent: boolean | null) => ({
+    worker,
     ask: null,
     etaMs: null,
     score: null,
     refusal: permanent === null ? null : { code: 'X', reason: '', permanent },
   });
-  assert.not(allRefuseForGood(record(attempt({ bids: [] }))));
-  assert.not(allRefuseForGood(record(attempt({ bids: [bid(true), bid(false)] }))));
-  assert.not(allRefuseForGood(record(attempt({ bids: [bid(true), bid(null)] }))));
-  assert.ok(allRefuseForGood(record(attempt({ bids: [bid(true), bid(true)] }))));
+  const asked = ['a', 'b'];
+  const never = { asked, refused: new Set<string>() };
+  const of = (...bids: ReturnType<typeof bid>[]) => record(attempt({ bids }));
+  assert.not(allRefuseForGood(of(), never));
+  assert.not(allRefuseForGood(of(), { ...never, asked: [] }));
+  assert.not(allRefuseForGood(of(bid('a', true), bid('b', false)), never));
+  assert.not(allRefuseForGood(of(bid('a', true), bid('b', null)), never));
+  assert.not(allRefuseForGood(of(bid('a', true)), never), 'b did not answer in time');
+  assert.ok(allRefuseForGood(of(bid('a', true), bid('b', true)), never));
+  const before = { asked, refused: new Set(['b']) };
+  assert.ok(allRefuseForGood(of(bid('a', true)), before));
+  assert.not(allRefuseForGood(of(bid('a', true), bid('b', false)), before));
+  const ofTask = { acceptance: hash, failure: failure('worker', 'IMAGE_UNKNOWN') };
+  assert.ok(allRefuseForGood(record(attempt({ ...ofTask, bids: [] })), { ...never, asked: [] }));
+  assert.not(allRefuseForGood(record(attempt({ ...ofTask, bids: [] })), never), 'others may know better');
 });
 
 test('a worker may blame nobody but itself, save for a lock that did not come', () => {

@@ -1,6 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { TaskView } from '../../src/market/index.ts';
+import { HOPELESS_ROUNDS } from '../../src/market/options.ts';
 import { createMemoryExecutor, type MemoryExecutor } from '../../src/sandbox/index.ts';
 import { systemClock } from '../../src/util/index.ts';
 import { ended, FLOP, taskRequest } from '../fixtures/nodes.ts';
@@ -81,6 +82,28 @@ test('a task that is too large for every node fails, and names the reasons', () 
       true,
     );
   }));
+
+test('a node that does not answer in time is not taken for one that refuses', async () => {
+  let rounds = 0;
+  const executor = () => {
+    const real = createMemoryExecutor({ clock: systemClock });
+    const hasImage = (image: string) => {
+      if (rounds <= HOPELESS_ROUNDS) throw new Error('too busy to look at an offer');
+      return real.hasImage(image);
+    };
+    return { ...real, hasImage };
+  };
+  await withNet([notary, { executor }], async net => {
+    const [node, worker] = net.nodes;
+    const off = node!.market.tasks.onEvent(({ phase }) => {
+      if (phase === 'offering') rounds++;
+    });
+    const { taskId } = await node!.market.tasks.submit(taskRequest({ avoidSelf: false }));
+    const view = await ended(node!, taskId);
+    off();
+    assert.equal([view.state, view.worker], ['completed', worker!.identity.peer]);
+  });
+});
 
 test('for want of money a task waits, also one that its own node could never run; it runs when money comes', async () => {
   const door = gate();

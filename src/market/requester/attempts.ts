@@ -67,11 +67,22 @@ export function hasFunds({ policy, attempts }: TaskRecord, free: bigint): boolea
   return bound + policy.payment <= policy.maxTotal && free >= policy.payment;
 }
 
-/** Every one that answered the last offer will never take it; where all others have failed at the task itself, nobody needs to answer. */
-export function allRefuseForGood(record: TaskRecord): boolean {
+/**
+ * Nobody is left to take it: each of `asked` has refused for good, now or before (`refused`). Who is too busy to answer in time may
+ * take it yet. Where all others have failed at the task itself, nobody needs to be asked.
+ */
+export function allRefuseForGood(
+  record: TaskRecord,
+  { asked, refused }: { readonly asked: readonly string[]; readonly refused: ReadonlySet<string> },
+): boolean {
   const bids = record.attempts.at(-1)?.bids ?? [];
   const ofTask = executions(record) > 0 && isSaidOfTask(lastFailure(record));
-  return (bids.length > 0 || ofTask) && bids.every(bid => bid.refusal?.permanent);
+  const now = new Set(bids.filter(bid => bid.refusal?.permanent).map(({ worker }) => worker));
+  return (
+    (asked.length > 0 || ofTask) &&
+    asked.every(peer => refused.has(peer) || now.has(peer)) &&
+    bids.every(bid => bid.refusal?.permanent)
+  );
 }
 
 export function emptyAttempt({ offer, views }: AuctionResult): AttemptRecord {

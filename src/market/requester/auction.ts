@@ -33,7 +33,9 @@ export interface AuctionResult {
   /** In the order in which to try them. */
   readonly bids: readonly ScoredBid[];
   readonly views: readonly BidView[];
-  readonly refusals: ReadonlyMap<string, Refusal>;
+  /** Peers that were asked, and those of them that will never take it. */
+  readonly asked: readonly string[];
+  readonly refused: readonly string[];
 }
 
 /** Auctions under way, so that bids on gossiped offers find theirs. */
@@ -65,7 +67,8 @@ export class AuctionHouse {
     const mayAsk = isAnyFresh ? isFresh : (peer: string) => isWanted(peer) && lostOnTheWay(task.record, peer);
     const peers = others.filter(mayAsk);
     const offer = this.#offer(task, spec, init.attempt, this.#windowMs(peers));
-    const auction = new Auction(this.#components, offer, mayAsk, peers.length + (withSelf ? 1 : 0));
+    const asked = withSelf ? [signer.peer, ...peers] : peers;
+    const auction = new Auction(this.#components, offer, mayAsk, asked);
     const key = refKey(offer.body);
     this.#open.set(key, auction);
     try {
@@ -146,7 +149,7 @@ class Auction {
   readonly #components: RequesterComponents;
   readonly #offer: Opened<Offer>;
   readonly #mayAsk: (peer: string) => boolean;
-  readonly #asked: number;
+  readonly #asked: readonly string[];
   readonly #bids = new Map<string, ScoredBid>();
   readonly #refusals = new Map<string, Refusal>();
   readonly #enough: Deferred<void> = deferred();
@@ -157,7 +160,7 @@ class Auction {
     components: RequesterComponents,
     offer: Opened<Offer>,
     mayAsk: (peer: string) => boolean,
-    asked: number,
+    asked: readonly string[],
   ) {
     this.#components = components;
     this.#offer = offer;
@@ -219,7 +222,7 @@ class Auction {
   #check(): void {
     const free = [...this.#bids.values()].filter(({ bid }) => bid.body.queuePosition === 0).length;
     const answered = this.#bids.size + this.#refusals.size + this.#silent;
-    if (free >= ENOUGH_FREE_BIDS || answered >= this.#asked) this.#enough.resolve();
+    if (free >= ENOUGH_FREE_BIDS || answered >= this.#asked.length) this.#enough.resolve();
   }
 
   async close(windowMs: number): Promise<void> {
@@ -242,6 +245,7 @@ class Auction {
     }));
     for (const [worker, refusal] of this.#refusals)
       views.push({ worker, ask: null, etaMs: null, score: null, refusal });
-    return { offer: this.#offer, bids, views, refusals: this.#refusals };
+    const refused = [...this.#refusals].filter(([, { permanent }]) => permanent).map(([peer]) => peer);
+    return { offer: this.#offer, bids, views, asked: this.#asked, refused };
   }
 }

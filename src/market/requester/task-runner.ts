@@ -30,6 +30,10 @@ import { writeCrash, writeOff } from './write-off.ts';
 interface Rounds {
   count: number;
   hopeless: number;
+  /** Whom the last one asked. */
+  asked: readonly string[];
+  /** Who refused for good in any of them. */
+  readonly refused: Set<string>;
 }
 
 export interface RunnerParts {
@@ -76,7 +80,7 @@ export class TaskRunner {
 
   async #toTheEnd(task: LiveTask): Promise<void> {
     const { settler, room } = this.#parts;
-    const rounds: Rounds = { count: 0, hopeless: 0 };
+    const rounds: Rounds = { count: 0, hopeless: 0, asked: [], refused: new Set() };
     let accepted = await this.#resume(task);
     let follower = accepted?.follower ?? null;
     while (task.record.state !== 'paying' && !hasEnded(task.record)) {
@@ -119,11 +123,11 @@ export class TaskRunner {
       return this.#fail(task, lastFailure(task.record));
     const funded = hasFunds(task.record, this.#components.settlement.balance().free);
     try {
-      const answer = funded || !policy.avoidSelf ? await this.#auction(task, !funded) : undefined;
+      const answer = funded || !policy.avoidSelf ? await this.#auction(task, rounds, !funded) : undefined;
       if (answer && 'follower' in answer) return answer;
       if (answer)
         return void (await writeOff(this.#components, this.#parts, task, answer.attempt, answer.failure));
-      rounds.hopeless = funded && allRefuseForGood(task.record) ? rounds.hopeless + 1 : 0;
+      rounds.hopeless = funded && allRefuseForGood(task.record, rounds) ? rounds.hopeless + 1 : 0;
       if (rounds.hopeless >= HOPELESS_ROUNDS)
         return this.#fail(
           task,
@@ -137,12 +141,14 @@ export class TaskRunner {
     return undefined;
   }
 
-  #auction(task: LiveTask, selfOnly: boolean): Promise<Accepted | Unanswered | undefined> {
+  #auction(task: LiveTask, rounds: Rounds, selfOnly: boolean): Promise<Accepted | Unanswered | undefined> {
     const { store, room, house } = this.#parts;
     return room.enter(task.record.policy.priority, task.stop.signal, async () => {
       const spec = await store.spec(task.record.taskId);
       await store.update(task, { state: 'scheduled', phase: 'offering', waiting: null });
       const result = await house.run(task, spec, { attempt: nextAttempt(task.record), selfOnly });
+      rounds.asked = result.asked;
+      for (const peer of result.refused) rounds.refused.add(peer);
       return awardOne(this.#components, store, task, result);
     });
   }
