@@ -1,5 +1,6 @@
 import type { Committee } from './certificates.ts';
-import type { KnownValue, ValueKind } from './slot.ts';
+import type { KnownValue } from './slot.ts';
+import type { ValueKind } from './value-kind.ts';
 
 /** One notary's report, its signature and the votes behind its lock checked. */
 export interface CheckedReport {

@@ -139,8 +139,10 @@ export class LedgerClient {
     this.#reachable = !outcomes.some(outcome => !outcome.ok && outcome.code === 'NOTARIES_FEW');
   }
 
+  /** The notary of this node: the only one, or this one of several. */
   #isOwn(peer: string): boolean {
-    return this.#init.desk !== undefined && peer === this.#init.account;
+    const { desk, account } = this.#init;
+    return desk !== undefined && (!this.#several || peer === account);
   }
 
   /** As `request`, again and again while no notary answers, until the signal. */

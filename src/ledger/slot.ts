@@ -1,20 +1,7 @@
 import { CodedError } from '../util/index.ts';
 import { sha256 } from '../wire/index.ts';
 import type { Committee } from './certificates.ts';
-
-/** Which rule of choice a statement falls under. */
-export type ValueKind =
-  | 'order'
-  | 'grant'
-  | 'skip'
-  | 'accept'
-  | 'mutual'
-  | 'cancel'
-  | 'verified'
-  | 'verdict'
-  | 'claim'
-  | 'dispute'
-  | 'timeout';
+import type { ValueKind } from './value-kind.ts';
 
 /** A statement that a notary has seen for a slot. */
 export interface KnownValue {

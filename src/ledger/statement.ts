@@ -14,7 +14,7 @@ import {
   toHex,
 } from '../wire/index.ts';
 import { type Evidence, readEvidence } from './evidence.ts';
-import type { ValueKind } from './slot.ts';
+import type { ValueKind } from './value-kind.ts';
 
 /** What can be decided, its signatures checked. */
 export type Statement =

@@ -188,7 +188,7 @@ test('what time alone proves needs no signer; everything else does', () => {
   const unsigned = kindSamples.filter(({ kind }) => kind.minSignatures === 0);
   assert.equal(
     unsigned.map(({ kind }) => kind.name),
-    [skipKind.name, timeoutKind.name],
+    [timeoutKind.name, skipKind.name],
   );
   assert.equal(open(timeoutKind, seal(timeoutKind, { net, escrowId, step: 'claim' }).bytes).signers, []);
 });

@@ -1,0 +1,164 @@
+import { spawn } from 'node:child_process';
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/**
+ * Breaks the rules of the ledger one at a time in a copy of the project, and prints which test notices. Ends with 1 when one lives.
+ * `npx tsx scripts/mutants.ts [NAME…]`
+ */
+interface Mutant {
+  readonly name: string;
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+  /** Test files that may notice, in this order. */
+  readonly tests: readonly string[];
+}
+
+const SCHEDULES = 'test/ledger/schedules.test.ts';
+const SLOT = 'test/ledger/slot.test.ts';
+const REPORTS = 'test/ledger/reports.test.ts';
+
+const MUTANTS: readonly Mutant[] = [
+  {
+    name: 're-vote',
+    file: 'src/ledger/slot.ts',
+    from: 'state.voted.ballot === ballot && state.voted.digest !== digest',
+    to: 'state.voted.ballot > ballot && state.voted.digest !== digest',
+    tests: [SCHEDULES, SLOT],
+  },
+  {
+    name: 'commit that ignores the promise',
+    file: 'src/ledger/slot.ts',
+    from: `  if (ballot < state.promised) pastBallot(slot, state.promised);
+  const next = learn(state, value, true);`,
+    to: '  const next = learn(state, value, true);',
+    tests: [SCHEDULES, SLOT],
+  },
+  {
+    name: 'negative amount',
+    file: 'src/wire/primitives.ts',
+    from: 'amount >= 0n && amount <= MAX_AMOUNT',
+    to: 'amount <= MAX_AMOUNT',
+    tests: ['test/wire/numbers.test.ts'],
+  },
+  {
+    name: 'unchecked QC',
+    file: 'src/ledger/ballots.ts',
+    from: '  checkCertificate({ body, signers }, committee);\n  checkValue',
+    to: '  checkValue',
+    tests: [SCHEDULES, REPORTS],
+  },
+  {
+    name: 'no seq check',
+    file: 'src/ledger/accounts.ts',
+    from: '  if (seq !== account.seq)\n',
+    to: '  if (seq < 0)\n',
+    tests: ['test/ledger/accounts.test.ts', SCHEDULES],
+  },
+  {
+    name: 'afford > 0',
+    file: 'src/ledger/choose.ts',
+    from: "count(digest, 'afford') > faults",
+    to: "count(digest, 'afford') > 0",
+    tests: [SCHEDULES, SLOT],
+  },
+  {
+    name: 'forged report lock',
+    file: 'src/ledger/reports.ts',
+    from: '  if (!lock) return true;',
+    to: '  if (!lock || lock) return true;',
+    tests: [SCHEDULES, REPORTS],
+  },
+  {
+    name: 'stale reports',
+    file: 'src/ledger/reports.ts',
+    from: 'body.ballot !== ballot || ',
+    to: '',
+    tests: [SCHEDULES, REPORTS],
+  },
+  {
+    name: 'timely > 0',
+    file: 'src/ledger/choose.ts',
+    from: "count(digest, 'timely') > faults",
+    to: "count(digest, 'timely') > 0",
+    tests: [SCHEDULES, SLOT],
+  },
+  {
+    name: 'no time check of a time-out',
+    file: 'src/ledger/choose.ts',
+    from: 'return notBefore === null || reports.every(({ at }) => at >= notBefore) ? digest : null;',
+    to: 'return digest;',
+    tests: [SCHEDULES, SLOT],
+  },
+  {
+    name: 'statement left out of what is shown',
+    file: 'src/ledger/ballots.ts',
+    from: '!namedByHonest(reports, committee).every(isShown)',
+    to: 'namedByHonest(reports, committee).length < 0',
+    tests: [SCHEDULES, REPORTS],
+  },
+];
+
+const root = join(import.meta.dirname, '..');
+
+function runTest(dir: string, file: string): Promise<{ failed: boolean; output: string }> {
+  const child = spawn(join(root, 'node_modules/.bin/tsx'), [file], {
+    cwd: dir,
+    env: { ...process.env, SEED: process.env.SEED ?? '1', SCHEDULES: '0.3' },
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', bytes => {
+      output += bytes;
+    });
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', code => resolve({ failed: code !== 0, output }));
+  });
+}
+
+/** The first failing test of `file`, as uvu names it. */
+function firstFailure(output: string): string {
+  return /FAIL {2}.*?"(.*?)"/.exec(output)?.[1] ?? 'the file as a whole';
+}
+
+async function killerOf({ file, from, to, tests }: Mutant, dir: string): Promise<string | undefined> {
+  const path = join(dir, file);
+  const source = await readFile(path, 'utf8');
+  if (source.split(from).length !== 2) throw new Error(`${file} does not hold ${from} once`);
+  await writeFile(
+    path,
+    source.replace(from, () => to),
+  );
+  try {
+    for (const test of tests) {
+      const { failed, output } = await runTest(dir, test);
+      if (failed) return `${test}: ${firstFailure(output)}`;
+    }
+    return undefined;
+  } finally {
+    await writeFile(path, source);
+  }
+}
+
+async function main(names: readonly string[]): Promise<void> {
+  const dir = await mkdtemp(join(tmpdir(), 'duxnode-mutants-'));
+  try {
+    for (const name of ['src', 'test', 'package.json', 'tsconfig.json'])
+      await cp(join(root, name), join(dir, name), { recursive: true });
+    await symlink(join(root, 'node_modules'), join(dir, 'node_modules'));
+    let alive = 0;
+    for (const mutant of MUTANTS.filter(({ name }) => names.length === 0 || names.includes(name))) {
+      const killer = await killerOf(mutant, dir);
+      if (!killer) alive++;
+      console.log(`${mutant.name.padEnd(36)} ${killer ?? 'LIVES'}`);
+    }
+    process.exitCode = alive === 0 ? 0 : 1;
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+await main(process.argv.slice(2));

@@ -1,0 +1,13 @@
+/** Which rule of choice a statement falls under. */
+export type ValueKind =
+  | 'order'
+  | 'grant'
+  | 'skip'
+  | 'accept'
+  | 'mutual'
+  | 'cancel'
+  | 'verified'
+  | 'verdict'
+  | 'claim'
+  | 'dispute'
+  | 'timeout';
