@@ -167,3 +167,4 @@ export function createClient(options: ClientOptions): Client {
 
 export type * from './node-replies.ts';
 export type * from './task-replies.ts';
+export type * from './wallet-replies.ts';

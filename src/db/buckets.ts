@@ -23,6 +23,7 @@ export const BUCKETS = [
   'idempotency',
   'spending',
   'images',
+  'wallet-sends',
 ] as const;
 
 export type Bucket = (typeof BUCKETS)[number];

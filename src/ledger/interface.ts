@@ -49,6 +49,13 @@ export interface LedgerStatus {
   readonly note: string | null;
 }
 
+export interface TransferOptions extends Abortable {
+  /** Idempotency key: with the same key the same transfer is made once, whenever it is asked for. */
+  readonly key?: string | undefined;
+  /** Without a key: refuse what looks like a repetition by mistake, the same amount to the same peer within ten minutes. */
+  readonly guarded?: boolean | undefined;
+}
+
 /**
  * Money of one account, over the embedded ledger. Orders are synced to disk before they are sent and only ever sent again
  * byte for byte. Coded errors: `FUNDS_INSUFFICIENT { needed, free }`, `LEDGER_UNREACHABLE`, `LEDGER_REFUSED { remoteCode }`,
@@ -76,7 +83,12 @@ export interface Settlement {
   inspect(escrow: Escrow, options?: Abortable): Promise<Closing | 'open'>;
   /** Takes note of certificates that came with a message (a lock that names us, a release to us). Checked; replays change nothing. */
   observe(decided: readonly Decided[]): Promise<void>;
-  transfer(to: string, amount: bigint, options?: Abortable): Promise<Decided>;
+  /**
+   * Sends money to another account. Coded errors beside the common ones: `SEND_TO_SELF`, `SEND_KEY_INVALID`, `SEND_REPEATED { at }`,
+   * `IDEMPOTENCY_CONFLICT` (one key, two different transfers), and `SEND_PENDING` where the signal ends the wait for an order that is
+   * signed: with the signal's own reason nothing is under way.
+   */
+  transfer(to: string, amount: bigint, options?: TransferOptions): Promise<Decided>;
   history(limit: number, before?: number): Promise<HistoryEntry[]>;
   /** Brings the trail up to date with the notaries. */
   sync(options?: Abortable): Promise<void>;

@@ -1,4 +1,3 @@
-import type { z } from 'zod';
 import type { Database } from '../db/index.ts';
 import type { Network } from '../network/index.ts';
 import {
@@ -17,26 +16,32 @@ import {
   type LedgerOp,
   type Lock,
   lockSchema,
-  MAX_VALUE_BYTES,
   type Outcome,
   type Signer,
-  schemaError,
   type TaskRef,
-  transferSchema,
-  WireError,
 } from '../wire/index.ts';
 import { type Committee, checkDecided, closingOf, committeeOf } from './certificates.ts';
 import { LedgerClient, refused } from './client.ts';
 import { checkLock } from './escrow-lock.ts';
-import type { Balance, Closing, Escrow, HistoryEntry, LedgerStatus, Settlement } from './interface.ts';
+import type {
+  Balance,
+  Closing,
+  Escrow,
+  HistoryEntry,
+  LedgerStatus,
+  Settlement,
+  TransferOptions,
+} from './interface.ts';
 import type { Notary } from './notary.ts';
 import { createLedgerDesk } from './notary-desk.ts';
 import { type Entry, WalletBook } from './wallet-book.ts';
 import { WalletOrders } from './wallet-orders.ts';
+import { WalletSends } from './wallet-sends.ts';
 import { WalletStanding } from './wallet-standing.ts';
 import { WalletSteps } from './wallet-steps.ts';
-import { openWalletStore } from './wallet-store.ts';
+import { openWalletStore, type WalletStore } from './wallet-store.ts';
 import { WalletSync } from './wallet-sync.ts';
+import { decidedLock, parsePayment } from './wallet-written.ts';
 
 const SYNC_MS = 30_000;
 /** Before a payment is refused for want of funds, the notaries are asked this long for money that came meanwhile. */
@@ -68,8 +73,10 @@ class Wallet implements Settlement {
   readonly #parts: SettlementComponents;
   readonly #committee: Committee;
   readonly #client: LedgerClient;
+  readonly #store: WalletStore;
   readonly #book: WalletBook;
   readonly #orders: WalletOrders;
+  readonly #sends: WalletSends;
   readonly #steps: WalletSteps;
   readonly #sync: WalletSync;
   readonly #standing: WalletStanding;
@@ -96,7 +103,10 @@ class Wallet implements Settlement {
     const sync = (options: Abortable) => this.sync(options);
     this.#client = client;
     this.#book = book;
+    this.#store = store;
     this.#orders = new WalletOrders({ store, book, client, clock, logger, signer, committee, sync, changed });
+    const lookForFunds = (op: LedgerOp, options: Abortable) => this.#lookForFunds(op, options);
+    this.#sends = new WalletSends({ store, book, orders: this.#orders, clock, lookForFunds });
     this.#steps = new WalletSteps(client);
     this.#sync = new WalletSync(book, client, signer.peer, changed);
     this.#standing = new WalletStanding({ book, client, clock, logger, committee, changed }, signer.peer);
@@ -167,7 +177,7 @@ class Wallet implements Settlement {
     options: Abortable = {},
   ): Promise<Escrow> {
     const { taskId, replica, attempt } = ref;
-    const op = parse(lockSchema, { op: 'lock', ...terms, taskId, replica, attempt });
+    const op = parsePayment(lockSchema, { op: 'lock', ...terms, taskId, replica, attempt });
     checkLock(this.account, op);
     const known = await this.findLock(ref, options);
     if (known) return known;
@@ -175,25 +185,23 @@ class Wallet implements Settlement {
       const made = await this.findLock(ref, options);
       if (made) return made;
     }
-    // From here to `add` nothing is awaited: of two calls for one execution the second finds the first.
+    // From here to `place` nothing is awaited: of two calls for one execution the second finds the first.
     const pending = this.#orders.pendingLock(ref, options);
     if (pending) return pending;
-    const { escrow } = await this.#orders.add(op, options);
+    const { escrow } = await this.#orders.wait(this.#orders.place(op), options.signal);
     return escrow!;
   }
 
   async findLock(ref: TaskRef, options: Abortable = {}): Promise<Escrow | undefined> {
-    return this.#orders.pendingLock(ref, options) ?? (await this.#orders.decidedLock(ref));
+    const parts = { store: this.#store, book: this.#book, committee: this.#committee };
+    return this.#orders.pendingLock(ref, options) ?? (await decidedLock(parts, ref));
   }
 
-  async transfer(to: string, amount: bigint, options: Abortable = {}): Promise<Decided> {
-    const op = parse(transferSchema, { op: 'transfer', to, amount });
-    await this.#lookForFunds(op, options);
-    const { decided } = await this.#orders.add(op, options);
-    return decided;
+  transfer(to: string, amount: bigint, options: TransferOptions = {}): Promise<Decided> {
+    return this.#sends.transfer(to, amount, options);
   }
 
-  /** Asks for money that came meanwhile, where it is short; whether there is enough is then for `add` to say. */
+  /** Asks for money that came meanwhile, where it is short; whether there is enough is then for `place` to say. */
   async #lookForFunds({ amount }: LedgerOp, { signal }: Abortable): Promise<boolean> {
     if (this.#orders.free() >= amount) return false;
     const { clock } = this.#parts;
@@ -210,7 +218,6 @@ class Wallet implements Settlement {
   }
 
   async settle(escrow: Escrow, evidence: Uint8Array, options: Abortable = {}): Promise<Closing | 'pending'> {
-    if (evidence.length > MAX_VALUE_BYTES) throw tooLarge(evidence.length);
     const outcome = await this.#steps.submit(evidence, options);
     if (!outcome.ok) return this.#settledOtherwise(escrow, outcome, options);
     const checked = checkDecided(outcome.decided, this.#committee);
@@ -281,18 +288,4 @@ class Wallet implements Settlement {
   #changed(): void {
     for (const listener of this.#listeners) listener();
   }
-}
-
-/** @throws WireError `WIRE_SCHEMA` with the field. */
-function parse<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
-  const parsed = schema.safeParse(value);
-  if (!parsed.success) throw schemaError('payment', parsed.error);
-  return parsed.data;
-}
-
-function tooLarge(bytes: number): WireError {
-  return new WireError(
-    { code: 'WIRE_TOO_LARGE', what: 'evidence', bytes, maxBytes: MAX_VALUE_BYTES },
-    `evidence has ${bytes} bytes; at most ${MAX_VALUE_BYTES} are taken`,
-  );
 }

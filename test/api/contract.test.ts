@@ -7,6 +7,7 @@ import { openApiDocument } from '../../src/api/openapi.ts';
 import type { Route } from '../../src/api/route.ts';
 import { ROUTE_IDS, type RouteId, routes } from '../../src/api/routes/table.ts';
 import { codeOf } from '../../src/util/index.ts';
+import { workerSigner } from '../fixtures/api/memory-market.ts';
 import { type TestServer, TOKEN, withServer } from '../fixtures/api/server.ts';
 
 const test = suite('api: contract of every route');
@@ -65,6 +66,7 @@ const CALLS: { [Id in RouteId]: (server: TestServer, id: string) => Promise<AnyR
   listPeers: ({ client }) => client.listPeers(),
   getWallet: ({ client }) => client.getWallet(),
   getWalletHistory: ({ client }) => client.getWalletHistory({ query: { limit: '2' } }),
+  sendMoney: ({ client }) => client.sendMoney({ body: { to: workerSigner.peer, amount: '0.5' } }),
   verifyReceipt: ({ client }) => client.verifyReceipt({ body: Uint8Array.of(1, 2, 3) }),
   getOpenApi: ({ client }) => client.getOpenApi(),
   getMetrics: ({ client }) => client.getMetrics(),
