@@ -25,6 +25,7 @@ export type ApiErrorType =
   | { code: 'TOO_MANY_FOLLOWERS'; limit: number }
   | { code: 'OUTPUT_NOT_FOUND'; path: string }
   | { code: 'BLOB_NOT_FOUND'; cid: string }
+  | { code: 'CERTIFICATE_NOT_FOUND'; slot: string }
   | { code: 'BODY_BROKEN' }
   | { code: 'BODY_TOO_LARGE' }
   | { code: 'RECEIPT_NOT_READY'; taskId: string }
@@ -58,6 +59,7 @@ export const ERRORS: Readonly<Record<string, Entry>> = {
   TASK_NOT_FOUND: entry(404, 'This node knows no such task'),
   OUTPUT_NOT_FOUND: entry(404, 'The task made no such file'),
   BLOB_NOT_FOUND: entry(404, 'This node has no such bytes'),
+  CERTIFICATE_NOT_FOUND: entry(404, 'This account’s trail has no such slot'),
   METHOD_NOT_ALLOWED: entry(405, 'This path does not know this method'),
   TASK_OVER: entry(409, 'The task has ended or is being paid'),
   TASK_NOT_WAITING: entry(409, 'Nothing waits for this decision'),

@@ -24,6 +24,12 @@ export const historyReply = z.object({
   next: z.int().nullable().meta({ description: 'Give it as `before` for the next page' }),
 });
 
+export const certificateReply = z.object({
+  slot: z.string(),
+  certificate: z.string().meta({ description: 'Signed by a quorum of the notaries' }),
+  statement: z.string().meta({ description: 'What it decides, signed by its owner' }),
+});
+
 export const sendBodySchema = z.strictObject({
   to: peerSchema.meta({ description: 'The peer id of the account' }),
   amount: amountInput.refine(amount => amount > 0n, 'must be more than 0'),

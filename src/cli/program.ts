@@ -221,6 +221,17 @@ function addWallet(program: Command, run: Run): void {
   reading(command(wallet, run, 'send <peer> <amount>', 'Send FLOP to another account', send))
     .option('--key <key>', 'an idempotency key: however often it is repeated, it is sent once')
     .option('--again', 'the same amount to the same peer once more, within ten minutes');
+  const exportTrail = async () => (await load()).exportTrail as Action;
+  targeted(
+    command(wallet, run, 'export', 'Write the account’s certificates, to be checked offline', exportTrail),
+  )
+    .option('--format <format>', 'json or csv (default json)')
+    .option('-o, --output <file>', 'to this file');
+  const verify = async () => (await load()).verifyTrail;
+  command(wallet, run, 'verify <file>', 'Check an exported trail offline', verify).option(
+    '--json',
+    'print JSON',
+  );
 }
 
 function build(run: Run): Command {

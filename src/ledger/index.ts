@@ -8,4 +8,5 @@ export * from './interface.ts';
 export * from './notary.ts';
 export * from './notary-desk.ts';
 export * from './notary-server.ts';
+export * from './trail.ts';
 export * from './wallet.ts';

@@ -39,6 +39,31 @@ export interface HistoryEntry {
   readonly slot: string;
 }
 
+/** One line of the account's history, with what was free after it. */
+export interface TrailLine extends Omit<HistoryEntry, 'slot'> {
+  readonly balance: bigint;
+}
+
+/** One decided statement of a trail, and what it did. */
+export interface TrailEntry {
+  readonly slot: string;
+  readonly decided: Decided;
+  /** None where it only makes a later entry provable: a lock of others that the treasury has its fee from. */
+  readonly lines: readonly TrailLine[];
+}
+
+/** An account's trail as it is handed out: opening, entries, end. */
+export type TrailPart =
+  | {
+      readonly type: 'opening';
+      readonly account: string;
+      /** The signed genesis. */
+      readonly genesis: Uint8Array;
+      readonly lines: readonly TrailLine[];
+    }
+  | ({ readonly type: 'entry' } & TrailEntry)
+  | { readonly type: 'end'; readonly bytes: Uint8Array };
+
 export interface LedgerStatus {
   readonly isNotary: boolean;
   readonly notaries: readonly string[];
@@ -90,6 +115,10 @@ export interface Settlement {
    */
   transfer(to: string, amount: bigint, options?: TransferOptions): Promise<Decided>;
   history(limit: number, before?: number): Promise<HistoryEntry[]>;
+  /** The certificate behind a line of the history; undefined for a slot that is not this account's. */
+  certificate(slot: string): Promise<Decided | undefined>;
+  /** The account's own certificates from the genesis on, with the owner's signature at the end. @throws CodedError `TRAIL_INCOMPLETE`. */
+  trail(options?: Abortable): AsyncIterable<TrailPart>;
   /** Brings the trail up to date with the notaries. */
   sync(options?: Abortable): Promise<void>;
   on(listener: () => void): () => void;

@@ -1,4 +1,4 @@
-import { type Abortable, type Clock, CodedError, raceSignal } from '../util/index.ts';
+import { type Clock, CodedError, raceSignal } from '../util/index.ts';
 import {
   type Decided,
   type LedgerOp,
@@ -11,6 +11,7 @@ import type { TransferOptions } from './interface.ts';
 import { MAX_SEND_KEY, type WalletSend } from './records.ts';
 import { orderSlot } from './statement.ts';
 import type { WalletBook } from './wallet-book.ts';
+import type { WalletFunds } from './wallet-funds.ts';
 import type { WalletOrders } from './wallet-orders.ts';
 import { pairKey, sendKey, type WalletStore } from './wallet-store.ts';
 import { parsePayment } from './wallet-written.ts';
@@ -32,8 +33,7 @@ export interface SendComponents {
   readonly book: WalletBook;
   readonly orders: WalletOrders;
   readonly clock: Clock;
-  /** Asks for money that came meanwhile, where it is short. */
-  readonly lookForFunds: (op: LedgerOp, options: Abortable) => Promise<unknown>;
+  readonly funds: WalletFunds;
 }
 
 /** Transfers that a user asks for: each key is paid once, over restarts too, and a repetition by mistake is held up. */
@@ -70,7 +70,7 @@ export class WalletSends {
       const before = key === null ? undefined : await this.#before(key, op);
       if (before) return before;
       if (key === null && guarded) await this.#requireFirst(name);
-      await this.#parts.lookForFunds(op, { signal });
+      await this.#parts.funds.look(amount, { signal });
       return orders.place(op, { key, at: this.#parts.clock.now() });
     });
     if ('certificate' in found) return found;

@@ -1,19 +1,9 @@
 import type { Database } from '../db/index.ts';
 import type { Network } from '../network/index.ts';
-import {
-  type Abortable,
-  type Clock,
-  codeOf,
-  every,
-  hasCode,
-  type Logger,
-  messageOf,
-  withDeadline,
-} from '../util/index.ts';
+import { type Abortable, type Clock, codeOf, every, hasCode, type Logger, messageOf } from '../util/index.ts';
 import {
   type Decided,
   type GenesisInfo,
-  type LedgerOp,
   type Lock,
   lockSchema,
   type Outcome,
@@ -30,22 +20,23 @@ import type {
   HistoryEntry,
   LedgerStatus,
   Settlement,
+  TrailPart,
   TransferOptions,
 } from './interface.ts';
 import type { Notary } from './notary.ts';
 import { createLedgerDesk } from './notary-desk.ts';
 import { type Entry, WalletBook } from './wallet-book.ts';
+import { WalletFunds } from './wallet-funds.ts';
 import { WalletOrders } from './wallet-orders.ts';
 import { WalletSends } from './wallet-sends.ts';
 import { WalletStanding } from './wallet-standing.ts';
 import { WalletSteps } from './wallet-steps.ts';
 import { openWalletStore, type WalletStore } from './wallet-store.ts';
 import { WalletSync } from './wallet-sync.ts';
+import { walletTrail } from './wallet-trail.ts';
 import { decidedLock, parsePayment } from './wallet-written.ts';
 
 const SYNC_MS = 30_000;
-/** Before a payment is refused for want of funds, the notaries are asked this long for money that came meanwhile. */
-const FUNDS_SYNC_MS = 2_000;
 /** Lines of the history in one answer. */
 const MAX_HISTORY = 1_000;
 
@@ -76,6 +67,7 @@ class Wallet implements Settlement {
   readonly #store: WalletStore;
   readonly #book: WalletBook;
   readonly #orders: WalletOrders;
+  readonly #funds: WalletFunds;
   readonly #sends: WalletSends;
   readonly #steps: WalletSteps;
   readonly #sync: WalletSync;
@@ -105,8 +97,8 @@ class Wallet implements Settlement {
     this.#book = book;
     this.#store = store;
     this.#orders = new WalletOrders({ store, book, client, clock, logger, signer, committee, sync, changed });
-    const lookForFunds = (op: LedgerOp, options: Abortable) => this.#lookForFunds(op, options);
-    this.#sends = new WalletSends({ store, book, orders: this.#orders, clock, lookForFunds });
+    this.#funds = new WalletFunds({ orders: this.#orders, clock, logger, sync });
+    this.#sends = new WalletSends({ store, book, orders: this.#orders, funds: this.#funds, clock });
     this.#steps = new WalletSteps(client);
     this.#sync = new WalletSync(book, client, signer.peer, changed);
     this.#standing = new WalletStanding({ book, client, clock, logger, committee, changed }, signer.peer);
@@ -181,7 +173,7 @@ class Wallet implements Settlement {
     checkLock(this.account, op);
     const known = await this.findLock(ref, options);
     if (known) return known;
-    if (await this.#lookForFunds(op, options)) {
+    if (await this.#funds.look(op.amount, options)) {
       const made = await this.findLock(ref, options);
       if (made) return made;
     }
@@ -199,22 +191,6 @@ class Wallet implements Settlement {
 
   transfer(to: string, amount: bigint, options: TransferOptions = {}): Promise<Decided> {
     return this.#sends.transfer(to, amount, options);
-  }
-
-  /** Asks for money that came meanwhile, where it is short; whether there is enough is then for `place` to say. */
-  async #lookForFunds({ amount }: LedgerOp, { signal }: Abortable): Promise<boolean> {
-    if (this.#orders.free() >= amount) return false;
-    const { clock } = this.#parts;
-    try {
-      await withDeadline(FUNDS_SYNC_MS, 'looking for funds', soon => this.sync({ signal: soon }), {
-        signal,
-        clock,
-      });
-    } catch (error) {
-      signal?.throwIfAborted();
-      this.#parts.logger.debug({ code: codeOf(error) }, 'the balance may be out of date');
-    }
-    return true;
   }
 
   async settle(escrow: Escrow, evidence: Uint8Array, options: Abortable = {}): Promise<Closing | 'pending'> {
@@ -260,6 +236,16 @@ class Wallet implements Settlement {
 
   history(limit: number, before?: number): Promise<HistoryEntry[]> {
     return this.#book.history(Math.min(Math.max(0, limit), MAX_HISTORY), before);
+  }
+
+  certificate(slot: string): Promise<Decided | undefined> {
+    return this.#book.decided(slot);
+  }
+
+  trail(options: Abortable = {}): AsyncIterable<TrailPart> {
+    const { signer, clock } = this.#parts;
+    const parts = { store: this.#store, book: this.#book, committee: this.#committee, signer, clock };
+    return walletTrail(parts, options);
   }
 
   sync(options: Abortable = {}): Promise<void> {

@@ -25,6 +25,7 @@ import {
   sha256,
   signerFromSeed,
   timeoutKind,
+  trailEndKind,
   verdictKind,
   verifiedKind,
 } from '../../src/wire/index.ts';
@@ -249,6 +250,22 @@ export const kindSamples: readonly KindSample[] = [
     bob,
   ),
   sample(fundsKind, { net, account: alice.peer, balance: 0n, member: true, at: T0 }, alice),
+  sample(
+    trailEndKind,
+    {
+      net,
+      account: alice.peer,
+      at: T0,
+      entries: 3,
+      lines: 5,
+      seq: 2,
+      confirmed: 2n ** 63n - 1n,
+      locked: 7n,
+      incoming: 0n,
+      digest: hashOf('entries'),
+    },
+    alice,
+  ),
 ];
 
 export function envelopeOf({ kind, body, signers }: KindSample): Uint8Array {

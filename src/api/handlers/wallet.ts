@@ -1,7 +1,11 @@
 import { peekSlot } from '../../ledger/index.ts';
 import { CodedError, hasCode } from '../../util/index.ts';
+import { ApiError } from '../errors.ts';
 import { formatAmount } from '../money.ts';
+import { attachment } from '../reply.ts';
 import type { walletRoutes } from '../routes/wallet.ts';
+import { TRAIL_TEXTS } from '../trail-file.ts';
+import { writeTrail } from '../trail-report.ts';
 import type { HandlerParts, Handlers } from './context.ts';
 
 const DEFAULT_HISTORY = 50;
@@ -57,6 +61,23 @@ export function walletHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof
       }));
       const next = found.length === limit ? (found.at(-1)?.index ?? null) : null;
       return { status: 200, body: { entries, next } };
+    },
+    async getCertificate({ params: { slot } }) {
+      const decided = await settlement.certificate(slot);
+      if (!decided)
+        throw new ApiError({ code: 'CERTIFICATE_NOT_FOUND', slot }, 'this account’s trail has no such slot');
+      const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64');
+      const body = { slot, certificate: base64(decided.certificate), statement: base64(decided.value) };
+      return { status: 200, body };
+    },
+    async exportWallet({ query: { format = 'json' } }, { signal }) {
+      await refresh(signal);
+      const bytes = writeTrail(settlement.trail({ signal }), format);
+      const headers = {
+        'content-type': TRAIL_TEXTS[format].mediaType,
+        'content-disposition': attachment(`wallet-${settlement.account}.${format}`),
+      };
+      return { status: 200, headers, body: { size: null, bytes } };
     },
     async sendMoney({ body, headers }, call) {
       const { to, amount, again } = body;

@@ -1,7 +1,8 @@
 import * as z from 'zod';
 import { queryInt } from '../fields.ts';
-import { defineRoute, json } from '../route.ts';
-import { historyReply, sendBodySchema, sendReply, walletReply } from '../wallet-replies.ts';
+import { defineRoute, file, json } from '../route.ts';
+import { TRAIL_FORMATS } from '../trail-file.ts';
+import { certificateReply, historyReply, sendBodySchema, sendReply, walletReply } from '../wallet-replies.ts';
 import { idempotencyHeaders } from './tasks.ts';
 
 const get = { access: 'local', method: 'GET' } as const;
@@ -24,6 +25,22 @@ export const walletRoutes = {
       before: queryInt(0, Number.MAX_SAFE_INTEGER).optional(),
     }),
     responses: { 200: json(historyReply, 'A page') },
+  }),
+  getCertificate: defineRoute({
+    ...get,
+    tag: 'money',
+    path: '/wallet/certificates/{slot*}',
+    summary: 'The certificate behind a line of the history, and the statement that it decides',
+    params: z.strictObject({ slot: z.string().min(1).max(200) }),
+    responses: { 200: json(certificateReply, 'Both as base 64') },
+  }),
+  exportWallet: defineRoute({
+    ...get,
+    tag: 'money',
+    path: '/wallet/export',
+    summary: 'The account’s certificates from the beginning on, as a file that is checked offline',
+    query: z.strictObject({ format: z.enum(TRAIL_FORMATS).optional() }),
+    responses: { 200: file('application/json', 'The trail; `format=csv` for spreadsheets') },
   }),
   sendMoney: defineRoute({
     access: 'token',

@@ -1,6 +1,8 @@
+import { createReadStream, createWriteStream } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
 import { EXIT, usage } from '../exit.ts';
 import type { Io } from '../io.ts';
-import { facts, json, table } from '../print.ts';
+import { colour, facts, json, plainLine, table } from '../print.ts';
 import { clientOf } from '../target.ts';
 import type { ReadOptions } from './tasks.ts';
 
@@ -37,8 +39,9 @@ export async function history(
       entry.change,
       entry.counterpart ?? '-',
       entry.task_id ?? '-',
+      entry.slot,
     ]);
-    await io.out(table(['#', 'KIND', 'CHANGE', 'COUNTERPART', 'TASK'], rows));
+    await io.out(table(['#', 'KIND', 'CHANGE', 'COUNTERPART', 'TASK', 'CERTIFICATE'], rows));
     if (body.next !== null) await io.err(`more: --before ${body.next}\n`);
   }
   return EXIT.done;
@@ -63,4 +66,35 @@ export async function send(
     );
   else await io.err(`on its way: ${body.amount} FLOP to ${body.to} go through when a notary answers\n`);
   return EXIT.done;
+}
+
+/** Writes the account's trail to a file, or to a pipe. */
+export async function exportTrail(
+  io: Io,
+  _: readonly string[],
+  options: ReadOptions & { format?: string; output?: string },
+): Promise<number> {
+  const { format = 'json', output } = options;
+  if (format !== 'json' && format !== 'csv') throw usage(`--format is json or csv, not ${format}`);
+  const client = await clientOf(io, options);
+  const { body } = await client.exportWallet({ query: { format } }, { signal: io.signal });
+  if (output === undefined || output === '-') for await (const bytes of body.bytes) await io.out(bytes);
+  else await pipeline(body.bytes, createWriteStream(output, { mode: 0o600 }), { signal: io.signal });
+  return EXIT.done;
+}
+
+/** Checks an exported trail by its bytes alone: no daemon is asked. */
+export async function verifyTrail(io: Io, [file]: readonly string[], options: ReadOptions): Promise<number> {
+  if (file === undefined) throw usage('give a file');
+  const { reportTrail } = await import('../../api/index.ts');
+  const report = await reportTrail(createReadStream(file, { signal: io.signal }));
+  if (options.json) await io.out(json(report));
+  else {
+    const verdict = report.valid
+      ? colour(io, 'green', 'valid')
+      : `${colour(io, 'red', 'INVALID')}: ${plainLine(report.error?.message ?? '')}`;
+    await io.out(`${verdict}\n`);
+    if (report.trail) await io.out(facts(Object.entries(report.trail)));
+  }
+  return report.valid ? EXIT.done : EXIT.failed;
 }
