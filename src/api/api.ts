@@ -9,6 +9,7 @@ import { docsHandlers } from './handlers/docs.ts';
 import { nodeHandlers } from './handlers/node.ts';
 import { resultHandlers } from './handlers/results.ts';
 import { taskHandlers } from './handlers/tasks.ts';
+import { walletHandlers } from './handlers/wallet.ts';
 import type { Api, ApiComponents } from './interface.ts';
 import { type ApiOptions, KEEP_ALIVE_MS, MAX_FOLLOWERS, STOP_GRACE_MS } from './options.ts';
 import { type AnyReply, sendReply } from './reply.ts';
@@ -56,6 +57,7 @@ class HttpApi implements Api {
       ...resultHandlers(parts),
       ...blobHandlers(parts),
       ...nodeHandlers(parts),
+      ...walletHandlers(parts),
       ...docsHandlers(parts),
     };
   }

@@ -116,6 +116,11 @@ async function* itemsOf(response: Response, signal: AbortSignal | undefined): As
   }
 }
 
+function lengthOf({ headers }: Response): number | null {
+  const length = headers.get('content-length');
+  return length === null ? null : Number(length);
+}
+
 async function readBody(
   response: Response,
   def: ReplyDef,
@@ -124,8 +129,7 @@ async function readBody(
   if (def.kind === 'json') return response.json();
   if (def.kind === 'text') return response.text();
   if (def.kind === 'bytes') return new Uint8Array(await response.arrayBuffer());
-  if (def.kind === 'file')
-    return { size: Number(response.headers.get('content-length')), bytes: piecesOf(response, signal) };
+  if (def.kind === 'file') return { size: lengthOf(response), bytes: piecesOf(response, signal) };
   return itemsOf(response, signal);
 }
 
@@ -167,3 +171,4 @@ export function createClient(options: ClientOptions): Client {
 
 export type * from './node-replies.ts';
 export type * from './task-replies.ts';
+export type * from './wallet-replies.ts';

@@ -25,6 +25,7 @@ export type ApiErrorType =
   | { code: 'TOO_MANY_FOLLOWERS'; limit: number }
   | { code: 'OUTPUT_NOT_FOUND'; path: string }
   | { code: 'BLOB_NOT_FOUND'; cid: string }
+  | { code: 'CERTIFICATE_NOT_FOUND'; slot: string }
   | { code: 'BODY_BROKEN' }
   | { code: 'BODY_TOO_LARGE' }
   | { code: 'RECEIPT_NOT_READY'; taskId: string }
@@ -49,6 +50,7 @@ export const ERRORS: Readonly<Record<string, Entry>> = {
   MALFORMED_JSON: entry(400, 'The body is not JSON'),
   BAD_REQUEST: entry(400, 'The request cannot be read'),
   BODY_BROKEN: entry(400, 'The body broke off'),
+  SEND_TO_SELF: entry(400, 'Nobody sends money to itself'),
   TOKEN_REQUIRED: entry(401, 'This request needs the API token'),
   TOKEN_WRONG: entry(401, 'The API token is wrong'),
   FUNDS_INSUFFICIENT: entry(402, 'The balance is too small'),
@@ -57,12 +59,14 @@ export const ERRORS: Readonly<Record<string, Entry>> = {
   TASK_NOT_FOUND: entry(404, 'This node knows no such task'),
   OUTPUT_NOT_FOUND: entry(404, 'The task made no such file'),
   BLOB_NOT_FOUND: entry(404, 'This node has no such bytes'),
+  CERTIFICATE_NOT_FOUND: entry(404, 'This account’s trail has no such slot'),
   METHOD_NOT_ALLOWED: entry(405, 'This path does not know this method'),
   TASK_OVER: entry(409, 'The task has ended or is being paid'),
   TASK_NOT_WAITING: entry(409, 'Nothing waits for this decision'),
   RESULT_NOT_READY: entry(409, 'The result is not there yet'),
   RECEIPT_NOT_READY: entry(409, 'The receipt is not there yet'),
-  IDEMPOTENCY_CONFLICT: entry(409, 'This idempotency key belongs to another task'),
+  IDEMPOTENCY_CONFLICT: entry(409, 'This idempotency key belongs to another task or transfer'),
+  SEND_REPEATED: entry(409, 'The same transfer was made a moment ago'),
   RESULT_EXPIRED: entry(410, 'The result was kept for its time, and is gone'),
   BODY_TOO_LARGE: entry(413, 'The body is too large'),
   BLOB_TOO_LARGE: entry(413, 'These are more bytes than inputs may have'),

@@ -8,3 +8,4 @@ export * from './options.ts';
 export { reportReceipt } from './receipt-report.ts';
 export type { SpendingStore, SpentToday } from './spending.ts';
 export { DEFAULT_DISK_MB, type TaskDefaults } from './task-body.ts';
+export { reportTrail, type TrailReport, writeTrail } from './trail-report.ts';

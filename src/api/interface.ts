@@ -30,7 +30,10 @@ export interface NodePort {
 export interface ApiComponents {
   readonly market: TaskMarket;
   readonly blobs: Pick<BlobStore, 'create' | 'read' | 'sizeOf'>;
-  readonly settlement: Pick<Settlement, 'account' | 'status' | 'balance' | 'history' | 'sync'>;
+  readonly settlement: Pick<
+    Settlement,
+    'account' | 'status' | 'balance' | 'history' | 'sync' | 'transfer' | 'trail' | 'certificate'
+  >;
   readonly network: Pick<Network, 'self' | 'addresses' | 'peers'>;
   /** Null where this node runs nothing itself. */
   readonly executor: Pick<Executor, 'runtime' | 'status' | 'prune'> | null;

@@ -97,28 +97,6 @@ export const peerReply = z.object({
   score: z.number(),
 });
 
-export const walletReply = z.object({
-  account: peerText,
-  balance: amountText.meta({ description: 'What can be spent now, FLOP' }),
-  locked: amountText,
-  incoming: amountText,
-});
-
-export const historyReply = z.object({
-  entries: z.array(
-    z.object({
-      index: z.int(),
-      kind: z.string(),
-      change: amountText,
-      counterpart: z.string().nullable(),
-      task_id: z.string().nullable(),
-      escrow_id: z.string().nullable(),
-      slot: z.string(),
-    }),
-  ),
-  next: z.int().nullable().meta({ description: 'Give it as `before` for the next page' }),
-});
-
 export const receiptReportReply = z.object({
   valid: z.boolean(),
   error: z

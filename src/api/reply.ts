@@ -63,7 +63,8 @@ export function sendReply(
   }
   if (def.kind === 'file') {
     const { size, bytes } = given.body as FileBody;
-    const headers = { 'content-type': def.type, 'content-length': String(size), ...given.headers };
+    const length = size === null ? {} : { 'content-length': String(size) };
+    const headers = { 'content-type': def.type, ...length, ...given.headers };
     return reply.headers(headers).send(asFile(bytes, parts));
   }
   const type = def.kind === 'json' ? 'application/json; charset=utf-8' : def.type;

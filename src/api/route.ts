@@ -30,9 +30,9 @@ export type BodyDef =
   /** Bytes of any number, handed on as they come. */
   | { readonly kind: 'upload'; readonly type: string };
 
-/** Bytes in pieces, with their number. */
+/** Bytes in pieces, with their number where it is known before. */
 export interface FileBody {
-  readonly size: number;
+  readonly size: number | null;
   readonly bytes: AsyncIterable<Uint8Array>;
 }
 

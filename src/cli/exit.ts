@@ -24,6 +24,7 @@ const BY_CODE: Readonly<Record<string, number>> = {
   FUNDS_INSUFFICIENT: EXIT.refused,
   SPENDING_LIMIT: EXIT.refused,
   QUEUE_FULL: EXIT.refused,
+  SEND_REPEATED: EXIT.refused,
 };
 
 export function exitCodeOf(error: unknown): number {

@@ -198,17 +198,6 @@ function addViews(program: Command, run: Run): void {
     '--all',
     'every image that this node pulled and nobody uses now',
   );
-  const wallet = program.command('wallet').description('What this node’s account holds');
-  reading(wallet.command('balance', { isDefault: true }))
-    .description('The balance')
-    .action(async (_, self: Command) => {
-      run.exitCode = await (await load()).balance(run.io, [], self.optsWithGlobals());
-    });
-  reading(
-    command(wallet, run, 'history', 'The account’s trail', async () => (await load()).history as Action),
-  )
-    .option('--limit <n>', 'how many (default 50)')
-    .option('--before <n>', 'before this one');
   const receipt = program.command('receipt').description('Receipts: export and offline check');
   reading(receipt.command('export <id>', { isDefault: true }))
     .description('Write a task’s receipt')
@@ -223,6 +212,36 @@ function addViews(program: Command, run: Run): void {
     'Check a receipt offline',
     async () => (await load()).verifyReceipt,
   ).option('--json', 'print JSON');
+}
+
+function addWallet(program: Command, run: Run): void {
+  const load = () => import('./commands/wallet.ts');
+  const wallet = program.command('wallet').description('What this node’s account holds');
+  reading(wallet.command('balance', { isDefault: true }))
+    .description('The balance')
+    .action(async (_, self: Command) => {
+      run.exitCode = await (await load()).balance(run.io, [], self.optsWithGlobals());
+    });
+  reading(
+    command(wallet, run, 'history', 'The account’s trail', async () => (await load()).history as Action),
+  )
+    .option('--limit <n>', 'how many (default 50)')
+    .option('--before <n>', 'before this one');
+  const send = async () => (await load()).send as Action;
+  reading(command(wallet, run, 'send <peer> <amount>', 'Send FLOP to another account', send))
+    .option('--key <key>', 'an idempotency key: however often it is repeated, it is sent once')
+    .option('--again', 'the same amount to the same peer once more, within ten minutes');
+  const exportTrail = async () => (await load()).exportTrail as Action;
+  targeted(
+    command(wallet, run, 'export', 'Write the account’s certificates, to be checked offline', exportTrail),
+  )
+    .option('--format <format>', 'json or csv (default json)')
+    .option('-o, --output <file>', 'to this file');
+  const verify = async () => (await load()).verifyTrail;
+  command(wallet, run, 'verify <file>', 'Check an exported trail offline', verify).option(
+    '--json',
+    'print JSON',
+  );
 }
 
 function build(run: Run): Command {
@@ -243,6 +262,7 @@ function build(run: Run): Command {
   addRun(program, run);
   addTasks(program, run);
   addViews(program, run);
+  addWallet(program, run);
   return program;
 }
 

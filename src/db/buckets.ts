@@ -24,6 +24,7 @@ export const BUCKETS = [
   'spending',
   'images',
   'notary-ballots',
+  'wallet-sends',
 ] as const;
 
 export type Bucket = (typeof BUCKETS)[number];

@@ -11,4 +11,5 @@ export * from './interface.ts';
 export type { Notary, NotaryComponents, NotaryErrorType, NotaryInit, ProposalOutcome } from './notary.ts';
 export * from './notary-desk.ts';
 export * from './notary-server.ts';
+export * from './trail.ts';
 export * from './wallet.ts';

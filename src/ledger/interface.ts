@@ -39,6 +39,31 @@ export interface HistoryEntry {
   readonly slot: string;
 }
 
+/** One line of the account's history, with what was free after it. */
+export interface TrailLine extends Omit<HistoryEntry, 'slot'> {
+  readonly balance: bigint;
+}
+
+/** One decided statement of a trail, and what it did. */
+export interface TrailEntry {
+  readonly slot: string;
+  readonly decided: Decided;
+  /** None where it only makes a later entry provable: a lock of others that the treasury has its fee from. */
+  readonly lines: readonly TrailLine[];
+}
+
+/** An account's trail as it is handed out: opening, entries, end. */
+export type TrailPart =
+  | {
+      readonly type: 'opening';
+      readonly account: string;
+      /** The signed genesis. */
+      readonly genesis: Uint8Array;
+      readonly lines: readonly TrailLine[];
+    }
+  | ({ readonly type: 'entry' } & TrailEntry)
+  | { readonly type: 'end'; readonly bytes: Uint8Array };
+
 export interface LedgerStatus {
   readonly isNotary: boolean;
   readonly notaries: readonly string[];
@@ -47,6 +72,13 @@ export interface LedgerStatus {
   readonly member: boolean;
   /** What a user should know: why it does not work, or what safety rests on. */
   readonly note: string | null;
+}
+
+export interface TransferOptions extends Abortable {
+  /** Idempotency key: with the same key the same transfer is made once, whenever it is asked for. */
+  readonly key?: string | undefined;
+  /** Without a key: refuse what looks like a repetition by mistake, the same amount to the same peer within ten minutes. */
+  readonly guarded?: boolean | undefined;
 }
 
 /**
@@ -76,8 +108,17 @@ export interface Settlement {
   inspect(escrow: Escrow, options?: Abortable): Promise<Closing | 'open'>;
   /** Takes note of certificates that came with a message (a lock that names us, a release to us). Checked; replays change nothing. */
   observe(decided: readonly Decided[]): Promise<void>;
-  transfer(to: string, amount: bigint, options?: Abortable): Promise<Decided>;
+  /**
+   * Sends money to another account. Coded errors beside the common ones: `SEND_TO_SELF`, `SEND_KEY_INVALID`, `SEND_REPEATED { at }`,
+   * `IDEMPOTENCY_CONFLICT` (one key, two different transfers), and `SEND_PENDING` where the signal ends the wait for an order that is
+   * signed: with the signal's own reason nothing is under way.
+   */
+  transfer(to: string, amount: bigint, options?: TransferOptions): Promise<Decided>;
   history(limit: number, before?: number): Promise<HistoryEntry[]>;
+  /** The certificate behind a line of the history; undefined for a slot that is not this account's. */
+  certificate(slot: string): Promise<Decided | undefined>;
+  /** The account's own certificates from the genesis on, with the owner's signature at the end. @throws CodedError `TRAIL_INCOMPLETE`. */
+  trail(options?: Abortable): AsyncIterable<TrailPart>;
   /** Brings the trail up to date with the notaries. */
   sync(options?: Abortable): Promise<void>;
   on(listener: () => void): () => void;

@@ -16,8 +16,12 @@ const MAX_ORDER_BYTES = 60 * 1024;
 /** One operation on its way: gathered first, then in the order under way. */
 export interface Pending {
   readonly op: LedgerOp;
+  /** Of a transfer that a user asked for: what it is remembered by, so that a repetition finds it. */
+  readonly send: SendNote | undefined;
   /** Callers that still wait; an operation that nobody waits for is dropped while it is in no order. */
   waiting: number;
+  /** It goes into an order, or is in one: nothing takes it back. */
+  isOrdered: boolean;
   readonly done: Deferred<Ordered>;
 }
 
@@ -32,8 +36,14 @@ export interface UnderWay {
   readonly pending: readonly Pending[];
 }
 
-export function pend(op: LedgerOp): Pending {
-  return { op, waiting: 0, done: deferred() };
+export interface SendNote {
+  readonly key: string | null;
+  /** When it was asked for, wall-clock milliseconds. */
+  readonly at: number;
+}
+
+export function pend(op: LedgerOp, send?: SendNote): Pending {
+  return { op, send, waiting: 0, isOrdered: false, done: deferred() };
 }
 
 /** How many of the first of `pending` one order holds. */

@@ -8,6 +8,7 @@ import {
   hashSchema,
   hexHashSchema,
   lockSchema,
+  MAX_OPS,
   MAX_VALUE_BYTES,
   peerSchema,
   slotSchema,
@@ -82,11 +83,23 @@ export const notaryMetaRecord = defineMessage(
 );
 export type NotaryMeta = ReturnType<typeof notaryMetaRecord.decode>;
 
+/** ASCII characters of an idempotency key. */
+export const MAX_SEND_KEY = 128;
+
 /** An order of the wallet under way: written before it is sent, and gone once it is in the trail. */
 export const walletOrderRecord = defineMessage(
   'wallet-order',
-  MAX_VALUE_BYTES + 256,
-  z.strictObject({ value: bytesSchema(MAX_VALUE_BYTES) }),
+  MAX_VALUE_BYTES + MAX_OPS * (MAX_SEND_KEY + 64),
+  z.strictObject({
+    value: bytesSchema(MAX_VALUE_BYTES),
+    /** Which of its operations a user asked for as a transfer. */
+    sends: z
+      .array(
+        z.strictObject({ index: countSchema, key: z.string().max(MAX_SEND_KEY).nullable(), at: timeSchema }),
+      )
+      .max(MAX_OPS)
+      .optional(),
+  }),
 );
 export type WalletOrder = ReturnType<typeof walletOrderRecord.decode>;
 
@@ -97,6 +110,22 @@ export const walletLockRecord = defineMessage(
   z.strictObject({ seq: countSchema, index: countSchema }),
 );
 export type WalletLock = ReturnType<typeof walletLockRecord.decode>;
+
+/** A transfer that a user asked for: which operation of which order it became. */
+export const walletSendRecord = defineMessage(
+  'wallet-send',
+  512,
+  z.strictObject({
+    to: peerSchema,
+    amount: amountSchema,
+    at: timeSchema,
+    seq: countSchema,
+    index: countSchema,
+    /** Digest of the order: its number may go to another one. */
+    order: hashSchema,
+  }),
+);
+export type WalletSend = ReturnType<typeof walletSendRecord.decode>;
 
 /** An escrow that the wallet follows until it closes. */
 export const walletEscrowRecord = defineMessage('wallet-escrow', 4096, z.strictObject(escrowFields));

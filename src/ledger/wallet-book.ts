@@ -38,7 +38,7 @@ function slotOf(entry: Entry): string {
 export class WalletBook {
   readonly #store: WalletStore;
   readonly #committee: Committee;
-  readonly #account: string;
+  readonly account: string;
   #jobs: Job[] = [];
   #running: Promise<void> | undefined;
   #meta: WalletMeta;
@@ -46,7 +46,7 @@ export class WalletBook {
   constructor(store: WalletStore, committee: Committee, account: string) {
     this.#store = store;
     this.#committee = committee;
-    this.#account = account;
+    this.account = account;
     this.#meta = {
       net: committee.info.net,
       account,
@@ -73,7 +73,7 @@ export class WalletBook {
   async start(): Promise<void> {
     const meta = await this.#store.meta.get(META_KEY);
     if (!meta) return this.#begin();
-    if (meta.account !== this.#account || !sameBytes(meta.net, this.#committee.info.net))
+    if (meta.account !== this.account || !sameBytes(meta.net, this.#committee.info.net))
       throw new CodedError<BookErrorType>(
         { code: 'LEDGER_OTHER_NETWORK' },
         'the wallet in this data directory belongs to another network or peer: choose another directory',
@@ -83,7 +83,7 @@ export class WalletBook {
 
   async #begin(): Promise<void> {
     const { allocations } = this.#committee.info.genesis;
-    const own = allocations.filter(({ account }) => account === this.#account);
+    const own = allocations.filter(({ account }) => account === this.account);
     const confirmed = own.reduce((sum, { amount }) => sum + amount, 0n);
     const line = {
       kind: 'genesis',
@@ -152,7 +152,7 @@ export class WalletBook {
     const slots = jobs.flatMap(job => job.slots);
     const found = await this.#store.known.getMany(slots.map(slotKey));
     const known = new Set(slots.filter((_, i) => found[i]));
-    const page = new BookPage(this.#store, this.#account, this.#meta);
+    const page = new BookPage(this.#store, this.account, this.#meta);
     const outcomes: (boolean | { error: unknown })[] = [];
     for (const job of jobs) outcomes.push(await this.#absorbJob(job, known, page));
     if (page.meta !== this.#meta)
@@ -175,7 +175,7 @@ export class WalletBook {
       for (const [i, entry] of entries.entries()) {
         if (known.has(slots[i]!) || page.has(slots[i]!)) continue;
         const checked = 'slot' in entry ? entry : checkDecided(entry, this.#committee);
-        const effect = effectOf(checked, this.#account, await page.escrowOf(checked), this.#committee);
+        const effect = effectOf(checked, this.account, await page.escrowOf(checked), this.#committee);
         if (!effect || !concerns(checked, effect)) continue;
         await page.take(checked, effect);
         changed = true;

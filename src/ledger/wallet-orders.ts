@@ -16,17 +16,15 @@ import {
   MAX_OPS,
   type Opened,
   open,
-  refKey,
   type Signer,
   sameBytes,
   seal,
   type TaskRef,
 } from '../wire/index.ts';
 import { spend } from './accounts.ts';
-import { type Committee, readLock } from './certificates.ts';
+import type { Committee } from './certificates.ts';
 import { isPassing, type LedgerClient, refused } from './client.ts';
 import type { Escrow } from './interface.ts';
-import { countKey } from './notary-store.ts';
 import {
   answerAll,
   fitting,
@@ -35,6 +33,7 @@ import {
   pend,
   queueFull,
   rejectAll,
+  type SendNote,
   stopped,
   sumOf,
   type UnderWay,
@@ -42,6 +41,7 @@ import {
 import { digestOf, orderSlot, readStatement } from './statement.ts';
 import type { WalletBook } from './wallet-book.ts';
 import { lockKey, type WalletStore } from './wallet-store.ts';
+import { decidedLock, namesOf, orderOps } from './wallet-written.ts';
 
 /** Operations that wait for an order: 64 full orders. More is a caller that does not wait for its answers. */
 const MAX_GATHERED = 64 * MAX_OPS;
@@ -71,8 +71,8 @@ export class WalletOrders {
   /** Taken out of those, and not on disk yet. */
   #forming: readonly Pending[] = [];
   #underWay: UnderWay | undefined;
-  /** Locks among all of those, by `refKey`. */
-  readonly #locks = new Map<string, Pending>();
+  /** Those among all of those that are asked for again, by `namesOf`. */
+  readonly #named = new Map<string, Pending>();
   /** Units in all of those. */
   #units = { all: 0n, locks: 0n };
   #running: Promise<void> | undefined;
@@ -91,9 +91,15 @@ export class WalletOrders {
   /** Takes up the order that was under way when the process ended. Works until `signal`. */
   async start(signal: AbortSignal): Promise<void> {
     this.#signal = signal;
-    for await (const [, { value }] of this.#parts.store.orders.iterate({ limit: 1 })) {
+    for await (const [, { value, sends = [] }] of this.#parts.store.orders.iterate({ limit: 1 })) {
       const order = open(ledgerOrderKind, value);
-      const pending = order.body.ops.map(pend);
+      const pending = order.body.ops.map((op, index) =>
+        pend(
+          op,
+          sends.find(send => send.index === index),
+        ),
+      );
+      for (const item of pending) item.isOrdered = true;
       this.#underWay = { order, pending };
       this.#enlist(pending);
     }
@@ -119,40 +125,30 @@ export class WalletOrders {
 
   /** The lock of `ref` on its way, waited for; undefined where there is none. */
   pendingLock(ref: TaskRef, { signal }: Abortable): Promise<Escrow> | undefined {
-    const pending = this.#locks.get(refKey(ref));
-    return pending && this.#wait(pending, signal).then(({ escrow }) => escrow!);
+    const pending = this.#named.get(lockKey(ref));
+    return pending && this.wait(pending, signal).then(({ escrow }) => escrow!);
   }
 
-  /** The certified lock of `ref`; undefined where there is none. */
-  async decidedLock(ref: TaskRef): Promise<Escrow | undefined> {
-    const { store, book, signer, committee } = this.#parts;
-    const lock = await store.locks.get(lockKey(ref));
-    const decided = lock && (await book.decided(orderSlot(signer.peer, lock.seq)));
-    if (!decided) return undefined;
-    const statement = readStatement(decided.value);
-    // Where another order took the number of the one that held the lock, or none did, there is no lock.
-    const ops = statement.type === 'order' ? statement.order.body.ops : [];
-    const isThere = ops.some(op => op.op === 'lock' && refKey(op) === refKey(ref));
-    return isThere ? readLock(decided, ref, committee) : undefined;
+  /** What is on its way by this name (`namesOf`). */
+  find(name: string): Pending | undefined {
+    return this.#named.get(name);
   }
 
-  /**
-   * Has an operation ordered, and waits for its certificate. Before it is in an order, the signal takes it back.
-   * @throws CodedError `FUNDS_INSUFFICIENT`, `QUEUE_FULL`, `LEDGER_STOPPED`, `LEDGER_REFUSED`.
-   */
-  add(op: LedgerOp, { signal }: Abortable): Promise<Ordered> {
+  /** Gathers an operation for the next order. @throws CodedError `FUNDS_INSUFFICIENT`, `QUEUE_FULL`, `LEDGER_STOPPED`. */
+  place(op: LedgerOp, send?: SendNote): Pending {
     if (!this.#signal || this.#signal.aborted) throw stopped();
     if (this.#gathered.length >= MAX_GATHERED) throw queueFull(MAX_GATHERED);
     spend(this.free(), op.amount);
-    const pending = pend(op);
+    const pending = pend(op, send);
     this.#gathered.push(pending);
     this.#enlist([pending]);
     this.#parts.changed();
     this.#wake();
-    return this.#wait(pending, signal);
+    return pending;
   }
 
-  async #wait(pending: Pending, signal: AbortSignal | undefined): Promise<Ordered> {
+  /** For its certificate. Before it is in an order, the signal takes it back. @throws CodedError `LEDGER_REFUSED`, `LEDGER_STOPPED`. */
+  async wait(pending: Pending, signal: AbortSignal | undefined): Promise<Ordered> {
     pending.waiting++;
     try {
       return await raceSignal(pending.done.promise, signal);
@@ -166,13 +162,14 @@ export class WalletOrders {
   #enlist(pending: readonly Pending[]): void {
     const { all, locks } = sumOf(pending);
     this.#units = { all: this.#units.all + all, locks: this.#units.locks + locks };
-    for (const item of pending) if (item.op.op === 'lock') this.#locks.set(refKey(item.op), item);
+    for (const item of pending) for (const name of namesOf(item)) this.#named.set(name, item);
   }
 
   #strike(pending: readonly Pending[]): void {
     const { all, locks } = sumOf(pending);
     this.#units = { all: this.#units.all - all, locks: this.#units.locks - locks };
-    for (const { op } of pending) if (op.op === 'lock') this.#locks.delete(refKey(op));
+    for (const item of pending)
+      for (const name of namesOf(item)) if (this.#named.get(name) === item) this.#named.delete(name);
   }
 
   #wake(): void {
@@ -205,6 +202,7 @@ export class WalletOrders {
   async #form(): Promise<UnderWay | undefined> {
     const { store, book, signer, committee } = this.#parts;
     this.#forming = this.#gathered.splice(0, fitting(this.#gathered));
+    for (const item of this.#forming) item.isOrdered = true;
     const fresh = await this.#withoutDecided(this.#forming);
     const { seq } = book.meta;
     const ops = fresh.map(({ op }) => op);
@@ -214,11 +212,7 @@ export class WalletOrders {
         { net: committee.info.net, account: signer.peer, seq, ops },
         signer,
       );
-      const locks = ops.flatMap((op, index) =>
-        op.op === 'lock' ? [store.locks.putOp(lockKey(op), { seq, index })] : [],
-      );
-      const put = store.orders.putOp(countKey(seq), { value: order.bytes });
-      await store.db.write([put, ...locks], { sync: true });
+      await store.db.write(orderOps(store, order, fresh), { sync: true });
       this.#underWay = { order, pending: fresh };
     }
     this.#forming = [];
@@ -229,7 +223,7 @@ export class WalletOrders {
   async #withoutDecided(pending: readonly Pending[]): Promise<Pending[]> {
     const fresh: Pending[] = [];
     for (const item of pending) {
-      const escrow = item.op.op === 'lock' ? await this.decidedLock(item.op) : undefined;
+      const escrow = item.op.op === 'lock' ? await decidedLock(this.#parts, item.op) : undefined;
       if (escrow) {
         this.#strike([item]);
         item.done.resolve({ decided: escrow.decided, escrow });
@@ -284,6 +278,7 @@ export class WalletOrders {
     this.#refusal = null;
     this.#underWay = undefined;
     if (!sameBytes(digestOf(readStatement(decided.value)), order.digest)) {
+      for (const item of pending) item.isOrdered = false;
       this.#gathered.unshift(...pending);
       return;
     }

@@ -1,5 +1,5 @@
 import { type Abortable, type Deferred, deferred, hasCode, raceSignal } from '../util/index.ts';
-import { MAX_SUBMIT, type Outcome } from '../wire/index.ts';
+import { checkSize, MAX_SUBMIT, MAX_VALUE_BYTES, type Outcome } from '../wire/index.ts';
 import { isPassing, type LedgerClient } from './client.ts';
 import { queueFull, stopped } from './pending-op.ts';
 
@@ -33,9 +33,10 @@ export class WalletSteps {
 
   /**
    * The notaries' outcome for evidence; waits for one to answer until the signal.
-   * @throws CodedError `QUEUE_FULL`, `LEDGER_STOPPED`, `LEDGER_REFUSED`, or the signal's reason.
+   * @throws CodedError `QUEUE_FULL`, `LEDGER_STOPPED`, `LEDGER_REFUSED`, or the signal's reason; WireError `WIRE_TOO_LARGE`.
    */
   async submit(value: Uint8Array, { signal }: Abortable): Promise<Outcome> {
+    checkSize(value, MAX_VALUE_BYTES, 'evidence');
     if (!this.#signal || this.#signal.aborted) throw stopped();
     if (this.#waiting.length >= MAX_WAITING) throw queueFull(MAX_WAITING);
     const item: Waiting = { value, isWanted: true, done: deferred() };

@@ -9,10 +9,12 @@ import {
   type WalletLock,
   type WalletMeta,
   type WalletOrder,
+  type WalletSend,
   walletEscrowRecord,
   walletLockRecord,
   walletMetaRecord,
   walletOrderRecord,
+  walletSendRecord,
 } from './records.ts';
 
 /** The wallet's records. Everything but `orders` can be had again from the notaries. */
@@ -22,6 +24,8 @@ export interface WalletStore {
   readonly orders: Repository<WalletOrder>;
   /** Where the lock of an execution is; key of `lockKey`. */
   readonly locks: Repository<WalletLock>;
+  /** Transfers that a user asked for; key of `sendKey` or `pairKey`. */
+  readonly sends: Repository<WalletSend>;
   /** Open escrows that concern us; key of `escrowKey`. */
   readonly escrows: Repository<LedgerEscrow>;
   /** Decided statements that were taken in; key of `slotKey`. */
@@ -36,6 +40,9 @@ export interface WalletStore {
 
 export const LINE_PREFIX = 'h/';
 export const lockKey = (ref: TaskRef): string => `r/${refKey(ref)}`;
+export const sendKey = (key: string): string => `k/${key}`;
+/** The latest of one amount to one peer. */
+export const pairKey = (to: string, amount: bigint): string => `p/${to}/${amount}`;
 export const escrowKey = (escrowId: string): string => `e/${escrowId}`;
 export const slotKey = (slot: string): string => `s/${slot}`;
 export const lineKey = (index: number): string => `${LINE_PREFIX}${countKey(index)}`;
@@ -45,6 +52,7 @@ export function openWalletStore(db: Pick<Database, 'write' | 'repository'>): Wal
     db,
     orders: db.repository<WalletOrder>('wallet-orders', walletOrderRecord),
     locks: db.repository<WalletLock>('wallet-locks', walletLockRecord),
+    sends: db.repository<WalletSend>('wallet-sends', walletSendRecord),
     escrows: db.repository<LedgerEscrow>('wallet-locks', walletEscrowRecord),
     trail: db.repository<Decided>('wallet-trail', trailRecord),
     known: db.repository<true>('wallet-trail', { encode: neverWritten, decode: () => true }),

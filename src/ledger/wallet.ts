@@ -1,45 +1,45 @@
 import { setMaxListeners } from 'node:events';
 import type { Database } from '../db/index.ts';
 import type { Network } from '../network/index.ts';
-import {
-  type Abortable,
-  type Clock,
-  codeOf,
-  every,
-  hasCode,
-  type Logger,
-  messageOf,
-  withDeadline,
-} from '../util/index.ts';
+import { type Abortable, type Clock, codeOf, every, hasCode, type Logger, messageOf } from '../util/index.ts';
 import {
   type Decided,
   type GenesisInfo,
-  type LedgerOp,
   type Lock,
   lockSchema,
   MAX_VALUE_BYTES,
   type Outcome,
   type Signer,
   type TaskRef,
-  transferSchema,
 } from '../wire/index.ts';
 import { type Committee, checkDecided, closingOf, committeeOf } from './certificates.ts';
 import { LedgerClient, refused } from './client.ts';
 import { checkLock } from './escrow-lock.ts';
-import type { Balance, Closing, Escrow, HistoryEntry, LedgerStatus, Settlement } from './interface.ts';
+import type {
+  Balance,
+  Closing,
+  Escrow,
+  HistoryEntry,
+  LedgerStatus,
+  Settlement,
+  TrailPart,
+  TransferOptions,
+} from './interface.ts';
 import type { Notary } from './notary.ts';
 import { createLedgerDesk } from './notary-desk.ts';
 import { type Entry, WalletBook } from './wallet-book.ts';
+import { WalletFunds } from './wallet-funds.ts';
 import { parsePayment, tooLarge } from './wallet-input.ts';
 import { WalletOrders } from './wallet-orders.ts';
+import { WalletSends } from './wallet-sends.ts';
 import { WalletStanding } from './wallet-standing.ts';
 import { WalletSteps } from './wallet-steps.ts';
-import { openWalletStore } from './wallet-store.ts';
+import { openWalletStore, type WalletStore } from './wallet-store.ts';
 import { WalletSync } from './wallet-sync.ts';
+import { walletTrail } from './wallet-trail.ts';
+import { decidedLock } from './wallet-written.ts';
 
 const SYNC_MS = 30_000;
-/** Before a payment is refused for want of funds, the notaries are asked this long for money that came meanwhile. */
-const FUNDS_SYNC_MS = 2_000;
 /** Requests under way that a stop ends: five parts, seven notaries, and what waits within the node. */
 const MAX_WAITS = 64;
 /** Lines of the history in one answer. */
@@ -69,8 +69,11 @@ class Wallet implements Settlement {
   readonly #parts: SettlementComponents;
   readonly #committee: Committee;
   readonly #client: LedgerClient;
+  readonly #store: WalletStore;
   readonly #book: WalletBook;
   readonly #orders: WalletOrders;
+  readonly #funds: WalletFunds;
+  readonly #sends: WalletSends;
   readonly #steps: WalletSteps;
   readonly #sync: WalletSync;
   readonly #standing: WalletStanding;
@@ -94,7 +97,10 @@ class Wallet implements Settlement {
     const sync = (options: Abortable) => this.sync(options);
     this.#client = client;
     this.#book = book;
+    this.#store = store;
     this.#orders = new WalletOrders({ store, book, client, clock, logger, signer, committee, sync, changed });
+    this.#funds = new WalletFunds({ orders: this.#orders, clock, logger, sync });
+    this.#sends = new WalletSends({ store, book, orders: this.#orders, funds: this.#funds, clock });
     this.#steps = new WalletSteps(client);
     this.#sync = new WalletSync(book, client, signer.peer, changed);
     this.#standing = new WalletStanding({ book, client, clock, logger, committee, changed }, signer.peer);
@@ -175,42 +181,24 @@ class Wallet implements Settlement {
     checkLock(this.account, op);
     const known = await this.findLock(ref, options);
     if (known) return known;
-    if (await this.#lookForFunds(op, options)) {
+    if (await this.#funds.look(op.amount, options)) {
       const made = await this.findLock(ref, options);
       if (made) return made;
     }
-    // From here to `add` nothing is awaited: of two calls for one execution the second finds the first.
+    // From here to `place` nothing is awaited: of two calls for one execution the second finds the first.
     const pending = this.#orders.pendingLock(ref, options);
     if (pending) return pending;
-    const { escrow } = await this.#orders.add(op, options);
+    const { escrow } = await this.#orders.wait(this.#orders.place(op), options.signal);
     return escrow!;
   }
 
   async findLock(ref: TaskRef, options: Abortable = {}): Promise<Escrow | undefined> {
-    return this.#orders.pendingLock(ref, options) ?? (await this.#orders.decidedLock(ref));
+    const parts = { store: this.#store, book: this.#book, committee: this.#committee };
+    return this.#orders.pendingLock(ref, options) ?? (await decidedLock(parts, ref));
   }
 
-  async transfer(to: string, amount: bigint, options: Abortable = {}): Promise<Decided> {
-    const op = parsePayment(transferSchema, { op: 'transfer', to, amount });
-    await this.#lookForFunds(op, options);
-    const { decided } = await this.#orders.add(op, options);
-    return decided;
-  }
-
-  /** Asks for money that came meanwhile, where it is short; whether there is enough is then for `add` to say. */
-  async #lookForFunds({ amount }: LedgerOp, { signal }: Abortable): Promise<boolean> {
-    if (this.#orders.free() >= amount) return false;
-    const { clock } = this.#parts;
-    try {
-      await withDeadline(FUNDS_SYNC_MS, 'looking for funds', soon => this.sync({ signal: soon }), {
-        signal,
-        clock,
-      });
-    } catch (error) {
-      signal?.throwIfAborted();
-      this.#parts.logger.debug({ code: codeOf(error) }, 'the balance may be out of date');
-    }
-    return true;
+  transfer(to: string, amount: bigint, options: TransferOptions = {}): Promise<Decided> {
+    return this.#sends.transfer(to, amount, options);
   }
 
   async settle(escrow: Escrow, evidence: Uint8Array, options: Abortable = {}): Promise<Closing | 'pending'> {
@@ -257,6 +245,16 @@ class Wallet implements Settlement {
 
   history(limit: number, before?: number): Promise<HistoryEntry[]> {
     return this.#book.history(Math.min(Math.max(0, limit), MAX_HISTORY), before);
+  }
+
+  certificate(slot: string): Promise<Decided | undefined> {
+    return this.#book.decided(slot);
+  }
+
+  trail(options: Abortable = {}): AsyncIterable<TrailPart> {
+    const { signer, clock } = this.#parts;
+    const parts = { store: this.#store, book: this.#book, committee: this.#committee, signer, clock };
+    return walletTrail(parts, options);
   }
 
   sync(options: Abortable = {}): Promise<void> {

@@ -24,3 +24,4 @@ export * from './signer.ts';
 export * from './task-message.ts';
 export * from './task-record.ts';
 export * from './task-spec.ts';
+export * from './trail-end.ts';

@@ -28,6 +28,7 @@ import {
   signerFromSeed,
   skipKind,
   timeoutKind,
+  trailEndKind,
   verdictKind,
   verifiedKind,
   voteKind,
@@ -274,6 +275,22 @@ export const kindSamples: readonly KindSample[] = [
   sample(proposalKind, { net, epoch: 0, slot: `A/${alice.peer}/4`, ballot: 2, value: hashOf('value') }, bob),
   sample(skipKind, { net, account: alice.peer, seq: 4 }),
   sample(fundsKind, { net, account: alice.peer, balance: 0n, member: true, at: T0 }, alice),
+  sample(
+    trailEndKind,
+    {
+      net,
+      account: alice.peer,
+      at: T0,
+      entries: 3,
+      lines: 5,
+      seq: 2,
+      confirmed: 2n ** 63n - 1n,
+      locked: 7n,
+      incoming: 0n,
+      digest: hashOf('entries'),
+    },
+    alice,
+  ),
 ];
 
 export function envelopeOf({ kind, body, signers }: KindSample): Uint8Array {

@@ -1,13 +1,11 @@
 import { hasCode } from '../../util/index.ts';
 import type { PartHealth } from '../interface.ts';
-import { formatAmount } from '../money.ts';
 import type { HealthReply, NodeReply, PruneReply, StatsReply } from '../node-replies.ts';
 import { reportReceipt } from '../receipt-report.ts';
 import type { nodeRoutes } from '../routes/node.ts';
 import { iso } from '../task-views.ts';
 import type { HandlerParts, Handlers } from './context.ts';
 
-const DEFAULT_HISTORY = 50;
 const MIB = 2 ** 20;
 const ok = (detail: string | null = null): PartHealth => ({ status: 'ok', detail });
 
@@ -118,11 +116,7 @@ async function prune(parts: HandlerParts, all: boolean, signal: AbortSignal): Pr
 }
 
 export function nodeHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof nodeRoutes> {
-  const { market, network, node, settlement } = parts;
-  /** A notary's trail is on its own disk: fees and grants of others' deals show at once. Others read theirs now and then. */
-  const refresh = async (signal: AbortSignal): Promise<void> => {
-    if (settlement.status().isNotary) await settlement.sync({ signal });
-  };
+  const { market, network, node } = parts;
   return {
     getStats: async () => ({ status: 200, body: statsOf(parts) }),
     async startEngine() {
@@ -162,32 +156,6 @@ export function nodeHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof n
         score: peer.score,
       }));
       return { status: 200, body: { peers } };
-    },
-    async getWallet(_request, { signal }) {
-      await refresh(signal);
-      const { free, locked, incoming } = settlement.balance();
-      const body = {
-        account: settlement.account,
-        balance: formatAmount(free),
-        locked: formatAmount(locked),
-        incoming: formatAmount(incoming),
-      };
-      return { status: 200, body };
-    },
-    async getWalletHistory({ query: { limit = DEFAULT_HISTORY, before } }, { signal }) {
-      await refresh(signal);
-      const found = await settlement.history(limit, before);
-      const entries = found.map(entry => ({
-        index: entry.index,
-        kind: entry.kind,
-        change: formatAmount(entry.change),
-        counterpart: entry.counterpart,
-        task_id: entry.taskId,
-        escrow_id: entry.escrowId,
-        slot: entry.slot,
-      }));
-      const next = found.length === limit ? (found.at(-1)?.index ?? null) : null;
-      return { status: 200, body: { entries, next } };
     },
     async verifyReceipt({ body }) {
       return { status: 200, body: reportReceipt(body) };

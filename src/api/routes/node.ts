@@ -1,16 +1,14 @@
 import * as z from 'zod';
-import { flag, queryInt } from '../fields.ts';
+import { flag } from '../fields.ts';
 import {
   aliveReply,
   engineReply,
   healthReply,
-  historyReply,
   nodeReply,
   peerReply,
   pruneReply,
   receiptReportReply,
   statsReply,
-  walletReply,
 } from '../node-replies.ts';
 import { defineRoute, json } from '../route.ts';
 import { RECEIPT_TYPE } from './results.ts';
@@ -95,24 +93,6 @@ export const nodeRoutes = {
     path: '/peers',
     summary: 'Who is connected',
     responses: { 200: json(z.object({ peers: z.array(peerReply) }), 'The peers') },
-  }),
-  getWallet: defineRoute({
-    ...get,
-    tag: 'money',
-    path: '/wallet',
-    summary: 'What this node’s account holds',
-    responses: { 200: json(walletReply, 'Decimal FLOP') },
-  }),
-  getWalletHistory: defineRoute({
-    ...get,
-    tag: 'money',
-    path: '/wallet/history',
-    summary: 'The account’s trail, newest first',
-    query: z.strictObject({
-      limit: queryInt(1, 500).optional(),
-      before: queryInt(0, Number.MAX_SAFE_INTEGER).optional(),
-    }),
-    responses: { 200: json(historyReply, 'A page') },
   }),
   verifyReceipt: defineRoute({
     ...post,

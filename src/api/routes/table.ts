@@ -3,9 +3,17 @@ import { docsRoutes } from './docs.ts';
 import { nodeRoutes } from './node.ts';
 import { resultRoutes } from './results.ts';
 import { taskRoutes } from './tasks.ts';
+import { walletRoutes } from './wallet.ts';
 
 /** Every path of the control port, by its operation's name. */
-export const routes = { ...taskRoutes, ...resultRoutes, ...blobRoutes, ...nodeRoutes, ...docsRoutes };
+export const routes = {
+  ...taskRoutes,
+  ...resultRoutes,
+  ...blobRoutes,
+  ...nodeRoutes,
+  ...walletRoutes,
+  ...docsRoutes,
+};
 
 export type Routes = typeof routes;
 export type RouteId = keyof Routes;

@@ -7,18 +7,20 @@ import { taskBodySchema } from '../task-schema.ts';
 
 const common = { tag: 'tasks', access: 'local' } as const;
 
+export const idempotencyHeaders = z.object({
+  'idempotency-key': z
+    .string()
+    .regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 visible characters')
+    .optional(),
+});
+
 export const taskRoutes = {
   submitTask: defineRoute({
     ...common,
     method: 'POST',
     path: '/tasks/submit',
     summary: 'Submit a task',
-    headers: z.object({
-      'idempotency-key': z
-        .string()
-        .regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 visible characters')
-        .optional(),
-    }),
+    headers: idempotencyHeaders,
     body: { kind: 'json', schema: taskBodySchema },
     responses: { 202: json(taskStatusReply, 'Taken; Location names the task') },
   }),

@@ -77,46 +77,6 @@ export async function peers(io: Io, _: readonly string[], options: ReadOptions):
   return EXIT.done;
 }
 
-export async function balance(io: Io, _: readonly string[], options: ReadOptions): Promise<number> {
-  const client = await clientOf(io, options);
-  const { body } = await client.getWallet({}, { signal: io.signal });
-  if (options.json) await io.out(json(body));
-  else if (options.quiet) await io.out(`${body.balance}\n`);
-  else
-    await io.out(
-      facts([
-        ['account', body.account],
-        ['balance', `${body.balance} FLOP`],
-        ['locked', `${body.locked} FLOP`],
-        ['incoming', `${body.incoming} FLOP`],
-      ]),
-    );
-  return EXIT.done;
-}
-
-export async function history(
-  io: Io,
-  _: readonly string[],
-  options: ReadOptions & { limit?: string; before?: string },
-): Promise<number> {
-  const client = await clientOf(io, options);
-  const { limit, before } = options;
-  const { body } = await client.getWalletHistory({ query: { limit, before } }, { signal: io.signal });
-  if (options.json) await io.out(json(body));
-  else {
-    const rows = body.entries.map(entry => [
-      String(entry.index),
-      entry.kind,
-      entry.change,
-      entry.counterpart ?? '-',
-      entry.task_id ?? '-',
-    ]);
-    await io.out(table(['#', 'KIND', 'CHANGE', 'COUNTERPART', 'TASK'], rows));
-    if (body.next !== null) await io.err(`more: --before ${body.next}\n`);
-  }
-  return EXIT.done;
-}
-
 /** Writes a task's receipt to a file, or to a pipe. */
 export async function exportReceipt(
   io: Io,

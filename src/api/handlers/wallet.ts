@@ -1,0 +1,98 @@
+import { peekSlot } from '../../ledger/index.ts';
+import { CodedError, hasCode } from '../../util/index.ts';
+import { ApiError } from '../errors.ts';
+import { formatAmount } from '../money.ts';
+import { attachment } from '../reply.ts';
+import type { walletRoutes } from '../routes/wallet.ts';
+import { TRAIL_TEXTS } from '../trail-file.ts';
+import { writeTrail } from '../trail-report.ts';
+import type { HandlerParts, Handlers } from './context.ts';
+
+const DEFAULT_HISTORY = 50;
+/** A caller hears of its transfer within this time, certified or on its way. */
+const SEND_WAIT_MS = 10_000;
+
+/** Ends with `signal`, or when a notary takes too long. */
+function sendSignal(
+  { clock }: HandlerParts,
+  signal: AbortSignal,
+): { signal: AbortSignal; cancel: () => void } {
+  const deadline = new AbortController();
+  const cancel = clock.after(SEND_WAIT_MS, () =>
+    deadline.abort(
+      new CodedError(
+        { code: 'LEDGER_UNREACHABLE' },
+        'no notary answers, and this request has sent nothing: try again later',
+      ),
+    ),
+  );
+  return { signal: AbortSignal.any([signal, deadline.signal]), cancel };
+}
+
+export function walletHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof walletRoutes> {
+  const { settlement } = parts;
+  /** A notary's trail is on its own disk: fees and grants of others' deals show at once. Others read theirs now and then. */
+  const refresh = async (signal: AbortSignal): Promise<void> => {
+    if (settlement.status().isNotary) await settlement.sync({ signal });
+  };
+  return {
+    async getWallet(_request, { signal }) {
+      await refresh(signal);
+      const { free, locked, incoming } = settlement.balance();
+      const body = {
+        account: settlement.account,
+        balance: formatAmount(free),
+        locked: formatAmount(locked),
+        incoming: formatAmount(incoming),
+      };
+      return { status: 200, body };
+    },
+    async getWalletHistory({ query: { limit = DEFAULT_HISTORY, before } }, { signal }) {
+      await refresh(signal);
+      const found = await settlement.history(limit, before);
+      const entries = found.map(entry => ({
+        index: entry.index,
+        kind: entry.kind,
+        change: formatAmount(entry.change),
+        counterpart: entry.counterpart,
+        task_id: entry.taskId,
+        escrow_id: entry.escrowId,
+        slot: entry.slot,
+      }));
+      const next = found.length === limit ? (found.at(-1)?.index ?? null) : null;
+      return { status: 200, body: { entries, next } };
+    },
+    async getCertificate({ params: { slot } }) {
+      const decided = await settlement.certificate(slot);
+      if (!decided)
+        throw new ApiError({ code: 'CERTIFICATE_NOT_FOUND', slot }, 'this account’s trail has no such slot');
+      const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64');
+      const body = { slot, certificate: base64(decided.certificate), statement: base64(decided.value) };
+      return { status: 200, body };
+    },
+    async exportWallet({ query: { format = 'json' } }, { signal }) {
+      await refresh(signal);
+      const bytes = writeTrail(settlement.trail({ signal }), format);
+      const headers = {
+        'content-type': TRAIL_TEXTS[format].mediaType,
+        'content-disposition': attachment(`wallet-${settlement.account}.${format}`),
+      };
+      return { status: 200, headers, body: { size: null, bytes } };
+    },
+    async sendMoney({ body, headers }, call) {
+      const { to, amount, again } = body;
+      const { signal, cancel } = sendSignal(parts, call.signal);
+      const sent = { to, amount: formatAmount(amount) };
+      try {
+        const options = { key: headers['idempotency-key'], guarded: !again, signal };
+        const decided = await settlement.transfer(to, amount, options);
+        return { status: 200, body: { ...sent, status: 'sent', slot: peekSlot(decided) ?? null } };
+      } catch (error) {
+        if (!hasCode(error, 'SEND_PENDING')) throw error;
+        return { status: 202, body: { ...sent, status: 'pending', slot: null } };
+      } finally {
+        cancel();
+      }
+    },
+  };
+}

@@ -1,0 +1,50 @@
+import * as z from 'zod';
+import { peerSchema } from '../wire/index.ts';
+import { amountInput, amountText, peerText } from './fields.ts';
+
+export const walletReply = z.object({
+  account: peerText,
+  balance: amountText.meta({ description: 'What can be spent now, FLOP' }),
+  locked: amountText,
+  incoming: amountText,
+});
+
+export const historyReply = z.object({
+  entries: z.array(
+    z.object({
+      index: z.int(),
+      kind: z.string(),
+      change: amountText,
+      counterpart: z.string().nullable(),
+      task_id: z.string().nullable(),
+      escrow_id: z.string().nullable(),
+      slot: z.string(),
+    }),
+  ),
+  next: z.int().nullable().meta({ description: 'Give it as `before` for the next page' }),
+});
+
+export const certificateReply = z.object({
+  slot: z.string(),
+  certificate: z.string().meta({ description: 'Signed by a quorum of the notaries' }),
+  statement: z.string().meta({ description: 'What it decides, signed by its owner' }),
+});
+
+export const sendBodySchema = z.strictObject({
+  to: peerSchema.meta({ description: 'The peer id of the account' }),
+  amount: amountInput.refine(amount => amount > 0n, 'must be more than 0'),
+  again: z
+    .boolean()
+    .default(false)
+    .meta({ description: 'Send the same amount to the same peer within ten minutes, without a key' }),
+});
+
+export const sendReply = z.object({
+  status: z.enum(['sent', 'pending']),
+  to: peerText,
+  amount: amountText,
+  slot: z.string().nullable().meta({ description: 'The decided slot' }),
+});
+
+export type WalletReply = z.output<typeof walletReply>;
+export type SendReply = z.output<typeof sendReply>;
