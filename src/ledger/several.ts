@@ -1,4 +1,11 @@
-import { type Abortable, type Clock, deferred, type Logger, raceSignal } from '../util/index.ts';
+import {
+  type Abortable,
+  type Clock,
+  deferred,
+  type Logger,
+  raceSignal,
+  withOwnSignal,
+} from '../util/index.ts';
 import type { LedgerAnswer, LedgerRequest } from '../wire/index.ts';
 import type { Committee } from './certificates.ts';
 
@@ -19,16 +26,29 @@ export interface Asked {
   readonly errors: readonly unknown[];
 }
 
+/** Several waits for each of seven notaries. */
+const MAX_WAITS = 32;
+
 /**
  * Asks `peers` at once and hands each answer to `take`, until that returns true (enough), all have answered, or those that have not
- * are late. What comes after that is let go.
+ * are late. What has not come by then is given up.
  */
-export async function askAll(
+export function askAll(
+  parts: SeveralComponents,
+  peers: readonly string[],
+  request: LedgerRequest,
+  take: (answer: LedgerAnswer, peer: string) => boolean,
+  options: Abortable = {},
+): Promise<Asked> {
+  return withOwnSignal(MAX_WAITS, signal => askUntil(parts, peers, request, take, signal), options);
+}
+
+async function askUntil(
   { committee, clock, ask }: SeveralComponents,
   peers: readonly string[],
   request: LedgerRequest,
   take: (answer: LedgerAnswer, peer: string) => boolean,
-  { signal }: Abortable = {},
+  signal: AbortSignal,
 ): Promise<Asked> {
   const errors: unknown[] = [];
   const done = deferred<void>();

@@ -1,9 +1,11 @@
-import { type Abortable, deferred, raceSignal } from '../util/index.ts';
+import { type Abortable, deferred, raceSignal, withOwnSignal } from '../util/index.ts';
 import type { LedgerClient } from './client.ts';
 import type { WalletBook } from './wallet-book.ts';
 
 /** Pages in one run: 640,000 entries. A notary that serves more without an end is lying. */
 const MAX_PAGES = 10_000;
+/** Several for each of seven notaries. */
+const MAX_WAITS = 32;
 
 /** Brings a book up to date with the notaries: one run at a time, and at most one that waits for it. */
 export class WalletSync {
@@ -54,7 +56,11 @@ export class WalletSync {
   }
 
   /** Of several notaries as many are read as can hold no lie together, each from where it was left. */
-  async #pages(): Promise<void> {
+  #pages(): Promise<void> {
+    return withOwnSignal(MAX_WAITS, signal => this.#readSources(signal), { signal: this.#signal });
+  }
+
+  async #readSources(signal: AbortSignal): Promise<void> {
     const { sources } = this.#client;
     const needed = Math.floor((sources.length - 1) / 3) + 1;
     const done = deferred<void>();
@@ -62,7 +68,7 @@ export class WalletSync {
     let read = 0;
     const each = async (peer: string, source: number): Promise<void> => {
       try {
-        await this.#pagesOf(peer, source);
+        await this.#pagesOf(peer, source, signal);
         if (++read === needed) done.resolve();
       } catch (error) {
         errors.push(error);
@@ -70,11 +76,10 @@ export class WalletSync {
       }
     };
     for (const [source, peer] of sources.entries()) void each(peer, source);
-    await done.promise;
+    await raceSignal(done.promise, signal);
   }
 
-  async #pagesOf(peer: string, source: number): Promise<void> {
-    const signal = this.#signal;
+  async #pagesOf(peer: string, source: number, signal: AbortSignal): Promise<void> {
     for (let page = 0; page < MAX_PAGES; page++) {
       const from = this.#book.cursor(source);
       const request = { type: 'trail' as const, account: this.#account, from };

@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events';
 import type { Database } from '../db/index.ts';
 import type { Network } from '../network/index.ts';
 import { type Abortable, type Clock, codeOf, every, hasCode, type Logger, messageOf } from '../util/index.ts';
@@ -40,8 +39,6 @@ import { walletTrail } from './wallet-trail.ts';
 import { decidedLock } from './wallet-written.ts';
 
 const SYNC_MS = 30_000;
-/** Requests under way that a stop ends: five parts, seven notaries, and what waits within the node. */
-const MAX_WAITS = 64;
 /** Lines of the history in one answer. */
 const MAX_HISTORY = 1_000;
 
@@ -109,8 +106,6 @@ class Wallet implements Settlement {
   async start(): Promise<void> {
     this.#controller = new AbortController();
     const { signal } = this.#controller;
-    // Orders, steps, trail and standing each wait for every notary at once.
-    setMaxListeners(MAX_WAITS, signal);
     await this.#book.start();
     this.#sync.start(signal);
     this.#steps.start(signal);

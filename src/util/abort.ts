@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { type Clock, systemClock } from './clock.ts';
 import { CodedError } from './errors.ts';
 
@@ -62,5 +63,27 @@ export async function withDeadline<T>(
   } finally {
     cancel();
     parent?.removeEventListener('abort', onAbort);
+  }
+}
+
+/**
+ * Runs `fn` with a signal of its own, which aborts with `parent`, and once `fn` has settled: what it left under way ends then, too.
+ * `waits` is how many may wait for it at once.
+ */
+export async function withOwnSignal<T>(
+  waits: number,
+  fn: (signal: AbortSignal) => Promise<T>,
+  { signal: parent }: Abortable = {},
+): Promise<T> {
+  const controller = new AbortController();
+  setMaxListeners(waits, controller.signal);
+  const onAbort = () => controller.abort(reasonOf(parent as AbortSignal));
+  if (parent?.aborted) onAbort();
+  parent?.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await fn(controller.signal);
+  } finally {
+    parent?.removeEventListener('abort', onAbort);
+    controller.abort();
   }
 }
