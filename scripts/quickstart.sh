@@ -59,7 +59,7 @@ if [ -z "$NATIVE" ]; then
   if ! DUXNODE_ENGINE_PIDFILE="$WORK/engine.pid" scripts/docker-engine.sh >"$WORK/log" 2>&1 </dev/null; then
     command -v bwrap >/dev/null 2>&1 || {
       cat "$WORK/log" >&2
-      die 'no Docker engine can be had (see above), nor is bubblewrap here to do without: one of the two is needed'
+      die 'no Docker engine can be had (see above), nor is bubblewrap here: install docker.io or bubblewrap (scripts/bubblewrap.sh does), and try again'
     }
     echo "  none can be had ($(tail -n 1 "$WORK/log")): the task runs natively, in bubblewrap"
     NATIVE=1
