@@ -111,10 +111,9 @@ async function assemble(
   await blobs.start();
   const executor = await components.createExecutor(identity.peer, createImageJournal(db));
   // Mostly waits for the engine and for tools: meanwhile the rest is made. The market is the first that asks it for anything.
-  const executorStarted = executor.start();
-  executorStarted.catch(() => {});
+  const executorStarted = Promise.allSettled([executor.start()]);
   stops.push(async () => {
-    await executorStarted.catch(() => {});
+    await executorStarted;
     await executor.stop();
   });
 
@@ -171,7 +170,8 @@ async function assemble(
   }
   await settlement.start();
   stops.push(() => settlement.stop());
-  await executorStarted;
+  const [started] = await executorStarted;
+  if (started.status === 'rejected') throw started.reason;
   await market.start();
   stops.push(() => market.stop());
   return {
