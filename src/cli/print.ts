@@ -81,3 +81,21 @@ export function phaseOf(task: { waiting: string | null; phase: string; progress:
 export function shortPeer(peer: string | null): string {
   return peer === null ? '-' : `…${peer.slice(-8)}`;
 }
+
+interface Report {
+  readonly valid: boolean;
+  readonly error: { readonly message: string } | null;
+}
+
+/** What an offline check found: the verdict, and the facts that were checked. */
+export async function printReport(
+  io: Io,
+  report: Report,
+  checked: Readonly<Record<string, string | number | null>> | null,
+): Promise<void> {
+  const verdict = report.valid
+    ? colour(io, 'green', 'valid')
+    : `${colour(io, 'red', 'INVALID')}: ${plainLine(report.error?.message ?? '')}`;
+  await io.out(`${verdict}\n`);
+  if (checked) await io.out(facts(Object.entries(checked)));
+}

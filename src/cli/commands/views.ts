@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { EXIT, usage } from '../exit.ts';
 import type { Io } from '../io.ts';
-import { colour, duration, facts, json, plainLine, table } from '../print.ts';
+import { duration, facts, json, printReport, table } from '../print.ts';
 import { clientOf } from '../target.ts';
 import type { ReadOptions } from './tasks.ts';
 
@@ -113,12 +113,6 @@ export async function verifyReceipt(
   const { reportReceipt } = await import('../../api/index.ts');
   const report = reportReceipt(bytes);
   if (options.json) await io.out(json(report));
-  else {
-    const verdict = report.valid
-      ? colour(io, 'green', 'valid')
-      : `${colour(io, 'red', 'INVALID')}: ${plainLine(report.error?.message ?? '')}`;
-    await io.out(`${verdict}\n`);
-    if (report.receipt) await io.out(facts(Object.entries(report.receipt)));
-  }
+  else await printReport(io, report, report.receipt);
   return report.valid ? EXIT.done : EXIT.failed;
 }

@@ -2,7 +2,7 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { EXIT, usage } from '../exit.ts';
 import type { Io } from '../io.ts';
-import { colour, facts, json, plainLine, table } from '../print.ts';
+import { facts, json, printReport, table } from '../print.ts';
 import { clientOf } from '../target.ts';
 import type { ReadOptions } from './tasks.ts';
 
@@ -89,12 +89,6 @@ export async function verifyTrail(io: Io, [file]: readonly string[], options: Re
   const { reportTrail } = await import('../../api/index.ts');
   const report = await reportTrail(createReadStream(file, { signal: io.signal }));
   if (options.json) await io.out(json(report));
-  else {
-    const verdict = report.valid
-      ? colour(io, 'green', 'valid')
-      : `${colour(io, 'red', 'INVALID')}: ${plainLine(report.error?.message ?? '')}`;
-    await io.out(`${verdict}\n`);
-    if (report.trail) await io.out(facts(Object.entries(report.trail)));
-  }
+  else await printReport(io, report, report.trail);
   return report.valid ? EXIT.done : EXIT.failed;
 }
