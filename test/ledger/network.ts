@@ -179,3 +179,18 @@ async function startNode(node: TestNode, genesis: GenesisInfo, clock: Clock): Pr
   );
   await node.wallet.start();
 }
+
+/** The code that it is refused with, or `RESOLVED`. */
+export async function code(promise: Promise<unknown>): Promise<string> {
+  try {
+    await promise;
+  } catch (error) {
+    return (error as { code: string }).code;
+  }
+  return 'RESOLVED';
+}
+
+/** Waits until each has its grant. */
+export async function granted(...nodes: TestNode[]): Promise<void> {
+  for (const { wallet } of nodes) await waitFor(() => wallet.balance().free === 10n * FLOP, 'the grant');
+}

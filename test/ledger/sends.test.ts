@@ -3,25 +3,12 @@ import * as assert from 'uvu/assert';
 import { systemClock } from '../../src/util/index.ts';
 import { ledgerOrderKind, open } from '../../src/wire/index.ts';
 import { waitFor } from '../fixtures/wait.ts';
-import { type TestLedger, type TestNode, withLedger } from './network.ts';
+import { code, granted, type TestLedger, type TestNode, withLedger } from './network.ts';
 import * as s from './support.ts';
 
 const test = suite('ledger: transfers that a user asks for');
 const { FLOP } = s;
 const guarded = true;
-
-async function code(promise: Promise<unknown>): Promise<string> {
-  try {
-    await promise;
-  } catch (error) {
-    return (error as { code: string }).code;
-  }
-  return 'RESOLVED';
-}
-
-async function granted(...nodes: TestNode[]): Promise<void> {
-  for (const { wallet } of nodes) await waitFor(() => wallet.balance().free === 10n * FLOP, 'the grant');
-}
 
 /** Alice knows no notary any more. */
 async function alone(ledger: TestLedger, alice: TestNode): Promise<void> {

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { committeeOf, readClosing, readLock } from '../../src/ledger/index.ts';
 import { type GenesisInfo, type Lock, ledgerOrderKind, open } from '../../src/wire/index.ts';
 import { waitFor } from '../fixtures/wait.ts';
-import { type TestNode, withLedger } from './network.ts';
+import { code, granted, type TestNode, withLedger } from './network.ts';
 import * as s from './support.ts';
 
 const test = suite('ledger: wallet and notary');
@@ -25,19 +25,6 @@ function termsFor(worker: TestNode, overrides: Partial<Lock> = {}): Terms {
 
 const acceptOf = (info: GenesisInfo, node: TestNode, escrow: { escrowId: string; lock: Lock }) =>
   s.accept(escrow, node.signer, { net: info.net }).bytes;
-
-async function granted(...nodes: TestNode[]): Promise<void> {
-  for (const { wallet } of nodes) await waitFor(() => wallet.balance().free === 10n * FLOP, 'the grant');
-}
-
-async function code(promise: Promise<unknown>): Promise<string> {
-  try {
-    await promise;
-  } catch (error) {
-    return (error as { code: string }).code;
-  }
-  return 'RESOLVED';
-}
 
 async function refusal(promise: Promise<unknown>): Promise<unknown> {
   try {
