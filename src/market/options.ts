@@ -2,7 +2,7 @@ import type { Gpus } from '../wire/index.ts';
 
 /** Which images may run here. */
 export interface ImagePolicy {
-  /** Entries as `matchesImage` takes them; null: any. */
+  /** Entries as `matchesImage` takes them; null: all. */
   readonly allowed: readonly string[] | null;
   /** Only what is named by its digest. */
   readonly requireDigest: boolean;

@@ -76,7 +76,7 @@ const workerSchema = z.strictObject({
   /** Null: any image. */
   /** `auto`: what is found at the start; null: none. */
   gpus: z.union([z.null(), z.literal('auto'), lentGpus]).default(null),
-  /** Host patterns that tasks may be let to; `*`: any public host. */
+  /** Host patterns that tasks may be let to; `*` stands for each public one. */
   allowed_hosts: z
     .array(z.union([z.literal('*'), hostPatternSchema]))
     .max(256)

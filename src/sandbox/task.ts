@@ -122,7 +122,7 @@ export type ExtraNeeds = Pick<CheckedTask, 'allowHosts' | 'gpus'> & {
   readonly diskBytes: number | undefined;
 };
 
-/** Undefined: any box of the right class will do. */
+/** Undefined: each box of the right class will do. */
 export function extrasOf(task: CheckedTask): ExtraNeeds | undefined {
   const { allowHosts, gpus, ownDisk, limits } = task;
   const diskBytes = ownDisk ? limits.diskBytes : undefined;

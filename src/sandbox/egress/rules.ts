@@ -2,7 +2,7 @@
 const WEB_PORTS = [80, 443];
 
 interface Pattern {
-  /** Of the host itself, or of all below it. Null: any host. */
+  /** Of the host itself, or of all below it. Null: all hosts. */
   readonly name: string | null;
   readonly below: boolean;
   readonly ports: readonly number[];
