@@ -32,7 +32,7 @@ export interface ApiComponents {
   readonly blobs: Pick<BlobStore, 'create' | 'read' | 'sizeOf'>;
   readonly settlement: Pick<
     Settlement,
-    'account' | 'status' | 'balance' | 'history' | 'sync' | 'transfer' | 'trail' | 'certificate'
+    'account' | 'status' | 'balance' | 'spending' | 'history' | 'sync' | 'transfer' | 'trail' | 'certificate'
   >;
   readonly network: Pick<Network, 'self' | 'addresses' | 'peers'>;
   /** Null where this node runs nothing itself. */

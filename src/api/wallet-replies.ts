@@ -5,8 +5,13 @@ import { amountInput, amountText, peerText } from './fields.ts';
 export const walletReply = z.object({
   account: peerText,
   balance: amountText.meta({ description: 'What can be spent now, FLOP' }),
-  locked: amountText,
-  incoming: amountText,
+  locked: amountText.meta({ description: 'In open escrows of own tasks, and on its way there' }),
+  incoming: amountText.meta({ description: 'In open escrows of others, for work of this node' }),
+  limits: z.object({
+    per_task: amountText.nullable().meta({ description: 'ledger.max_per_task' }),
+    per_day: amountText.nullable().meta({ description: 'ledger.max_per_day' }),
+    spent_today: amountText.meta({ description: 'Locked and sent since 0:00 UTC, less what came back' }),
+  }),
 });
 
 export const historyReply = z.object({

@@ -189,6 +189,7 @@ function nodeInit(
       gpus,
       workerEnabled: worker.enabled,
       price: worker.price,
+      maxPerTask: ledger.max_per_task,
       imagePolicy: { allowed: worker.allowed_images, requireDigest: worker.require_digest },
       sweepMs: engine.scheduling_interval * 1000,
       heartbeatMs: market.heartbeat_seconds * 1000,
@@ -196,6 +197,7 @@ function nodeInit(
       deadMs: market.dead_seconds * 1000,
       retentionMs: storage.retention_days * 86_400_000,
     },
+    maxPerDay: ledger.max_per_day,
     maxBlobBytes: storage.max_mb * MIB,
     agent: `duxnode/${VERSION}`,
   };
@@ -221,7 +223,7 @@ function poolOptions({
   };
 }
 
-function taskDefaults({ sandbox, engine }: Config, node: DuxNode) {
+function taskDefaults({ sandbox, engine, ledger }: Config, node: DuxNode) {
   return {
     image: sandbox.base_image,
     cpuCores: sandbox.cpu_limit,
@@ -229,6 +231,7 @@ function taskDefaults({ sandbox, engine }: Config, node: DuxNode) {
     timeoutSeconds: sandbox.timeout_seconds,
     verification: engine.result_verification ? ('check' as const) : ('none' as const),
     automaticPayment: engine.automatic_payments,
+    maxPerTask: ledger.max_per_task,
     self: node.identity.peer,
   };
 }

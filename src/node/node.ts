@@ -50,6 +50,8 @@ export interface NodeInit {
   readonly transport: TransportKind;
   readonly network: NewNetwork;
   readonly market: MarketOptions;
+  /** What this node may spend in a day, 1e-8 FLOP; null: all that it has. */
+  readonly maxPerDay?: bigint | null;
   readonly maxBlobBytes: number;
   readonly agent: string;
 }
@@ -140,7 +142,7 @@ async function assemble(
   }
   const settlement = createSettlement(
     { network, db, clock, logger: ledgerLogger, signer, notary: notary ?? undefined },
-    { genesis },
+    { genesis, perDay: init.maxPerDay },
   );
   const experience = createExperience({ db, clock });
   await experience.start();

@@ -104,6 +104,9 @@ const ledgerSchema = z.strictObject({
   fee_percent: z.number().min(0).max(10).multipleOf(0.01).default(2),
   /** Of a network that this node founds. */
   supply: flop('1000000'),
+  /** What one task of this node may hold and cost together, and what the node may spend in a day (UTC); null: no limit. */
+  max_per_task: z.union([z.null(), flop('0')]).default(null),
+  max_per_day: z.union([z.null(), flop('0')]).default(null),
 });
 
 const storageSchema = z.strictObject({

@@ -12,6 +12,8 @@ const DEFAULT_HISTORY = 50;
 /** A caller hears of its transfer within this time, certified or on its way. */
 const SEND_WAIT_MS = 10_000;
 
+const formatLimit = (limit: bigint | null) => (limit === null ? null : formatAmount(limit));
+
 /** Ends with `signal`, or when a notary takes too long. */
 function sendSignal(
   { clock }: HandlerParts,
@@ -30,7 +32,7 @@ function sendSignal(
 }
 
 export function walletHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof walletRoutes> {
-  const { settlement } = parts;
+  const { settlement, options } = parts;
   /** A notary's trail is on its own disk: fees and grants of others' deals show at once. Others read theirs now and then. */
   const refresh = async (signal: AbortSignal): Promise<void> => {
     if (settlement.status().isNotary) await settlement.sync({ signal });
@@ -39,11 +41,17 @@ export function walletHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof
     async getWallet(_request, { signal }) {
       await refresh(signal);
       const { free, locked, incoming } = settlement.balance();
+      const { perDay, today } = settlement.spending();
       const body = {
         account: settlement.account,
         balance: formatAmount(free),
         locked: formatAmount(locked),
         incoming: formatAmount(incoming),
+        limits: {
+          per_task: formatLimit(options.taskDefaults.maxPerTask),
+          per_day: formatLimit(perDay),
+          spent_today: formatAmount(today),
+        },
       };
       return { status: 200, body };
     },
@@ -84,8 +92,8 @@ export function walletHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof
       const { signal, cancel } = sendSignal(parts, call.signal);
       const sent = { to, amount: formatAmount(amount) };
       try {
-        const options = { key: headers['idempotency-key'], guarded: !again, signal };
-        const decided = await settlement.transfer(to, amount, options);
+        const how = { key: headers['idempotency-key'], guarded: !again, signal };
+        const decided = await settlement.transfer(to, amount, how);
         return { status: 200, body: { ...sent, status: 'sent', slot: peekSlot(decided) ?? null } };
       } catch (error) {
         if (!hasCode(error, 'SEND_PENDING')) throw error;

@@ -6,6 +6,8 @@ import { colour, facts, json, plainLine, table } from '../print.ts';
 import { clientOf } from '../target.ts';
 import type { ReadOptions } from './tasks.ts';
 
+const ofLimit = (limit: string | null) => (limit === null ? '' : ` of ${limit}`);
+
 export async function balance(io: Io, _: readonly string[], options: ReadOptions): Promise<number> {
   const client = await clientOf(io, options);
   const { body } = await client.getWallet({}, { signal: io.signal });
@@ -18,6 +20,7 @@ export async function balance(io: Io, _: readonly string[], options: ReadOptions
         ['balance', `${body.balance} FLOP`],
         ['locked', `${body.locked} FLOP`],
         ['incoming', `${body.incoming} FLOP`],
+        ['spent today', `${body.limits.spent_today} FLOP${ofLimit(body.limits.per_day)}`],
       ]),
     );
   return EXIT.done;
