@@ -116,7 +116,9 @@ test('an order under way counts, and a trail that is read again does not', () =>
     await pending;
     await ledger.stop(alice);
     await ledger.start(alice);
-    await waitFor(() => alice.wallet.balance().free === 7n * FLOP, 'the order');
+    const isDecided = async () => (await alice.wallet.history(1))[0]?.change === -2n * FLOP;
+    await waitFor(isDecided, 'the order');
+    assert.is(alice.wallet.balance().free, 7n * FLOP);
     assert.is(alice.wallet.spending().today, 3n * FLOP);
     await ledger.stop(alice);
     await ledger.forget(alice);
