@@ -1,6 +1,7 @@
 import type { Settlement } from '../ledger/index.ts';
 import type { TaskMarket } from '../market/index.ts';
 import type { Network } from '../network/index.ts';
+import type { ShareBook } from '../reputation/index.ts';
 import type { Executor } from '../sandbox/index.ts';
 import type { BlobStore } from '../storage/index.ts';
 import type { Clock, Logger } from '../util/index.ts';
@@ -34,6 +35,7 @@ export interface ApiComponents {
     Settlement,
     'account' | 'status' | 'balance' | 'spending' | 'history' | 'sync' | 'transfer' | 'trail' | 'certificate'
   >;
+  readonly shares: Pick<ShareBook, 'list'>;
   readonly network: Pick<Network, 'self' | 'addresses' | 'peers'>;
   /** Null where this node runs nothing itself. */
   readonly executor: Pick<Executor, 'runtime' | 'status' | 'prune'> | null;

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { peerSchema } from '../wire/index.ts';
-import { amountInput, amountText, peerText } from './fields.ts';
+import { amountInput, amountText, isoTime, peerText } from './fields.ts';
 
 export const walletReply = z.object({
   account: peerText,
@@ -27,6 +27,26 @@ export const historyReply = z.object({
     }),
   ),
   next: z.int().nullable().meta({ description: 'Give it as `before` for the next page' }),
+});
+
+const shareSums = z.object({
+  tasks: z.int(),
+  cpu_seconds: z.number(),
+  wall_seconds: z.number(),
+  amount: amountText.meta({ description: 'Earned after the fee, or paid' }),
+});
+
+export const sharesReply = z.object({
+  shares: z.array(
+    z.object({
+      peer_id: peerText,
+      lent: shareSums.meta({ description: 'What this node ran for the peer' }),
+      used: shareSums.meta({ description: 'What the peer ran for this node' }),
+      since: isoTime,
+      last_at: isoTime,
+    }),
+  ),
+  total: z.object({ lent: shareSums, used: shareSums }),
 });
 
 export const certificateReply = z.object({

@@ -217,6 +217,8 @@ function addWallet(program: Command, run: Run): void {
   )
     .option('--limit <n>', 'how many (default 50)')
     .option('--before <n>', 'before this one');
+  const shares = async () => (await load()).shares;
+  reading(command(wallet, run, 'shares', 'Who lent to this node and who used it, by receipts', shares));
   const send = async () => (await load()).send as Action;
   reading(command(wallet, run, 'send <peer> <amount>', 'Send FLOP to another account', send))
     .option('--key <key>', 'an idempotency key: however often it is repeated, it is sent once')

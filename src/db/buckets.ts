@@ -24,6 +24,7 @@ export const BUCKETS = [
   'spending',
   'images',
   'wallet-sends',
+  'shares',
 ] as const;
 
 export type Bucket = (typeof BUCKETS)[number];

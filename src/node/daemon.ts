@@ -123,6 +123,7 @@ class NodeDaemon implements Daemon {
         market: node.market.tasks,
         blobs: node.blobs,
         settlement: node.settlement,
+        shares: node.shares,
         network: node.network,
         executor: node.executor,
         node: {

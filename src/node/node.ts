@@ -17,7 +17,7 @@ import {
   type Network,
   type TransportKind,
 } from '../network/index.ts';
-import { createExperience } from '../reputation/index.ts';
+import { createExperience, createShares, type ShareBook } from '../reputation/index.ts';
 import type { Executor, ImageJournal } from '../sandbox/index.ts';
 import { type BlobStore, createBlobStore } from '../storage/index.ts';
 import {
@@ -62,6 +62,7 @@ export interface DuxNode {
   readonly genesis: GenesisInfo;
   readonly network: Network;
   readonly settlement: Settlement;
+  readonly shares: ShareBook;
   readonly blobs: BlobStore;
   readonly executor: Executor;
   readonly market: Market;
@@ -145,7 +146,8 @@ async function assemble(
     { genesis, perDay: init.maxPerDay },
   );
   const experience = createExperience({ db, clock });
-  await experience.start();
+  const shares = createShares({ db, clock, self: identity.peer });
+  await Promise.all([experience.start(), shares.start()]);
   const market = createMarket({
     network,
     db,
@@ -153,6 +155,7 @@ async function assemble(
     executor,
     settlement,
     experience,
+    shares,
     signer,
     genesis,
     committee: committeeOf(genesis),
@@ -174,6 +177,7 @@ async function assemble(
     genesis,
     network,
     settlement,
+    shares,
     blobs,
     executor,
     market,

@@ -1,9 +1,12 @@
 import { peekSlot } from '../../ledger/index.ts';
+import { totalOf } from '../../reputation/index.ts';
 import { CodedError, hasCode } from '../../util/index.ts';
+import type { ShareSums } from '../../wire/index.ts';
 import { ApiError } from '../errors.ts';
 import { formatAmount } from '../money.ts';
 import { attachment } from '../reply.ts';
 import type { walletRoutes } from '../routes/wallet.ts';
+import { iso } from '../task-views.ts';
 import { TRAIL_TEXTS } from '../trail-file.ts';
 import { writeTrail } from '../trail-report.ts';
 import type { HandlerParts, Handlers } from './context.ts';
@@ -13,6 +16,13 @@ const DEFAULT_HISTORY = 50;
 const SEND_WAIT_MS = 10_000;
 
 const formatLimit = (limit: bigint | null) => (limit === null ? null : formatAmount(limit));
+
+const sumsOf = ({ tasks, cpuMs, wallMs, amount }: ShareSums) => ({
+  tasks,
+  cpu_seconds: cpuMs / 1000,
+  wall_seconds: wallMs / 1000,
+  amount: formatAmount(amount),
+});
 
 /** Ends with `signal`, or when a notary takes too long. */
 function sendSignal(
@@ -32,7 +42,7 @@ function sendSignal(
 }
 
 export function walletHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof walletRoutes> {
-  const { settlement, options } = parts;
+  const { settlement, shares, options } = parts;
   /** A notary's trail is on its own disk: fees and grants of others' deals show at once. Others read theirs now and then. */
   const refresh = async (signal: AbortSignal): Promise<void> => {
     if (settlement.status().isNotary) await settlement.sync({ signal });
@@ -69,6 +79,18 @@ export function walletHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof
       }));
       const next = found.length === limit ? (found.at(-1)?.index ?? null) : null;
       return { status: 200, body: { entries, next } };
+    },
+    async getShares() {
+      const known = shares.list();
+      const { lent, used } = totalOf(known);
+      const listed = known.map(share => ({
+        peer_id: share.peer,
+        lent: sumsOf(share.lent),
+        used: sumsOf(share.used),
+        since: iso(share.since),
+        last_at: iso(share.lastAt),
+      }));
+      return { status: 200, body: { shares: listed, total: { lent: sumsOf(lent), used: sumsOf(used) } } };
     },
     async getCertificate({ params: { slot } }) {
       const decided = await settlement.certificate(slot);

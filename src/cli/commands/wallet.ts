@@ -50,6 +50,28 @@ export async function history(
   return EXIT.done;
 }
 
+/** Who lent to this node, and who used it. */
+export async function shares(io: Io, _: readonly string[], options: ReadOptions): Promise<number> {
+  const client = await clientOf(io, options);
+  const { body } = await client.getShares({}, { signal: io.signal });
+  if (options.json) await io.out(json(body));
+  else if (options.quiet) await io.out(body.shares.map(share => `${share.peer_id}\n`).join(''));
+  else {
+    const rows = [...body.shares, { peer_id: 'all', ...body.total }].map(({ peer_id, lent, used }) => [
+      peer_id,
+      String(lent.tasks),
+      lent.cpu_seconds.toFixed(2),
+      lent.amount,
+      String(used.tasks),
+      used.cpu_seconds.toFixed(2),
+      used.amount,
+    ]);
+    const head = ['PEER', 'LENT TO IT', 'CPU S', 'EARNED', 'USED OF IT', 'CPU S', 'PAID'];
+    await io.out(table(head, rows));
+  }
+  return EXIT.done;
+}
+
 /** Sends money. A command that is repeated by mistake is refused; with a key it changes nothing. */
 export async function send(
   io: Io,
