@@ -61,6 +61,10 @@ function addDaemon(program: Command, run: Run): void {
   const load = () => import('./commands/daemon.ts');
   configured(command(program, run, 'start', 'Run the daemon', async () => (await load()).start))
     .option('--join <addr>', 'a member’s address: joins its network (repeatable)', collect)
+    .option(
+      '--passphrase-file <file>',
+      'what opens the node’s key, where it is encrypted (DUXNODE_PASSPHRASE_FILE)',
+    )
     .option('--detach', 'leave it running, return when it is ready')
     .addHelpText(
       'after',
@@ -72,6 +76,15 @@ function addDaemon(program: Command, run: Run): void {
   const config = program.command('config').description('The configuration');
   const showConfig = async () => (await import('./commands/config.ts')).showConfig;
   configured(command(config, run, 'show', 'Print the merged configuration', showConfig));
+  const identity = program.command('identity').description('The node’s key at rest');
+  const keys = () => import('./commands/identity.ts');
+  for (const [made, summary] of [
+    ['encrypt', 'Encrypt it with a passphrase, which every start then needs'],
+    ['decrypt', 'Put it in clear again'],
+  ] as const)
+    command(identity, run, made, summary, async () => (await keys())[made])
+      .option('--data <dir>', 'the data directory (DUXNODE_DATA, ~/.duxnode)')
+      .option('--passphrase-file <file>', 'instead of asking for it (DUXNODE_PASSPHRASE_FILE)');
   const devnet = async () => (await import('./commands/devnet.ts')).devnet as unknown as Action;
   command(program, run, 'devnet [n]', 'N real nodes on this machine (default 3), or stop', devnet)
     .option('--dir <dir>', 'where their data goes (default: a temporary directory)')

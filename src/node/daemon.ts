@@ -7,6 +7,7 @@ import {
   removeEndpoint,
   writeEndpoint,
 } from '../api/index.ts';
+import type { Passphrase } from '../network/index.ts';
 import { chooseExecutor, type DockerExecutorInit, imagesDirFrom, socketPathFrom } from '../sandbox/index.ts';
 import { type Abortable, type Deferred, deferred, systemClock } from '../util/index.ts';
 import type { Gpus } from '../wire/index.ts';
@@ -20,6 +21,8 @@ import { VERSION } from './version.ts';
 
 export interface DaemonOptions extends JoinSources {
   readonly dataDir: string;
+  /** Of the node's key, where it is encrypted. */
+  readonly passphrase?: Passphrase | undefined;
 }
 
 /** What `start` prints. */
@@ -165,7 +168,7 @@ class NodeDaemon implements Daemon {
 }
 
 function nodeInit(
-  { config, dataDir }: DaemonOptions,
+  { config, dataDir, passphrase }: DaemonOptions,
   addresses: readonly string[],
   gpus: Gpus | null,
 ): NodeInit {
@@ -175,6 +178,7 @@ function nodeInit(
     listen: network.listen,
     joinAddresses: addresses,
     transport: 'tcp',
+    passphrase,
     network: {
       name: network.name,
       membership: network.membership,

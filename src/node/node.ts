@@ -15,6 +15,7 @@ import {
   type Identity,
   loadOrCreateIdentity,
   type Network,
+  type Passphrase,
   type TransportKind,
 } from '../network/index.ts';
 import { createExperience, createShares, type ShareBook } from '../reputation/index.ts';
@@ -48,6 +49,8 @@ export interface NodeInit {
   /** `--join` and the bootstrap list: multiaddrs with a peer id, `#network-id` after them where it must be that one. */
   readonly joinAddresses: readonly string[];
   readonly transport: TransportKind;
+  /** Of the key, where it is encrypted. */
+  readonly passphrase?: Passphrase | undefined;
   readonly network: NewNetwork;
   readonly market: MarketOptions;
   /** What this node may spend in a day, 1e-8 FLOP; null: all that it has. */
@@ -101,7 +104,9 @@ async function assemble(
   const { logger, clock, metrics, random } = components;
   const db = await openDatabase({ logger: logger.child({ room: 'db' }), clock }, { dir: init.dataDir });
   stops.push(() => db.close());
-  const identity = await loadOrCreateIdentity(join(init.dataDir, 'identity.key'));
+  const identity = await loadOrCreateIdentity(join(init.dataDir, 'identity.key'), init.passphrase);
+  if (init.passphrase?.given !== undefined && !identity.isSealed)
+    logger.warn({}, 'a passphrase was given, but the key is in clear: run duxnode identity encrypt');
   const signer = signerFromSeed(identity.seed);
   const genesis = await settleGenesis({ signer, clock, logger }, init, { signal });
 

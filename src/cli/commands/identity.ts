@@ -1,0 +1,32 @@
+import { join } from 'node:path';
+import { isIdentitySealed, loadIdentity, replaceIdentity } from '../../network/index.ts';
+import { EXIT, usage } from '../exit.ts';
+import type { Io } from '../io.ts';
+import { newPassphrase, type PassphraseOptions, passphraseOf } from '../passphrase.ts';
+import { dataDirOf, type TargetOptions } from '../target.ts';
+
+type IdentityOptions = TargetOptions & PassphraseOptions;
+
+const fileOf = (io: Io, options: IdentityOptions) => join(dataDirOf(io, options), 'identity.key');
+
+/** Encrypts the node's key at rest. A daemon that runs goes on; its next start asks for the passphrase. */
+export async function encrypt(io: Io, _: readonly string[], options: IdentityOptions): Promise<number> {
+  const file = fileOf(io, options);
+  if (await isIdentitySealed(file))
+    throw usage(`${file} is encrypted already: to change the passphrase, decrypt it first`);
+  const identity = await loadIdentity(file, {});
+  await replaceIdentity(file, identity, await newPassphrase(io, options));
+  await io.out(`${file}: the key of ${identity.peer} is encrypted\n`);
+  await io.err('Keep the passphrase: without it the key, its name and its money are lost.\n');
+  return EXIT.done;
+}
+
+/** Puts the key in clear again. */
+export async function decrypt(io: Io, _: readonly string[], options: IdentityOptions): Promise<number> {
+  const file = fileOf(io, options);
+  if (!(await isIdentitySealed(file))) throw usage(`${file} is not encrypted`);
+  const identity = await loadIdentity(file, await passphraseOf(io, options));
+  await replaceIdentity(file, identity, undefined);
+  await io.out(`${file}: the key of ${identity.peer} is in clear\n`);
+  return EXIT.done;
+}
