@@ -62,6 +62,7 @@ async function helpText(): Promise<string> {
       outIsTerminal: false,
       errIsTerminal: false,
       stdin: async () => '',
+      askSecret: null,
       signal: new AbortController().signal,
     },
     ['--help'],

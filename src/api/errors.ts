@@ -55,6 +55,8 @@ export const ERRORS: Readonly<Record<string, Entry>> = {
   TOKEN_WRONG: entry(401, 'The API token is wrong'),
   FUNDS_INSUFFICIENT: entry(402, 'The balance is too small'),
   SPENDING_LIMIT: entry(403, 'More was spent without a token today than is allowed'),
+  TASK_LIMIT: entry(403, 'A task of this node may not cost so much'),
+  DAY_LIMIT: entry(403, 'This node may not spend more today'),
   NOT_FOUND: entry(404, 'There is nothing at this path'),
   TASK_NOT_FOUND: entry(404, 'This node knows no such task'),
   OUTPUT_NOT_FOUND: entry(404, 'The task made no such file'),

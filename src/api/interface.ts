@@ -1,6 +1,7 @@
 import type { Settlement } from '../ledger/index.ts';
 import type { TaskMarket } from '../market/index.ts';
 import type { Network } from '../network/index.ts';
+import type { ShareBook } from '../reputation/index.ts';
 import type { Executor } from '../sandbox/index.ts';
 import type { BlobStore } from '../storage/index.ts';
 import type { Clock, Logger } from '../util/index.ts';
@@ -32,8 +33,9 @@ export interface ApiComponents {
   readonly blobs: Pick<BlobStore, 'create' | 'read' | 'sizeOf'>;
   readonly settlement: Pick<
     Settlement,
-    'account' | 'status' | 'balance' | 'history' | 'sync' | 'transfer' | 'trail' | 'certificate'
+    'account' | 'status' | 'balance' | 'spending' | 'history' | 'sync' | 'transfer' | 'trail' | 'certificate'
   >;
+  readonly shares: Pick<ShareBook, 'list'>;
   readonly network: Pick<Network, 'self' | 'addresses' | 'peers'>;
   /** Null where this node runs nothing itself. */
   readonly executor: Pick<Executor, 'runtime' | 'status' | 'prune'> | null;

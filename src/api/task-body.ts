@@ -20,6 +20,8 @@ export interface TaskDefaults {
   readonly timeoutSeconds: number;
   readonly verification: 'none' | 'check';
   readonly automaticPayment: boolean;
+  /** The highest `max_total` of a task that names none; null: no limit. */
+  readonly maxPerTask: bigint | null;
   /** This node's peer id: what `self` means. */
   readonly self: string;
 }
@@ -107,12 +109,13 @@ function policyOf(
   const retries = body.retries ?? DEFAULT_RETRIES;
   const avoid = (body.avoid ?? []).map(peer => (peer === 'self' ? defaults.self : peer));
   const require = (body.require ?? []).map(peer => (peer === 'self' ? defaults.self : peer));
-  const twice = payment * 2n;
+  const twice = payment > MAX_UNITS / 2n ? MAX_UNITS : payment * 2n;
+  const most = defaults.maxPerTask ?? MAX_UNITS;
   return {
     name: body.service_name ?? 'task',
     type: body.task_type ?? 'compute',
     payment,
-    maxTotal: body.max_total ?? (twice > MAX_UNITS ? MAX_UNITS : twice),
+    maxTotal: body.max_total ?? (payment > most || twice < most ? twice : most),
     priority: body.priority ?? DEFAULT_PRIORITY,
     verification: body.verification ?? defaults.verification,
     resultSchema: body.result_schema === undefined ? null : JSON.stringify(body.result_schema),

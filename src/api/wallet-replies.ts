@@ -1,12 +1,17 @@
 import * as z from 'zod';
 import { peerSchema } from '../wire/index.ts';
-import { amountInput, amountText, peerText } from './fields.ts';
+import { amountInput, amountText, isoTime, peerText } from './fields.ts';
 
 export const walletReply = z.object({
   account: peerText,
   balance: amountText.meta({ description: 'What can be spent now, FLOP' }),
-  locked: amountText,
-  incoming: amountText,
+  locked: amountText.meta({ description: 'In open escrows of own tasks, and on its way there' }),
+  incoming: amountText.meta({ description: 'In open escrows of others, for work of this node' }),
+  limits: z.object({
+    per_task: amountText.nullable().meta({ description: 'ledger.max_per_task' }),
+    per_day: amountText.nullable().meta({ description: 'ledger.max_per_day' }),
+    spent_today: amountText.meta({ description: 'Locked and sent since 0:00 UTC, less what came back' }),
+  }),
 });
 
 export const historyReply = z.object({
@@ -22,6 +27,26 @@ export const historyReply = z.object({
     }),
   ),
   next: z.int().nullable().meta({ description: 'Give it as `before` for the next page' }),
+});
+
+const shareSums = z.object({
+  tasks: z.int(),
+  cpu_seconds: z.number(),
+  wall_seconds: z.number(),
+  amount: amountText.meta({ description: 'Earned after the fee, or paid' }),
+});
+
+export const sharesReply = z.object({
+  shares: z.array(
+    z.object({
+      peer_id: peerText,
+      lent: shareSums.meta({ description: 'What this node ran for the peer' }),
+      used: shareSums.meta({ description: 'What the peer ran for this node' }),
+      since: isoTime,
+      last_at: isoTime,
+    }),
+  ),
+  total: z.object({ lent: shareSums, used: shareSums }),
 });
 
 export const certificateReply = z.object({

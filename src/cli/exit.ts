@@ -23,6 +23,10 @@ const BY_CODE: Readonly<Record<string, number>> = {
   DAEMON_UNREACHABLE: EXIT.noDaemon,
   FUNDS_INSUFFICIENT: EXIT.refused,
   SPENDING_LIMIT: EXIT.refused,
+  PASSPHRASE_REQUIRED: EXIT.usage,
+  PASSPHRASE_WRONG: EXIT.usage,
+  TASK_LIMIT: EXIT.refused,
+  DAY_LIMIT: EXIT.refused,
   QUEUE_FULL: EXIT.refused,
   SEND_REPEATED: EXIT.refused,
 };

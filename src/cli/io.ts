@@ -1,3 +1,6 @@
+import { createInterface } from 'node:readline/promises';
+import { Writable } from 'node:stream';
+
 /** What a command may touch of its process; tests bring their own. */
 export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -8,6 +11,8 @@ export interface Io {
   readonly outIsTerminal: boolean;
   readonly errIsTerminal: boolean;
   stdin(): Promise<string>;
+  /** A line that is typed unseen; null where nobody sits at a terminal. */
+  readonly askSecret: ((question: string) => Promise<string>) | null;
   /** Aborts with SIGINT or SIGTERM. */
   readonly signal: AbortSignal;
 }
@@ -24,6 +29,21 @@ async function readStdin(): Promise<string> {
     chunks.push(chunk as Buffer);
   }
   return Buffer.concat(chunks).toString('utf8');
+}
+
+/** What is typed is read key by key and never shown; the question goes to stderr. */
+async function askSecret(question: string, signal: AbortSignal): Promise<string> {
+  const unseen = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const lines = createInterface({ input: process.stdin, output: unseen, terminal: true });
+  // a terminal that is read key by key makes no signal of Ctrl-C by itself
+  lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
+  process.stderr.write(question);
+  try {
+    return await lines.question('', { signal });
+  } finally {
+    lines.close();
+    process.stderr.write('\n');
+  }
 }
 
 function writer(stream: NodeJS.WriteStream): (content: string | Uint8Array) => Promise<void> {
@@ -44,6 +64,7 @@ export function processIo(signal: AbortSignal): Io {
     outIsTerminal: process.stdout.isTTY === true,
     errIsTerminal: process.stderr.isTTY === true,
     stdin: readStdin,
+    askSecret: process.stdin.isTTY && process.stderr.isTTY ? question => askSecret(question, signal) : null,
     signal,
   };
 }

@@ -57,10 +57,21 @@ function configured(made: Command): Command {
     .option('--json', 'print JSON');
 }
 
+/** The key of a data directory. */
+function keyed(made: Command): Command {
+  return made
+    .option('--data <dir>', 'the data directory (DUXNODE_DATA, ~/.duxnode)')
+    .option('--passphrase-file <file>', 'what opens an encrypted key (DUXNODE_PASSPHRASE_FILE)');
+}
+
 function addDaemon(program: Command, run: Run): void {
   const load = () => import('./commands/daemon.ts');
   configured(command(program, run, 'start', 'Run the daemon', async () => (await load()).start))
     .option('--join <addr>', 'a member’s address: joins its network (repeatable)', collect)
+    .option(
+      '--passphrase-file <file>',
+      'what opens the node’s key, where it is encrypted (DUXNODE_PASSPHRASE_FILE)',
+    )
     .option('--detach', 'leave it running, return when it is ready')
     .addHelpText(
       'after',
@@ -72,16 +83,21 @@ function addDaemon(program: Command, run: Run): void {
   const config = program.command('config').description('The configuration');
   const showConfig = async () => (await import('./commands/config.ts')).showConfig;
   configured(command(config, run, 'show', 'Print the merged configuration', showConfig));
-  const identity = async () => (await import('./commands/identity.ts')).identity as Action;
-  command(
-    program,
-    run,
-    'identity',
-    'Print the peer id of a data directory, and make its key if there is none',
-    identity,
-  )
-    .option('--data <dir>', 'the data directory (DUXNODE_DATA, ~/.duxnode)')
-    .option('--json', 'as JSON');
+  const keys = () => import('./commands/identity.ts');
+  const identity = keyed(
+    command(
+      program,
+      run,
+      'identity',
+      'Print the peer id of a data directory, and make its key if there is none',
+      async () => (await keys()).identity,
+    ),
+  ).option('--json', 'as JSON');
+  for (const [made, summary] of [
+    ['encrypt', 'Encrypt the key with a passphrase, which every start then needs'],
+    ['decrypt', 'Put the key in clear again'],
+  ] as const)
+    keyed(command(identity, run, made, summary, async () => (await keys())[made]));
   const devnet = async () => (await import('./commands/devnet.ts')).devnet as unknown as Action;
   command(program, run, 'devnet [n]', 'N real nodes on this machine (default 3), or stop', devnet)
     .option('--dir <dir>', 'where their data goes (default: a temporary directory)')
@@ -227,6 +243,8 @@ function addWallet(program: Command, run: Run): void {
   )
     .option('--limit <n>', 'how many (default 50)')
     .option('--before <n>', 'before this one');
+  const shares = async () => (await load()).shares;
+  reading(command(wallet, run, 'shares', 'Who lent to this node and who used it, by receipts', shares));
   const send = async () => (await load()).send as Action;
   reading(command(wallet, run, 'send <peer> <amount>', 'Send FLOP to another account', send))
     .option('--key <key>', 'an idempotency key: however often it is repeated, it is sent once')

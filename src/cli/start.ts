@@ -6,11 +6,12 @@ import type { Config, StartReport } from '../node/index.ts';
 import { raceSignal } from '../util/index.ts';
 import { EXIT, usage } from './exit.ts';
 import type { Io } from './io.ts';
+import { type PassphraseOptions, passphraseOf } from './passphrase.ts';
 import { facts, json } from './print.ts';
 import { dataDirOf, type TargetOptions } from './target.ts';
 
 /** The flags of `duxnode start`. */
-export interface StartOptions extends TargetOptions {
+export interface StartOptions extends TargetOptions, PassphraseOptions {
   readonly config?: string;
   readonly apiPort?: string;
   readonly p2pPort?: string;
@@ -78,6 +79,7 @@ export async function runDaemon(io: Io, options: StartOptions): Promise<number> 
   const daemon = createDaemon({
     config,
     dataDir,
+    passphrase: await passphraseOf(io, options),
     join: options.join ?? [],
     bootstrapFile: bootstrapFile(dataDir),
   });

@@ -25,6 +25,7 @@ export const BUCKETS = [
   'images',
   'notary-ballots',
   'wallet-sends',
+  'shares',
 ] as const;
 
 export type Bucket = (typeof BUCKETS)[number];

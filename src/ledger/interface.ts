@@ -10,6 +10,16 @@ export interface Balance {
   readonly incoming: bigint;
 }
 
+/** The day's limit (UTC) on what this node locks and sends. */
+export interface Spending {
+  /** Null: none. */
+  readonly perDay: bigint | null;
+  /** Locked and sent today, less what came back of today's locks; what is on its way counts. */
+  readonly today: bigint;
+  /** The part of the free balance that may be spent now. */
+  readonly spendable: bigint;
+}
+
 /** A certified lock, as the market uses it. */
 export interface Escrow {
   readonly escrowId: string;
@@ -83,7 +93,7 @@ export interface TransferOptions extends Abortable {
 
 /**
  * Money of one account, over the embedded ledger. Orders are synced to disk before they are sent and only ever sent again
- * byte for byte. Coded errors: `FUNDS_INSUFFICIENT { needed, free }`, `LEDGER_UNREACHABLE`, `LEDGER_REFUSED { remoteCode }`,
+ * byte for byte. Coded errors: `FUNDS_INSUFFICIENT { needed, free }`, `DAY_LIMIT { limit, spent, amount }`, `LEDGER_UNREACHABLE`, `LEDGER_REFUSED { remoteCode }`,
  * `LOCK_TERMS { field }`, `QUEUE_FULL`, `LEDGER_STOPPED`, and those of wire for bytes that are not what they claim.
  */
 export interface Settlement {
@@ -92,6 +102,7 @@ export interface Settlement {
   stop(): Promise<void>;
   status(): LedgerStatus;
   balance(): Balance;
+  spending(): Spending;
   /** A funds statement at most 60 s old, or null while there is none; refreshed beside the work. */
   funds(): Uint8Array | null;
   /** Locks money for one execution: once for each `ref`, however often it is called and across restarts. */

@@ -128,7 +128,16 @@ export const walletSendRecord = defineMessage(
 export type WalletSend = ReturnType<typeof walletSendRecord.decode>;
 
 /** An escrow that the wallet follows until it closes. */
-export const walletEscrowRecord = defineMessage('wallet-escrow', 4096, z.strictObject(escrowFields));
+export const walletEscrowRecord = defineMessage(
+  'wallet-escrow',
+  4096,
+  z.strictObject({
+    ...escrowFields,
+    /** Days since 1970 until this node locked it; not there for locks of others. */
+    day: countSchema.optional(),
+  }),
+);
+export type WalletEscrow = ReturnType<typeof walletEscrowRecord.decode>;
 
 const signedAmount = z.union([z.bigint(), z.int()]).transform(BigInt);
 
@@ -167,6 +176,8 @@ export const walletMetaRecord = defineMessage(
     confirmed: signedAmount,
     locked: amountSchema,
     incoming: amountSchema,
+    /** What this node spent on the last day on which it did, less what came back of that day's locks. */
+    today: z.strictObject({ day: countSchema, spent: amountSchema }).optional(),
   }),
 );
 export type WalletMeta = ReturnType<typeof walletMetaRecord.decode>;

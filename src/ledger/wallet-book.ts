@@ -1,4 +1,4 @@
-import { CodedError, type Deferred, deferred } from '../util/index.ts';
+import { type Clock, CodedError, type Deferred, deferred } from '../util/index.ts';
 import { type Decided, sameBytes } from '../wire/index.ts';
 import { type CheckedDecision, type Committee, checkDecided, peekSlot } from './certificates.ts';
 import type { HistoryEntry } from './interface.ts';
@@ -6,7 +6,7 @@ import { META_KEY } from './notary-store.ts';
 import type { WalletMeta } from './records.ts';
 import type { Cursor } from './wallet-cursor.ts';
 import { type Effect, effectOf } from './wallet-effect.ts';
-import { BookPage } from './wallet-page.ts';
+import { BookPage, dayOf } from './wallet-page.ts';
 import { LINE_PREFIX, lineKey, slotKey, type WalletStore } from './wallet-store.ts';
 
 export type BookErrorType = { code: 'LEDGER_OTHER_NETWORK' } | { code: 'QUEUE_FULL'; limit: number };
@@ -37,14 +37,20 @@ function slotOf(entry: Entry): string {
  */
 export class WalletBook {
   readonly #store: WalletStore;
+  readonly #clock: Pick<Clock, 'now'>;
   readonly #committee: Committee;
   readonly account: string;
   #jobs: Job[] = [];
   #running: Promise<void> | undefined;
   #meta: WalletMeta;
 
-  constructor(store: WalletStore, committee: Committee, account: string) {
+  constructor(
+    { store, clock }: { store: WalletStore; clock: Pick<Clock, 'now'> },
+    committee: Committee,
+    account: string,
+  ) {
     this.#store = store;
+    this.#clock = clock;
     this.#committee = committee;
     this.account = account;
     this.#meta = {
@@ -152,7 +158,7 @@ export class WalletBook {
     const slots = jobs.flatMap(job => job.slots);
     const found = await this.#store.known.getMany(slots.map(slotKey));
     const known = new Set(slots.filter((_, i) => found[i]));
-    const page = new BookPage(this.#store, this.account, this.#meta);
+    const page = new BookPage(this.#store, this.account, this.#meta, dayOf(this.#clock.now()));
     const outcomes: (boolean | { error: unknown })[] = [];
     for (const job of jobs) outcomes.push(await this.#absorbJob(job, known, page));
     if (page.meta !== this.#meta)

@@ -40,6 +40,7 @@ import {
 } from './pending-op.ts';
 import { digestOf, orderSlot, readStatement } from './statement.ts';
 import type { WalletBook } from './wallet-book.ts';
+import { WalletLimit } from './wallet-limit.ts';
 import { lockKey, type WalletStore } from './wallet-store.ts';
 import { decidedLock, namesOf, orderOps } from './wallet-written.ts';
 
@@ -55,6 +56,7 @@ export interface OrderComponents {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly signer: Signer;
+  readonly perDay: bigint | null;
   readonly committee: Committee;
   /** Brings the book up to date with the notaries. */
   readonly sync: (options: Abortable) => Promise<void>;
@@ -67,6 +69,7 @@ export interface OrderComponents {
  */
 export class WalletOrders {
   readonly #parts: OrderComponents;
+  readonly limit: WalletLimit;
   #gathered: Pending[] = [];
   /** Taken out of those, and not on disk yet. */
   #forming: readonly Pending[] = [];
@@ -81,6 +84,7 @@ export class WalletOrders {
 
   constructor(parts: OrderComponents) {
     this.#parts = parts;
+    this.limit = new WalletLimit({ ...parts, reserved: () => this.reserved().all }, parts.perDay);
   }
 
   /** Why the notaries refuse the order under way; null while they do not. */
@@ -134,10 +138,11 @@ export class WalletOrders {
     return this.#named.get(name);
   }
 
-  /** Gathers an operation for the next order. @throws CodedError `FUNDS_INSUFFICIENT`, `QUEUE_FULL`, `LEDGER_STOPPED`. */
+  /** Gathers an operation for the next order. @throws CodedError `FUNDS_INSUFFICIENT`, `DAY_LIMIT`, `QUEUE_FULL`, `LEDGER_STOPPED`. */
   place(op: LedgerOp, send?: SendNote): Pending {
     if (!this.#signal || this.#signal.aborted) throw stopped();
     if (this.#gathered.length >= MAX_GATHERED) throw queueFull(MAX_GATHERED);
+    this.limit.require(op.amount);
     spend(this.free(), op.amount);
     const pending = pend(op, send);
     this.#gathered.push(pending);

@@ -1,13 +1,19 @@
 import type { BatchOp } from '../db/index.ts';
 import type { CheckedDecision } from './certificates.ts';
-import type { LedgerEscrow } from './escrow-lock.ts';
 import { escrowOf } from './evidence.ts';
 import { countKey } from './notary-store.ts';
-import type { WalletMeta } from './records.ts';
+import type { WalletEscrow, WalletMeta } from './records.ts';
 import { orderSlot } from './statement.ts';
 import type { Cursor } from './wallet-cursor.ts';
 import type { Effect } from './wallet-effect.ts';
 import { escrowKey, lineKey, lockKey, slotKey, type WalletStore } from './wallet-store.ts';
+
+const DAY_MS = 86_400_000;
+
+/** Days since 1970, UTC. */
+export function dayOf(ms: number): number {
+  return Math.floor(ms / DAY_MS);
+}
 
 /** The changes of one write, seen by the entries that come later in it. */
 export class BookPage {
@@ -15,12 +21,15 @@ export class BookPage {
   meta: WalletMeta;
   readonly #store: WalletStore;
   readonly #account: string;
+  /** Days since 1970: what is taken in now was spent today. */
+  readonly #day: number;
   readonly #slots = new Set<string>();
-  readonly #escrows = new Map<string, LedgerEscrow | undefined>();
+  readonly #escrows = new Map<string, WalletEscrow | undefined>();
 
-  constructor(store: WalletStore, account: string, meta: WalletMeta) {
+  constructor(store: WalletStore, account: string, meta: WalletMeta, day: number) {
     this.#store = store;
     this.#account = account;
+    this.#day = day;
     this.meta = meta;
   }
 
@@ -40,18 +49,25 @@ export class BookPage {
     this.meta = { ...this.meta, others };
   }
 
-  async escrowOf({ statement }: CheckedDecision): Promise<LedgerEscrow | undefined> {
+  async escrowOf({ statement }: CheckedDecision): Promise<WalletEscrow | undefined> {
     const escrowId = statement.type === 'evidence' ? escrowOf(statement.evidence) : undefined;
     if (escrowId === undefined) return undefined;
     if (this.#escrows.has(escrowId)) return this.#escrows.get(escrowId);
     return this.#store.escrows.get(escrowKey(escrowId));
   }
 
-  async take({ slot, decided }: CheckedDecision, effect: Effect): Promise<void> {
+  async take(checked: CheckedDecision, effect: Effect): Promise<void> {
+    const { slot, decided } = checked;
     const { store, meta } = { store: this.#store, meta: this.meta };
+    const before = await this.escrowOf(checked);
+    // An order that is not under way here was made by another machine with the key, or before this directory was begun.
+    const isMade = effect.seq !== undefined && (await store.orders.has(countKey(effect.seq)));
+    const today = spentAfter(meta.today, effect, { day: this.#day, isMade, before });
     this.#slots.add(slot);
     this.ops.push(store.trail.putOp(slotKey(slot), decided));
-    for (const escrow of effect.followed) {
+    for (const followed of effect.followed) {
+      const day = isMade && followed.requester === this.#account ? this.#day : before?.day;
+      const escrow = day === undefined ? followed : { ...followed, day };
       this.#escrows.set(escrow.escrowId, escrow);
       this.ops.push(store.escrows.putOp(escrowKey(escrow.escrowId), escrow));
     }
@@ -71,6 +87,7 @@ export class BookPage {
       confirmed: meta.confirmed + effect.confirmed,
       locked: meta.locked + effect.locked,
       incoming: meta.incoming + effect.incoming,
+      ...(today ? { today } : {}),
     };
   }
 
@@ -90,4 +107,24 @@ export class BookPage {
       this.ops.push(this.#store.locks.putOp(lockKey(ref), { seq, index }));
     }
   }
+}
+
+type Today = WalletMeta['today'];
+
+/** The day's sum after an effect: what an order of this node takes, less what comes back of a lock that it made on the same day. */
+function spentAfter(
+  before: Today,
+  { lines }: Effect,
+  { day, isMade, before: escrow }: { day: number; isMade: boolean; before: WalletEscrow | undefined },
+): Today {
+  const taken = isMade ? lines.reduce((sum, { change }) => sum + (change < 0n ? -change : 0n), 0n) : 0n;
+  const isOfToday = escrow?.day === day;
+  const back = isOfToday ? lines.reduce((sum, line) => sum + backOf(line, escrow), 0n) : 0n;
+  if (taken === 0n && back === 0n) return before;
+  const spent = (before?.day === day ? before.spent : 0n) + taken - back;
+  return { day, spent: spent > 0n ? spent : 0n };
+}
+
+function backOf({ kind, change, escrowId }: Effect['lines'][number], escrow: WalletEscrow): bigint {
+  return escrowId === escrow.escrowId && kind !== 'fee' ? change : 0n;
 }

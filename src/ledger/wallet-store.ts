@@ -1,11 +1,11 @@
 import type { Database, Repository } from '../db/index.ts';
 import { type Decided, refKey, type TaskRef } from '../wire/index.ts';
-import type { LedgerEscrow } from './escrow-lock.ts';
 import type { HistoryEntry } from './interface.ts';
 import { countKey } from './notary-store.ts';
 import {
   historyRecord,
   trailRecord,
+  type WalletEscrow,
   type WalletLock,
   type WalletMeta,
   type WalletOrder,
@@ -27,7 +27,7 @@ export interface WalletStore {
   /** Transfers that a user asked for; key of `sendKey` or `pairKey`. */
   readonly sends: Repository<WalletSend>;
   /** Open escrows that concern us; key of `escrowKey`. */
-  readonly escrows: Repository<LedgerEscrow>;
+  readonly escrows: Repository<WalletEscrow>;
   /** Decided statements that were taken in; key of `slotKey`. */
   readonly trail: Repository<Decided>;
   /** The same records, where only whether they are there matters: reading one of 64 KiB costs more than all else. */
@@ -53,7 +53,7 @@ export function openWalletStore(db: Pick<Database, 'write' | 'repository'>): Wal
     orders: db.repository<WalletOrder>('wallet-orders', walletOrderRecord),
     locks: db.repository<WalletLock>('wallet-locks', walletLockRecord),
     sends: db.repository<WalletSend>('wallet-sends', walletSendRecord),
-    escrows: db.repository<LedgerEscrow>('wallet-locks', walletEscrowRecord),
+    escrows: db.repository<WalletEscrow>('wallet-locks', walletEscrowRecord),
     trail: db.repository<Decided>('wallet-trail', trailRecord),
     known: db.repository<true>('wallet-trail', { encode: neverWritten, decode: () => true }),
     history: db.repository<HistoryEntry>('wallet-trail', historyRecord),

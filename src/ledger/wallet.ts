@@ -21,6 +21,7 @@ import type {
   HistoryEntry,
   LedgerStatus,
   Settlement,
+  Spending,
   TrailPart,
   TransferOptions,
 } from './interface.ts';
@@ -54,6 +55,8 @@ export interface SettlementComponents {
 
 export interface SettlementInit {
   readonly genesis: GenesisInfo;
+  /** What this node may spend in a day, 1e-8 FLOP; null or absent: all that it has. */
+  readonly perDay?: bigint | null | undefined;
 }
 
 /** The wallet of one node's account over the embedded ledger. */
@@ -80,7 +83,7 @@ class Wallet implements Settlement {
   #stopSync: () => void = () => {};
   #introduction: Promise<void> | undefined;
 
-  constructor(components: SettlementComponents, { genesis }: SettlementInit) {
+  constructor(components: SettlementComponents, { genesis, perDay = null }: SettlementInit) {
     const { network, db, clock, logger, signer, notary } = components;
     this.account = signer.peer;
     this.#parts = components;
@@ -89,13 +92,24 @@ class Wallet implements Settlement {
     const desk = notary && createLedgerDesk(notary);
     const client = new LedgerClient({ network, clock, logger }, { account: signer.peer, committee, desk });
     const store = openWalletStore(db);
-    const book = new WalletBook(store, committee, signer.peer);
+    const book = new WalletBook({ store, clock }, committee, signer.peer);
     const changed = () => this.#changed();
     const sync = (options: Abortable) => this.sync(options);
     this.#client = client;
     this.#book = book;
     this.#store = store;
-    this.#orders = new WalletOrders({ store, book, client, clock, logger, signer, committee, sync, changed });
+    this.#orders = new WalletOrders({
+      store,
+      book,
+      client,
+      clock,
+      logger,
+      signer,
+      perDay,
+      committee,
+      sync,
+      changed,
+    });
     this.#funds = new WalletFunds({ orders: this.#orders, clock, logger, sync });
     this.#sends = new WalletSends({ store, book, orders: this.#orders, funds: this.#funds, clock });
     this.#steps = new WalletSteps(client);
@@ -160,6 +174,11 @@ class Wallet implements Settlement {
   balance(): Balance {
     const { locked, incoming } = this.#book.meta;
     return { free: this.#orders.free(), locked: locked + this.#orders.reserved().locks, incoming };
+  }
+
+  spending(): Spending {
+    const { limit } = this.#orders;
+    return { perDay: limit.perDay, today: limit.spent(), spendable: limit.within(this.#orders.free()) };
   }
 
   funds(): Uint8Array | null {

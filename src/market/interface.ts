@@ -138,7 +138,7 @@ export interface PrunedTasks {
 /**
  * Tasks as their owner sees them; the port that `api` serves. Coded errors: `TASK_NOT_FOUND`, `TASK_OVER` (it has ended or is being
  * paid), `TASK_NOT_WAITING` (nothing waits for accept or dispute), `RESULT_NOT_READY`, `RESULT_EXPIRED`, `QUEUE_FULL`,
- * `FUNDS_INSUFFICIENT`, `BLOB_NOT_FOUND` (an input), `IDEMPOTENCY_CONFLICT` (one key, two different tasks).
+ * `FUNDS_INSUFFICIENT`, `TASK_LIMIT`, `DAY_LIMIT`, `BLOB_NOT_FOUND` (an input), `IDEMPOTENCY_CONFLICT` (one key, two different tasks).
  */
 export interface TaskMarket {
   submit(request: TaskRequest, options?: { idempotencyKey?: string | undefined }): Promise<TaskView>;

@@ -21,6 +21,8 @@ export interface MarketOptions {
   readonly workerEnabled: boolean;
   /** Asked for one task; null: what is offered. */
   readonly price: bigint | null;
+  /** What one task of this node may hold and cost together; null: no limit beside its own (`ledger.max_per_task`). */
+  readonly maxPerTask: bigint | null;
   readonly imagePolicy: ImagePolicy;
   /** Between sweeps for what no event wakes, milliseconds (`engine.scheduling_interval`). */
   readonly sweepMs: number;
@@ -36,6 +38,7 @@ export const defaultMarketOptions = {
   slots: 10,
   workerEnabled: true,
   price: null,
+  maxPerTask: null,
   gpus: null,
   imagePolicy: { allowed: null, requireDigest: false },
   sweepMs: 5_000,

@@ -1,6 +1,7 @@
 import type { Database } from '../db/index.ts';
 import type { Committee, Settlement } from '../ledger/index.ts';
 import type { Network } from '../network/index.ts';
+import type { ShareBook } from '../reputation/index.ts';
 import type { BlobStore } from '../storage/index.ts';
 import type { Clock, Logger, Metrics } from '../util/index.ts';
 import type { GenesisInfo, Signer } from '../wire/index.ts';
@@ -12,6 +13,7 @@ export interface SharedParts {
   readonly db: Database;
   readonly blobs: BlobStore;
   readonly settlement: Settlement;
+  readonly shares: ShareBook;
   readonly signer: Signer;
   readonly genesis: GenesisInfo;
   readonly committee: Committee;

@@ -10,7 +10,9 @@ export type NetworkErrorType =
   | { code: 'ADDRESS_INVALID'; address: string }
   | { code: 'NETWORK_STOPPED' }
   | { code: 'GENESIS_UNAVAILABLE'; addresses: readonly string[] }
-  | { code: 'IDENTITY_UNREADABLE'; file: string };
+  | { code: 'IDENTITY_UNREADABLE'; file: string }
+  | { code: 'PASSPHRASE_REQUIRED'; file: string }
+  | { code: 'PASSPHRASE_WRONG'; file: string };
 
 export class NetworkError extends CodedError<NetworkErrorType> {}
 

@@ -3,7 +3,15 @@ import './polyfill.ts';
 export { peerOfAddress } from './dial.ts';
 export { NetworkError, type NetworkErrorType } from './errors.ts';
 export { type FetchedGenesis, fetchGenesis } from './genesis-exchange.ts';
-export { createIdentity, type Identity, loadOrCreateIdentity } from './identity.ts';
+export { createIdentity, type Identity } from './identity.ts';
+export {
+  isIdentitySealed,
+  type LoadedIdentity,
+  loadIdentity,
+  loadOrCreateIdentity,
+  type Passphrase,
+  replaceIdentity,
+} from './identity-file.ts';
 export type {
   MessageStream,
   Network,

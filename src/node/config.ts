@@ -19,6 +19,8 @@ const AMOUNTS = [
   ['network', 'open_grant'],
   ['worker', 'price'],
   ['ledger', 'supply'],
+  ['ledger', 'max_per_task'],
+  ['ledger', 'max_per_day'],
 ];
 
 export interface ConfigSources {

@@ -7,6 +7,7 @@ import {
   removeEndpoint,
   writeEndpoint,
 } from '../api/index.ts';
+import type { Passphrase } from '../network/index.ts';
 import { chooseExecutor, type DockerExecutorInit, imagesDirFrom, socketPathFrom } from '../sandbox/index.ts';
 import { type Abortable, type Deferred, deferred, systemClock, VERSION } from '../util/index.ts';
 import type { Gpus } from '../wire/index.ts';
@@ -19,6 +20,8 @@ import { createSpendingStore } from './spending.ts';
 
 export interface DaemonOptions extends JoinSources {
   readonly dataDir: string;
+  /** Of the node's key, where it is encrypted. */
+  readonly passphrase?: Passphrase | undefined;
 }
 
 /** What `start` prints. */
@@ -122,6 +125,7 @@ class NodeDaemon implements Daemon {
         market: node.market.tasks,
         blobs: node.blobs,
         settlement: node.settlement,
+        shares: node.shares,
         network: node.network,
         executor: node.executor,
         node: {
@@ -163,7 +167,7 @@ class NodeDaemon implements Daemon {
 }
 
 function nodeInit(
-  { config, dataDir }: DaemonOptions,
+  { config, dataDir, passphrase }: DaemonOptions,
   addresses: readonly string[],
   gpus: Gpus | null,
 ): NodeInit {
@@ -173,6 +177,7 @@ function nodeInit(
     listen: network.listen,
     joinAddresses: addresses,
     transport: 'tcp',
+    passphrase,
     network: {
       name: network.name,
       membership: network.membership,
@@ -189,6 +194,7 @@ function nodeInit(
       gpus,
       workerEnabled: worker.enabled,
       price: worker.price,
+      maxPerTask: ledger.max_per_task,
       imagePolicy: { allowed: worker.allowed_images, requireDigest: worker.require_digest },
       sweepMs: engine.scheduling_interval * 1000,
       heartbeatMs: market.heartbeat_seconds * 1000,
@@ -196,6 +202,7 @@ function nodeInit(
       deadMs: market.dead_seconds * 1000,
       retentionMs: storage.retention_days * 86_400_000,
     },
+    maxPerDay: ledger.max_per_day,
     maxBlobBytes: storage.max_mb * MIB,
     agent: `duxnode/${VERSION}`,
   };
@@ -221,7 +228,7 @@ function poolOptions({
   };
 }
 
-function taskDefaults({ sandbox, engine }: Config, node: DuxNode) {
+function taskDefaults({ sandbox, engine, ledger }: Config, node: DuxNode) {
   return {
     image: sandbox.base_image,
     cpuCores: sandbox.cpu_limit,
@@ -229,6 +236,7 @@ function taskDefaults({ sandbox, engine }: Config, node: DuxNode) {
     timeoutSeconds: sandbox.timeout_seconds,
     verification: engine.result_verification ? ('check' as const) : ('none' as const),
     automaticPayment: engine.automatic_payments,
+    maxPerTask: ledger.max_per_task,
     self: node.identity.peer,
   };
 }

@@ -17,9 +17,10 @@ import {
   type Identity,
   loadOrCreateIdentity,
   type Network,
+  type Passphrase,
   type TransportKind,
 } from '../network/index.ts';
-import { createExperience } from '../reputation/index.ts';
+import { createExperience, createShares, type ShareBook } from '../reputation/index.ts';
 import type { Executor, ImageJournal } from '../sandbox/index.ts';
 import { type BlobStore, createBlobStore } from '../storage/index.ts';
 import {
@@ -50,8 +51,12 @@ export interface NodeInit {
   /** `--join` and the bootstrap list: multiaddrs with a peer id, `#network-id` after them where it must be that one. */
   readonly joinAddresses: readonly string[];
   readonly transport: TransportKind;
+  /** Of the key, where it is encrypted. */
+  readonly passphrase?: Passphrase | undefined;
   readonly network: NewNetwork;
   readonly market: MarketOptions;
+  /** What this node may spend in a day, 1e-8 FLOP; null: all that it has. */
+  readonly maxPerDay?: bigint | null;
   readonly maxBlobBytes: number;
   readonly agent: string;
 }
@@ -62,6 +67,7 @@ export interface DuxNode {
   readonly genesis: GenesisInfo;
   readonly network: Network;
   readonly settlement: Settlement;
+  readonly shares: ShareBook;
   readonly blobs: BlobStore;
   readonly executor: Executor;
   readonly market: Market;
@@ -100,7 +106,9 @@ async function assemble(
   const { logger, clock, metrics, random } = components;
   const db = await openDatabase({ logger: logger.child({ room: 'db' }), clock }, { dir: init.dataDir });
   stops.push(() => db.close());
-  const identity = await loadOrCreateIdentity(join(init.dataDir, 'identity.key'));
+  const identity = await loadOrCreateIdentity(join(init.dataDir, 'identity.key'), init.passphrase);
+  if (init.passphrase?.given !== undefined && !identity.isSealed)
+    logger.warn({}, 'a passphrase was given, but the key is in clear: run duxnode identity encrypt');
   const signer = signerFromSeed(identity.seed);
   const genesis = await settleGenesis({ signer, clock, logger }, init, { signal });
 
@@ -141,10 +149,11 @@ async function assemble(
   }
   const settlement = createSettlement(
     { network, db, clock, logger: ledgerLogger, signer, notary: notary ?? undefined },
-    { genesis },
+    { genesis, perDay: init.maxPerDay },
   );
   const experience = createExperience({ db, clock });
-  await experience.start();
+  const shares = createShares({ db, clock, self: identity.peer });
+  await Promise.all([experience.start(), shares.start()]);
   const market = createMarket({
     network,
     db,
@@ -152,6 +161,7 @@ async function assemble(
     executor,
     settlement,
     experience,
+    shares,
     signer,
     genesis,
     committee: committeeOf(genesis),
@@ -179,6 +189,7 @@ async function assemble(
     genesis,
     network,
     settlement,
+    shares,
     blobs,
     executor,
     market,

@@ -1,2 +1,3 @@
 export * from './experience.ts';
 export * from './score.ts';
+export * from './shares.ts';

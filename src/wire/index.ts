@@ -20,6 +20,7 @@ export * from './path.ts';
 export * from './primitives.ts';
 export * from './receipt.ts';
 export * from './sandbox-needs.ts';
+export * from './share-record.ts';
 export * from './signer.ts';
 export * from './task-message.ts';
 export * from './task-record.ts';

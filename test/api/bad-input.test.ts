@@ -158,6 +158,7 @@ const DEFAULTS = {
   timeoutSeconds: 300,
   verification: 'check',
   automaticPayment: true,
+  maxPerTask: null,
   self: selfSigner.peer,
 } as const;
 

@@ -66,6 +66,7 @@ const CALLS: { [Id in RouteId]: (server: TestServer, id: string) => Promise<AnyR
   listPeers: ({ client }) => client.listPeers(),
   getWallet: ({ client }) => client.getWallet(),
   getWalletHistory: ({ client }) => client.getWalletHistory({ query: { limit: '2' } }),
+  getShares: ({ client }) => client.getShares(),
   getCertificate: ({ client }) => client.getCertificate({ params: { slot: 'A/b/0' } }),
   exportWallet: ({ client }) => client.exportWallet(),
   sendMoney: ({ client }) => client.sendMoney({ body: { to: workerSigner.peer, amount: '0.5' } }),

@@ -23,6 +23,8 @@ export interface How {
   readonly env?: Record<string, string>;
   readonly signal?: AbortSignal;
   readonly terminal?: boolean;
+  /** What is typed when a secret is asked for, one after the other; absent: nobody is there to type. */
+  readonly secrets?: readonly string[];
   /** Sees stderr as it comes. */
   readonly onErr?: (text: string) => void;
 }
@@ -35,6 +37,7 @@ export const runCli = (args: readonly string[], how: How = {}): Promise<Ran> =>
 export async function recorded(command: (io: Io) => Promise<number>, how: How = {}): Promise<Ran> {
   const out: Buffer[] = [];
   const err: Buffer[] = [];
+  const secrets = how.secrets ? [...how.secrets] : null;
   const io: Io = {
     env: how.env ?? {},
     async out(content) {
@@ -47,6 +50,7 @@ export async function recorded(command: (io: Io) => Promise<number>, how: How = 
     outIsTerminal: how.terminal ?? false,
     errIsTerminal: how.terminal ?? false,
     stdin: async () => how.stdin ?? '',
+    askSecret: secrets && (async () => secrets.shift() ?? ''),
     signal: how.signal ?? new AbortController().signal,
   };
   const code = await command(io);

@@ -38,6 +38,7 @@ export interface TestNode {
   notary: Notary | undefined;
   wallet: Settlement;
   antiEntropy: AntiEntropy | undefined;
+  readonly perDay: bigint | null;
 }
 
 export interface TestLedger {
@@ -45,9 +46,11 @@ export interface TestLedger {
   readonly nodes: TestNode[];
   readonly first: TestNode;
   /** Adds a node that knows the first and waits until it is connected (unless `isAlone`). */
-  add(options?: { isAlone?: boolean }): Promise<TestNode>;
+  add(options?: { isAlone?: boolean; perDay?: bigint }): Promise<TestNode>;
   /** Ends what runs of a node, as a crash that loses nothing that was synced. */
   stop(node: TestNode): Promise<void>;
+  /** Loses all but the key of a node that is stopped. */
+  forget(node: TestNode): Promise<void>;
   start(node: TestNode, options?: { isAlone?: boolean }): Promise<void>;
   /** Starts the notary again on what is on disk: start counts the whole supply again, and throws if it is not all there. */
   audit(): Promise<void>;
@@ -79,7 +82,7 @@ export async function withLedger(
       const identity = [adminIdentity, ...others][nodes.length] ?? (await createIdentity());
       const dir = join(root, identity.peer);
       const signer = signerFromSeed(identity.seed);
-      const node = { identity, signer, dir } as unknown as TestNode;
+      const node = { identity, signer, dir, perDay: options.perDay ?? null } as unknown as TestNode;
       nodes.push(node);
       await ledger.start(node, options);
       return node;
@@ -91,6 +94,7 @@ export async function withLedger(
       await node.network.stop();
       await node.db.close();
     },
+    forget: node => rm(node.dir, { recursive: true }),
     async start(node, { isAlone = false } = {}) {
       await startNode(node, info, clock);
       if (node === nodes[0] || isAlone) return;
@@ -175,7 +179,7 @@ async function startNode(node: TestNode, genesis: GenesisInfo, clock: Clock): Pr
   }
   node.wallet = createSettlement(
     { network: node.network, db: node.db, ...parts, notary: node.notary },
-    { genesis },
+    { genesis, perDay: node.perDay },
   );
   await node.wallet.start();
 }

@@ -34,6 +34,16 @@ test('a paid task runs on another node, is attested and paid, and leaves a recei
     await waitFor(() => settlement.balance().incoming === 0n, 'nothing to be incoming');
     assert.is(node!.settlement.balance().free, before[1]! - 5n * FLOP);
     assert.is(node!.settlement.balance().locked, 0n);
+    const usage = { tasks: 1, cpuMs: report.usage.cpuMs, wallMs: report.usage.wallMs };
+    const [used, ...none] = node!.shares.list();
+    assert.equal([used?.peer, used?.used, none.length], [view.worker, { ...usage, amount: 5n * FLOP }, 0]);
+    const lender = net.nodes[worker]!;
+    await waitFor(() => lender.shares.list().length === 1, 'the worker to count it');
+    const [lent] = lender.shares.list();
+    assert.equal(
+      [lent?.peer, lent?.lent],
+      [node!.identity.peer, { ...usage, amount: 5n * FLOP - report.fee }],
+    );
   }));
 
 test('an unpaid task moves no money, and has a receipt all the same', () =>
@@ -57,6 +67,7 @@ test('the own node runs a task without a lock', () =>
     assert.is(view.worker, node.identity.peer);
     assert.is(view.payment?.escrowId, null);
     assert.is(view.attempts[0]?.price, 0n);
+    assert.equal(node.shares.list(), []);
   }));
 
 test('a result that does not have its format is the task’s own failure: kept, paid, tried nowhere else', () =>

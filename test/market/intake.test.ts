@@ -248,6 +248,15 @@ test('an execution is paid out of free money, within the bound of its task', () 
   assert.not(hasFunds(record(locked), payment - 1n));
   assert.not(hasFunds(record(locked, attempt({ money: 'split', pay: 1n })), 10n * payment));
   assert.ok(hasFunds(record(locked, attempt({ money: 'refunded', price: payment })), payment));
+  // The node's own limit, where it is the lower one: held and paid count, what came back does not.
+  assert.not(hasFunds(record(locked), payment, 2n * payment - 1n));
+  assert.ok(hasFunds(record(locked), payment, 3n * payment));
+  const back = [
+    attempt({ money: 'refunded', price: payment }),
+    attempt({ money: 'split', price: payment, pay: 1n }),
+  ];
+  assert.not(hasFunds(record(...back), payment, payment));
+  assert.ok(hasFunds(record(...back), payment, payment + 1n));
 });
 
 test('a round is hopeless when all who were asked refuse for good, now or before', () => {

@@ -130,6 +130,20 @@ test('more than the wallet has is refused at the door', () =>
     assert.is(await codeThrown(net.nodes[1]!.market.tasks.submit(request)), 'FUNDS_INSUFFICIENT');
   }));
 
+test('beyond what the owner lets one task or one day cost, a task is refused at the door', () =>
+  withNet([{}, { market: { maxPerTask: 5n * FLOP }, maxPerDay: 7n * FLOP }], async net => {
+    const { market, settlement } = net.nodes[1]!;
+    const submit = (payment: bigint, maxTotal: bigint) =>
+      market.tasks.submit(taskRequest({ payment, maxTotal }));
+    assert.is(await codeThrown(submit(3n * FLOP, 6n * FLOP)), 'TASK_LIMIT');
+    await settlement.transfer(net.nodes[0]!.identity.peer, 3n * FLOP);
+    assert.is(await codeThrown(submit(5n * FLOP, 5n * FLOP)), 'DAY_LIMIT');
+    assert.equal(settlement.balance(), { free: 997n * FLOP, locked: 0n, incoming: 0n });
+    const task = await submit(4n * FLOP, 5n * FLOP);
+    assert.is((await ended(net.nodes[1]!, task.taskId)).state, 'completed');
+    await waitFor(() => settlement.spending().today === 7n * FLOP, 'the payment to count');
+  }));
+
 test('a notary that is away: the result is there, the payment waits and says for what', async () => {
   const door = gate();
   await withNet([notary, notary, { run: door.run }], async net => {

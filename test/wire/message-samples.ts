@@ -11,6 +11,7 @@ import {
   rawCid,
   receiptMessage,
   requesterMessage,
+  shareRecordMessage,
   statusAnswerMessage,
   statusRequestMessage,
   taskOrderMessage,
@@ -277,6 +278,13 @@ const recordSamples: readonly MessageSample[] = [
     updatedAt: T0,
   }),
   ...samples(leaseChainMessage, { nextSeq: 4, previous: hashOf('acceptance') }),
+  ...samples(shareRecordMessage, {
+    peer: bob.peer,
+    lent: { tasks: 3, cpuMs: 1_500, wallMs: 2_000, amount: 2n ** 60n },
+    used: { tasks: 0, cpuMs: 0, wallMs: 0, amount: 0n },
+    since: T0,
+    lastAt: T0 + 1,
+  }),
   ...samples(experienceRecordMessage, {
     peer: bob.peer,
     successMicros: 1_999_500,

@@ -1,9 +1,12 @@
 import { peekSlot } from '../../ledger/index.ts';
+import { totalOf } from '../../reputation/index.ts';
 import { CodedError, hasCode } from '../../util/index.ts';
+import type { ShareSums } from '../../wire/index.ts';
 import { ApiError } from '../errors.ts';
 import { formatAmount } from '../money.ts';
 import { attachment } from '../reply.ts';
 import type { walletRoutes } from '../routes/wallet.ts';
+import { iso } from '../task-views.ts';
 import { TRAIL_TEXTS } from '../trail-file.ts';
 import { writeTrail } from '../trail-report.ts';
 import type { HandlerParts, Handlers } from './context.ts';
@@ -11,6 +14,15 @@ import type { HandlerParts, Handlers } from './context.ts';
 const DEFAULT_HISTORY = 50;
 /** A caller hears of its transfer within this time, certified or on its way. */
 const SEND_WAIT_MS = 10_000;
+
+const formatLimit = (limit: bigint | null) => (limit === null ? null : formatAmount(limit));
+
+const sumsOf = ({ tasks, cpuMs, wallMs, amount }: ShareSums) => ({
+  tasks,
+  cpu_seconds: cpuMs / 1000,
+  wall_seconds: wallMs / 1000,
+  amount: formatAmount(amount),
+});
 
 /** Ends with `signal`, or when a notary takes too long. */
 function sendSignal(
@@ -30,7 +42,7 @@ function sendSignal(
 }
 
 export function walletHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof walletRoutes> {
-  const { settlement } = parts;
+  const { settlement, shares, options } = parts;
   /** A notary's trail is on its own disk: fees and grants of others' deals show at once. Others read theirs now and then. */
   const refresh = async (signal: AbortSignal): Promise<void> => {
     if (settlement.status().isNotary) await settlement.sync({ signal });
@@ -39,11 +51,17 @@ export function walletHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof
     async getWallet(_request, { signal }) {
       await refresh(signal);
       const { free, locked, incoming } = settlement.balance();
+      const { perDay, today } = settlement.spending();
       const body = {
         account: settlement.account,
         balance: formatAmount(free),
         locked: formatAmount(locked),
         incoming: formatAmount(incoming),
+        limits: {
+          per_task: formatLimit(options.taskDefaults.maxPerTask),
+          per_day: formatLimit(perDay),
+          spent_today: formatAmount(today),
+        },
       };
       return { status: 200, body };
     },
@@ -61,6 +79,18 @@ export function walletHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof
       }));
       const next = found.length === limit ? (found.at(-1)?.index ?? null) : null;
       return { status: 200, body: { entries, next } };
+    },
+    async getShares() {
+      const known = shares.list();
+      const { lent, used } = totalOf(known);
+      const listed = known.map(share => ({
+        peer_id: share.peer,
+        lent: sumsOf(share.lent),
+        used: sumsOf(share.used),
+        since: iso(share.since),
+        last_at: iso(share.lastAt),
+      }));
+      return { status: 200, body: { shares: listed, total: { lent: sumsOf(lent), used: sumsOf(used) } } };
     },
     async getCertificate({ params: { slot } }) {
       const decided = await settlement.certificate(slot);
@@ -84,8 +114,8 @@ export function walletHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof
       const { signal, cancel } = sendSignal(parts, call.signal);
       const sent = { to, amount: formatAmount(amount) };
       try {
-        const options = { key: headers['idempotency-key'], guarded: !again, signal };
-        const decided = await settlement.transfer(to, amount, options);
+        const how = { key: headers['idempotency-key'], guarded: !again, signal };
+        const decided = await settlement.transfer(to, amount, how);
         return { status: 200, body: { ...sent, status: 'sent', slot: peekSlot(decided) ?? null } };
       } catch (error) {
         if (!hasCode(error, 'SEND_PENDING')) throw error;

@@ -2,7 +2,14 @@ import * as z from 'zod';
 import { queryInt } from '../fields.ts';
 import { defineRoute, file, json } from '../route.ts';
 import { TRAIL_FORMATS } from '../trail-file.ts';
-import { certificateReply, historyReply, sendBodySchema, sendReply, walletReply } from '../wallet-replies.ts';
+import {
+  certificateReply,
+  historyReply,
+  sendBodySchema,
+  sendReply,
+  sharesReply,
+  walletReply,
+} from '../wallet-replies.ts';
 import { idempotencyHeaders } from './tasks.ts';
 
 const get = { access: 'local', method: 'GET' } as const;
@@ -25,6 +32,13 @@ export const walletRoutes = {
       before: queryInt(0, Number.MAX_SAFE_INTEGER).optional(),
     }),
     responses: { 200: json(historyReply, 'A page') },
+  }),
+  getShares: defineRoute({
+    ...get,
+    tag: 'money',
+    path: '/wallet/shares',
+    summary: 'Who lent to this node and who used it, and how much, by receipts',
+    responses: { 200: json(sharesReply, 'Latest first') },
   }),
   getCertificate: defineRoute({
     ...get,

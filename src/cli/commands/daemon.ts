@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { createClient } from '../../api/client.ts';
 import { hasCode } from '../../util/index.ts';
 import { EXIT } from '../exit.ts';
@@ -9,7 +10,7 @@ import { dataDirOf, type Target, type TargetOptions, targetOf } from '../target.
 
 /** The flags as the spawned daemon gets them. */
 function argsOf(options: StartOptions): string[] {
-  const { config, apiPort, p2pPort, join = [], open, name, worker } = options;
+  const { config, apiPort, p2pPort, join = [], open, name, worker, passphraseFile } = options;
   return [
     ...(config === undefined ? [] : ['--config', config]),
     ...(apiPort === undefined ? [] : ['--api-port', apiPort]),
@@ -18,6 +19,7 @@ function argsOf(options: StartOptions): string[] {
     ...(open ? ['--open'] : []),
     ...(name === undefined ? [] : ['--name', name]),
     ...(worker === false ? ['--no-worker'] : []),
+    ...(passphraseFile === undefined ? [] : ['--passphrase-file', resolve(passphraseFile)]),
   ];
 }
 

@@ -6,6 +6,8 @@ import { facts, json, printReport, table } from '../print.ts';
 import { clientOf } from '../target.ts';
 import type { ReadOptions } from './tasks.ts';
 
+const ofLimit = (limit: string | null) => (limit === null ? '' : ` of ${limit}`);
+
 export async function balance(io: Io, _: readonly string[], options: ReadOptions): Promise<number> {
   const client = await clientOf(io, options);
   const { body } = await client.getWallet({}, { signal: io.signal });
@@ -18,6 +20,7 @@ export async function balance(io: Io, _: readonly string[], options: ReadOptions
         ['balance', `${body.balance} FLOP`],
         ['locked', `${body.locked} FLOP`],
         ['incoming', `${body.incoming} FLOP`],
+        ['spent today', `${body.limits.spent_today} FLOP${ofLimit(body.limits.per_day)}`],
       ]),
     );
   return EXIT.done;
@@ -43,6 +46,28 @@ export async function history(
     ]);
     await io.out(table(['#', 'KIND', 'CHANGE', 'COUNTERPART', 'TASK', 'CERTIFICATE'], rows));
     if (body.next !== null) await io.err(`more: --before ${body.next}\n`);
+  }
+  return EXIT.done;
+}
+
+/** Who lent to this node, and who used it. */
+export async function shares(io: Io, _: readonly string[], options: ReadOptions): Promise<number> {
+  const client = await clientOf(io, options);
+  const { body } = await client.getShares({}, { signal: io.signal });
+  if (options.json) await io.out(json(body));
+  else if (options.quiet) await io.out(body.shares.map(share => `${share.peer_id}\n`).join(''));
+  else {
+    const rows = [...body.shares, { peer_id: 'all', ...body.total }].map(({ peer_id, lent, used }) => [
+      peer_id,
+      String(lent.tasks),
+      lent.cpu_seconds.toFixed(2),
+      lent.amount,
+      String(used.tasks),
+      used.cpu_seconds.toFixed(2),
+      used.amount,
+    ]);
+    const head = ['PEER', 'LENT TO IT', 'CPU S', 'EARNED', 'USED OF IT', 'CPU S', 'PAID'];
+    await io.out(table(head, rows));
   }
   return EXIT.done;
 }

@@ -57,14 +57,19 @@ export function executions({ attempts }: TaskRecord): number {
   ).length;
 }
 
-/** Whether another execution can be paid: out of the free balance, and within the task's own bound. */
-export function hasFunds({ policy, attempts }: TaskRecord, free: bigint): boolean {
+/** Whether another execution can be paid: out of what may be spent now, and within the task's own bound and this node's. */
+export function hasFunds(
+  { policy, attempts }: TaskRecord,
+  free: bigint,
+  maxPerTask: bigint | null = null,
+): boolean {
   if (policy.payment === 0n) return true;
+  const most = maxPerTask === null || maxPerTask > policy.maxTotal ? policy.maxTotal : maxPerTask;
   const bound = attempts.reduce(
     (sum, entry) => sum + (moneyMoves(entry) ? (entry.price ?? 0n) : entry.pay),
     0n,
   );
-  return bound + policy.payment <= policy.maxTotal && free >= policy.payment;
+  return bound + policy.payment <= most && free >= policy.payment;
 }
 
 /**
@@ -116,7 +121,8 @@ export function overdue(waiting: string | null): TaskFailure {
     ? {
         class: 'funds',
         code: 'FUNDS_INSUFFICIENT',
-        message: 'there was too little free money until the deadline',
+        message:
+          'there was too little free money, or too little left of the limits on spending, until the deadline',
       }
     : { class: 'network', code: 'DEADLINE', message: 'no worker took the task before its deadline' };
 }

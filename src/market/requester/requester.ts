@@ -79,7 +79,7 @@ export class Requester implements TaskMarket {
         waits.peerUp(peer);
       }),
       every(clock, Math.min(options.sweepMs, LONGEST_SWEEP_MS), () => waits.sweep()),
-      settlement.on(() => this.#room.wakeFunded(settlement.balance().free)),
+      settlement.on(() => this.#room.wakeFunded(settlement.spending().spendable)),
     ];
   }
 

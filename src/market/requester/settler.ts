@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { codeOf, messageOf } from '../../util/index.ts';
 import { buildReceipt } from '../../verification/index.ts';
-import type { AttemptRecord, TaskRecord } from '../../wire/index.ts';
+import { type AttemptRecord, attestationKind, open, type TaskRecord } from '../../wire/index.ts';
 import type { Follower } from './follow.ts';
 import type { RequesterComponents } from './interface.ts';
 import { watchingLedger } from './ledger-watch.ts';
@@ -44,6 +44,7 @@ export class Settler {
       { state: failure ? 'failed' : 'completed', phase: 'done', waiting: null, hasReceipt: receipt !== null },
       [
         ...(receipt ? [receipts.putOp(task.record.taskId, receipt)] : []),
+        ...(receipt ? this.#shareOps(task.record, closed) : []),
         ...this.rating(closed, waiting !== 'disputed'),
       ],
     );
@@ -62,6 +63,12 @@ export class Settler {
       if (clock.now() >= at) await this.#store.update(task, { waiting: UNANSWERED, accept: null });
       else await this.#treasurer.waits.until(at, { signal, change: task.changed.promise });
     }
+  }
+
+  #shareOps({ result }: TaskRecord, { worker, pay }: AttemptRecord) {
+    if (!result || !worker) return [];
+    const { cpuMs, wallMs } = open(attestationKind, result.attestation).body.usage;
+    return this.#components.shares.record({ peer: worker, role: 'used', cpuMs, wallMs, amount: pay });
   }
 
   /** What this execution teaches about its worker; nothing about ourselves. */

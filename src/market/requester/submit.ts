@@ -38,7 +38,8 @@ export class Submissions {
 
   /**
    * Makes the order and writes the task before anything is sent. With an idempotency key the same request gives the same task.
-   * @throws CodedError `TIMEOUT_TOO_LONG`, `IDEMPOTENCY_CONFLICT`, `FUNDS_INSUFFICIENT`, `BLOB_NOT_FOUND`, `QUEUE_FULL`, `SCHEMA_INVALID`.
+   * @throws CodedError `TIMEOUT_TOO_LONG`, `IDEMPOTENCY_CONFLICT`, `FUNDS_INSUFFICIENT`, `TASK_LIMIT`, `DAY_LIMIT`, `BLOB_NOT_FOUND`,
+   * `QUEUE_FULL`, `SCHEMA_INVALID`.
    */
   async submit(request: TaskRequest, key: string | undefined): Promise<Submission> {
     if (key === undefined) return submit(this.#components, this.#store, request, key);
@@ -66,6 +67,7 @@ async function submit(
   }
   if (request.policy.resultSchema !== null) compileResultSchema(request.policy.resultSchema);
   requireTimeout(request.spec);
+  requireLimits(components, request);
   requireFunds(components, request);
   await requireInputs(components, request.spec);
   const { order, taskId } = makeOrder(components, request, idempotencyKey);
@@ -100,6 +102,23 @@ function requireFunds({ settlement }: RequesterComponents, { policy }: TaskReque
     { code: 'FUNDS_INSUFFICIENT', needed: policy.payment, free },
     'the wallet holds less than payment_amount: lower it, or get money from another member',
   );
+}
+
+/** A task that this node's owner has forbidden is refused before anything is signed. */
+function requireLimits({ settlement, options }: RequesterComponents, { policy }: TaskRequest): void {
+  if (policy.payment === 0n) return;
+  const { maxPerTask } = options;
+  if (maxPerTask !== null && policy.maxTotal > maxPerTask)
+    throw new CodedError(
+      { code: 'TASK_LIMIT', limit: maxPerTask, maxTotal: policy.maxTotal },
+      'max_total is more than ledger.max_per_task lets one task of this node cost: lower it, or raise the limit',
+    );
+  const { perDay, today } = settlement.spending();
+  if (perDay !== null && today + policy.payment > perDay)
+    throw new CodedError(
+      { code: 'DAY_LIMIT', limit: perDay, spent: today, amount: policy.payment },
+      'payment_amount is more than is left of ledger.max_per_day: wait until tomorrow (UTC), or raise the limit',
+    );
 }
 
 /** The deadline moves with the clock: not part of what makes two requests the same. */

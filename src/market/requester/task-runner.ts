@@ -121,7 +121,8 @@ export class TaskRunner {
       return this.#fail(task, overdue(task.record.waiting));
     if (executions(task.record) > policy.retries || locksMissed(task.record))
       return this.#fail(task, lastFailure(task.record));
-    const funded = hasFunds(task.record, this.#components.settlement.balance().free);
+    const { settlement, options } = this.#components;
+    const funded = hasFunds(task.record, settlement.spending().spendable, options.maxPerTask);
     try {
       const answer = funded || !policy.avoidSelf ? await this.#auction(task, rounds, !funded) : undefined;
       if (answer && 'follower' in answer) return answer;
@@ -182,7 +183,7 @@ export class TaskRunner {
       await this.#ended(task, attempt, follower, end);
     } catch (error) {
       if (task.stop.signal.aborted) return void (await this.#stopped(task, { attempt, follower }));
-      const funds = hasCode(error, 'FUNDS_INSUFFICIENT');
+      const funds = hasCode(error, 'FUNDS_INSUFFICIENT', 'DAY_LIMIT');
       const lost = hasCode(error, 'WORKER_DEAD', 'LEASE_LOST', 'RESULT_UNREADABLE');
       const overdue = hasCode(error, 'LEASE_OVERDUE');
       const ours = hasCode(error, ...OWN_FAULTS);

@@ -79,7 +79,7 @@ async function giveBack(parts: Parts, lease: Lease): Promise<void> {
   if (lock && escrowId && isOver) return settleBy(parts, lease, timeout(parts, escrowId, 'refund'));
   if (lock) return noteClosing(parts, lease);
   // without a lock by now there will be none: its own deadline has passed
-  if (isOver) await lease.save({ state: 'settled' });
+  if (isOver) await lease.settle({}, null);
 }
 
 function timeout({ genesis }: Parts, escrowId: string, step: 'refund' | 'claim' | 'arbitration'): Uint8Array {
@@ -116,7 +116,7 @@ async function settleBy(parts: Parts, lease: Lease, evidence: Uint8Array): Promi
   const closing = await within(parts, 'settling', options => settlement.settle(escrow, evidence, options));
   if (closing === 'pending') return;
   await settlement.observe([closing.decided]);
-  await lease.save({ state: 'settled', close: closing.decided });
+  await lease.settle({ close: closing.decided }, closing);
   logger.info({ task: lease.key, outcome: closing.outcome }, 'lease settled');
 }
 
@@ -125,7 +125,7 @@ async function ask(parts: Parts, lease: Lease): Promise<void> {
   const { clock, options } = parts;
   const { state: before, updatedAt, lock, price } = lease.record;
   if (before === 'attested' && !lock && clock.now() > updatedAt + options.retentionMs)
-    return lease.save({ state: 'settled' });
+    return lease.settle({}, null);
   const state = await askStatus(parts, lease);
   const over = state === 'superseded' || state === 'settled';
   if (lease.record.state === 'accepted' && over)
@@ -134,19 +134,19 @@ async function ask(parts: Parts, lease: Lease): Promise<void> {
     );
   if (lease.record.state !== 'attested') return;
   // a requester that went on elsewhere will not pay by itself: what is owed is claimed in time; unpaid work is done with
-  if (state === 'superseded' && price === 0n) await lease.save({ state: 'settled' });
+  if (state === 'superseded' && price === 0n) await lease.settle({}, null);
   if (state === 'settled') await noteClosing(parts, lease);
 }
 
 /** The requester says that it is closed: the notaries know how. */
 async function noteClosing(parts: Parts, lease: Lease): Promise<void> {
   const { settlement, committee } = parts;
-  if (!lease.record.lock) return lease.save({ state: 'settled' });
+  if (!lease.record.lock) return lease.settle({}, null);
   const escrow = readLock(lease.record.lock, lease.record, committee);
   const closing = await within(parts, 'asking the notaries', options => settlement.inspect(escrow, options));
   if (closing === 'open') return;
   await settlement.observe([closing.decided]);
-  await lease.save({ state: 'settled', close: closing.decided });
+  await lease.settle({ close: closing.decided }, closing);
 }
 
 async function askStatus(parts: Parts, lease: Lease): Promise<StatusState> {

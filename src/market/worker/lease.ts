@@ -1,8 +1,10 @@
-import { readLock } from '../../ledger/index.ts';
+import type { BatchOp } from '../../db/index.ts';
+import { type Closing, readLock } from '../../ledger/index.ts';
 import { CodedError, type Deferred, deferred, hasCode, withDeadline } from '../../util/index.ts';
 import { failureShare, type KeptResult } from '../../verification/index.ts';
 import {
   type Award,
+  attestationKind,
   awardKind,
   cancelKind,
   type Decided,
@@ -78,11 +80,29 @@ export class Lease {
   }
 
   /** Puts a change on disk, then in force. */
-  async save(change: Partial<LeaseRecord>, { sync = false } = {}): Promise<void> {
+  async save(
+    change: Partial<LeaseRecord>,
+    { sync = false } = {},
+    ops: readonly BatchOp[] = [],
+  ): Promise<void> {
     const { db, leases, clock } = this.#components;
     this.record = { ...this.record, ...change, updatedAt: clock.now() };
     if (this.record.state === 'settled') this.outlet.release();
-    await db.write([leases.putOp(this.key, this.record)], { sync });
+    await db.write([leases.putOp(this.key, this.record), ...ops], { sync });
+  }
+
+  /** The end of it: once, and counted where work was done that its requester accepted or a certificate pays. */
+  async settle(change: Partial<LeaseRecord>, closing: Closing | null): Promise<void> {
+    const isFirst = this.record.state !== 'settled';
+    await this.save({ ...change, state: 'settled' }, {}, isFirst ? this.#shareOps(change, closing) : []);
+  }
+
+  #shareOps({ accept }: Partial<LeaseRecord>, closing: Closing | null): BatchOp[] {
+    const { attestation, requester } = this.record;
+    if (!attestation || closing?.outcome === 'refunded' || (!closing && !accept)) return [];
+    const { cpuMs, wallMs } = open(attestationKind, attestation).body.usage;
+    const amount = closing ? closing.pay - closing.fee : 0n;
+    return this.#components.shares.record({ peer: requester, role: 'lent', cpuMs, wallMs, amount });
   }
 
   async enter(phase: WorkerPhase, progress: number | null = null): Promise<void> {

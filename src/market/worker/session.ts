@@ -1,4 +1,4 @@
-import { readClosing, readLock } from '../../ledger/index.ts';
+import { type Closing, readClosing, readLock } from '../../ledger/index.ts';
 import { CodedError, codeOf, messageOf } from '../../util/index.ts';
 import { acceptKind, open, type RequesterMessage, sameBytes } from '../../wire/index.ts';
 import { receiveWithin, type WorkerChannel } from '../channel.ts';
@@ -85,13 +85,14 @@ async function settle(
   if (record.state === 'settled') return;
   if (record.state === 'accepted')
     throw new CodedError({ code: 'PROTOCOL' }, 'a task that is still under way was called settled');
+  let closing: Closing | null = null;
   if (record.lock) {
     if (!message.close)
       throw new CodedError({ code: 'PROTOCOL' }, 'a paid task was called settled without a certificate');
-    readClosing(message.close, readLock(record.lock, record, committee), committee);
+    closing = readClosing(message.close, readLock(record.lock, record, committee), committee);
     await settlement.observe([message.close]);
   }
   const accept = message.accept ? open(acceptKind, message.accept) : undefined;
   const valid = accept?.signers.includes(record.requester) && sameBytes(accept.body.net, genesis.net);
-  await lease.save({ state: 'settled', accept: valid ? message.accept : null, close: message.close });
+  await lease.settle({ accept: valid ? message.accept : null, close: message.close }, closing);
 }

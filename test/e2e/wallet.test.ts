@@ -1,0 +1,161 @@
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { type DaemonProcess, Devnet } from '../fixtures/daemons.ts';
+import { auditAndStop, type CommandEnd, command } from '../fixtures/processes.ts';
+import { waitFor } from '../fixtures/wait.ts';
+
+const test = suite('e2e: the wallet on the command line');
+
+function assertCode(end: CommandEnd, code: number): CommandEnd {
+  assert.is(end.code, code, `${end.stdout}\n${end.stderr}`);
+  return end;
+}
+
+interface Person {
+  readonly peer: string;
+  readonly daemon: DaemonProcess;
+  on(...argv: string[]): Promise<CommandEnd>;
+  json<T = Record<string, string>>(...argv: string[]): Promise<T>;
+}
+
+async function personOf(daemon: DaemonProcess): Promise<Person> {
+  const on = (...argv: string[]) => command(argv, { DUXNODE_DATA: daemon.dataDir });
+  return {
+    peer: await daemon.peer(),
+    daemon,
+    on,
+    json: async (...argv: string[]) => JSON.parse(assertCode(await on(...argv, '--json'), 0).stdout),
+  };
+}
+
+async function sends(payer: Person, other: Person): Promise<void> {
+  const { balance: before } = await payer.json('wallet');
+  const end = assertCode(await payer.on('wallet', 'send', other.peer, '1.5'), 0);
+  assert.is(end.stdout, `sent 1.5 FLOP to ${other.peer} (A/${payer.peer}/0)\n`);
+  assert.match(assertCode(await payer.on('wallet', 'send', other.peer, '1.5'), 4).stderr, /say "again"/);
+  assertCode(await payer.on('wallet', 'send', other.peer, '1.5', '--again'), 0);
+  const once = ['wallet', 'send', other.peer, '2', '--key', 'rent-may'];
+  const [first, second] = await Promise.all([payer.json(...once), payer.json(...once)]);
+  assert.equal(first, second);
+  assert.match(
+    assertCode(await payer.on('wallet', 'send', other.peer, '3', '--key', 'rent-may'), 1).stderr,
+    /another transfer/,
+  );
+  for (const [to, amount, code, words] of [
+    [payer.peer, '1', 1, /the node itself/],
+    [other.peer, '0', 2, /more than 0/],
+    [other.peer, '1e3', 2, /without an exponent/],
+    ['nobody', '1', 2, /peer id/],
+    [other.peer, '60', 4, /ledger\.max_per_day/],
+  ] as const)
+    assert.match(assertCode(await payer.on('wallet', 'send', to, amount), code).stderr, words);
+  const wallet = await payer.json<{ balance: string; limits: object }>('wallet');
+  assert.is(Number(wallet.balance), Number(before) - 5);
+  assert.equal(wallet.limits, { per_task: '20', per_day: '50', spent_today: '5' });
+  const tokenless = await fetch(`${payer.daemon.url}/wallet/send`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ to: other.peer, amount: 1 }),
+  });
+  assert.is(tokenless.status, 401);
+}
+
+async function limitsTasks({ on }: Person): Promise<void> {
+  const run = (...flags: string[]) =>
+    on('run', '--avoid', 'self', ...flags, '--', 'python3', '-c', 'print(1)');
+  assert.match(assertCode(await run('--pay', '21'), 4).stderr, /ledger\.max_per_task/);
+  assert.match(assertCode(await run('--pay', '15', '--max-total', '40'), 4).stderr, /ledger\.max_per_task/);
+  assertCode(await run('--pay', '15'), 0);
+}
+
+async function exportsAndVerifies(dir: string, person: Person): Promise<void> {
+  for (const format of ['json', 'csv']) {
+    const file = join(dir, `${person.peer}.${format}`);
+    assertCode(await person.on('wallet', 'export', '--format', format, '-o', file), 0);
+    assert.is((await stat(file)).mode & 0o777, 0o600);
+    const end = assertCode(await command(['wallet', 'verify', file, '--json']), 0);
+    const { trail } = JSON.parse(end.stdout);
+    const { balance, locked, incoming } = await person.json('wallet');
+    assert.equal(
+      [trail.account, trail.balance, trail.locked, trail.incoming],
+      [person.peer, balance, locked, incoming],
+    );
+    const bytes = await readFile(file);
+    const at = Math.floor(bytes.length / 3);
+    bytes[at]! ^= 1;
+    await writeFile(file, bytes);
+    assert.match(assertCode(await command(['wallet', 'verify', file]), 1).stdout, /^INVALID: line \d+/);
+  }
+  const piped = assertCode(await person.on('wallet', 'export'), 0).stdout;
+  assert.is(JSON.parse(piped).account, person.peer);
+}
+
+async function showsLinesAndShares(payer: Person, worker: Person): Promise<void> {
+  const { entries } = await payer.json<{
+    entries: { kind: string; counterpart: string; task_id: string; slot: string }[];
+  }>('wallet', 'history', '--limit', '2');
+  assert.equal(
+    entries.map(({ kind, counterpart }) => [kind, counterpart]),
+    [
+      ['paid', worker.peer],
+      ['lock', worker.peer],
+    ],
+  );
+  assert.match(entries[0]!.task_id, /^baf/);
+  const { body } = await payer.daemon.client.getCertificate({ params: { slot: entries[0]!.slot } });
+  assert.is(body.slot, entries[0]!.slot);
+  const sharesOf = (person: Person) =>
+    person.json<{
+      shares: {
+        peer_id: string;
+        lent: { tasks: number; amount: string };
+        used: { tasks: number; amount: string };
+      }[];
+    }>('wallet', 'shares');
+  const used = (await sharesOf(payer)).shares;
+  assert.equal(
+    used.map(({ peer_id, used: { tasks, amount } }) => [peer_id, tasks, amount]),
+    [[worker.peer, 1, '15']],
+  );
+  await waitFor(async () => (await sharesOf(worker)).shares.length === 1, 'the worker’s share');
+  const [lent] = (await sharesOf(worker)).shares;
+  assert.equal([lent?.peer_id, lent?.lent.tasks, lent?.lent.amount], [payer.peer, 1, '14.7']);
+  assert.match((await payer.on('wallet', 'shares')).stdout, /^PEER +LENT TO IT/);
+}
+
+test('send, limits, history, shares, export and its check, with a key that is encrypted', async () => {
+  const net = await Devnet.start(1);
+  try {
+    const words = 'some words by chance';
+    const payerDaemon = await net.add({
+      settings: { 'ledger.max_per_task': '20', 'ledger.max_per_day': '50' },
+      env: { DUXNODE_PASSPHRASE: words },
+    });
+    await net.ready();
+    const worker = await personOf(net.daemons[0] as DaemonProcess);
+    const payer = await personOf(payerDaemon);
+    const key = await readFile(join(payerDaemon.dataDir, 'identity.key'), 'utf8');
+    assert.is(JSON.parse(key).format, 'duxnode-key/1', 'it was never in clear');
+    await sends(payer, worker);
+    await limitsTasks(payer);
+    await showsLinesAndShares(payer, worker);
+    for (const person of [payer, worker]) await exportsAndVerifies(net.dir, person);
+
+    await payerDaemon.stop();
+    const start = (env: Record<string, string>) =>
+      command(['start', '--data', payerDaemon.dataDir, '--api-port', '0'], env);
+    assert.match(assertCode(await start({}), 2).stderr, /--passphrase-file/);
+    assert.match(assertCode(await start({ DUXNODE_PASSPHRASE: 'others' }), 2).stderr, /does not open/);
+    await payerDaemon.start();
+    assert.is(await payerDaemon.peer(), payer.peer);
+    const again = await payer.json('wallet', 'send', worker.peer, '2', '--key', 'rent-may');
+    assert.is(again.slot, `A/${payer.peer}/2`);
+    await auditAndStop(net);
+  } finally {
+    await net.stop();
+  }
+});
+
+test.run();
