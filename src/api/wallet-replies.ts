@@ -12,6 +12,7 @@ export const walletReply = z.object({
     per_day: amountText.nullable().meta({ description: 'ledger.max_per_day' }),
     spent_today: amountText.meta({ description: 'Locked and sent since 0:00 UTC, less what came back' }),
   }),
+  note: z.string().nullable().meta({ description: 'What safety rests on, or why payments wait' }),
 });
 
 export const historyReply = z.object({

@@ -62,6 +62,7 @@ export function walletHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof
           per_day: formatLimit(perDay),
           spent_today: formatAmount(today),
         },
+        note: settlement.status().note,
       };
       return { status: 200, body };
     },

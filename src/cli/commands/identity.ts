@@ -24,7 +24,7 @@ export async function identity(
 ): Promise<number> {
   await mkdir(dataDirOf(io, options), { recursive: true, mode: 0o700 });
   const { peer } = await loadOrCreateIdentity(fileOf(io, options), await passphraseOf(io, options));
-  await io.out(options.json ? json({ peer_id: peer }) : peer);
+  await io.out(options.json ? json({ peer_id: peer }) : `${peer}\n`);
   return EXIT.done;
 }
 

@@ -21,6 +21,7 @@ export async function balance(io: Io, _: readonly string[], options: ReadOptions
         ['locked', `${body.locked} FLOP`],
         ['incoming', `${body.incoming} FLOP`],
         ['spent today', `${body.limits.spent_today} FLOP${ofLimit(body.limits.per_day)}`],
+        ...(body.note === null ? [] : [['note', body.note] as const]),
       ]),
     );
   return EXIT.done;
