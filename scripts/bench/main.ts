@@ -19,6 +19,8 @@ const sections: Record<string, () => Promise<Figure[]>> = {
 /** `npm run bench [section…]`; `--write` puts the table into docs/benchmarks.md. */
 async function main(words: readonly string[]): Promise<void> {
   const wanted = words.filter(word => !word.startsWith('--'));
+  const unknown = wanted.find(word => !(word in sections));
+  if (unknown) throw new Error(`no section ${unknown}; there are: ${Object.keys(sections).join(', ')}`);
   const figures: Figure[] = [];
   for (const [name, section] of Object.entries(sections))
     if (wanted.length === 0 || wanted.includes(name)) figures.push(...(await section()));

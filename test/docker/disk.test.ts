@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -24,12 +24,14 @@ interface World {
 async function withDisks(body: (world: World) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'dux:disk-'));
   const dir = join(folder, 'disks');
+  const inputsDir = join(folder, 'inputs');
+  await mkdir(inputsDir);
   const owner = `test-${randomUUID()}`;
   const started: Executor[] = [];
   const next = () => {
     const disks = createDisks({ logger: silentLogger }, { dir });
     const parts = { logger: silentLogger, clock: keepAliveClock, disks };
-    const executor = createDockerExecutor(parts, { socketPath, owner });
+    const executor = createDockerExecutor(parts, { socketPath, owner, inputsDir });
     started.push(executor);
     return executor;
   };
@@ -41,7 +43,7 @@ async function withDisks(body: (world: World) => Promise<void>): Promise<void> {
     for (const each of started.reverse()) await each.stop();
     assert.equal(await containersOf(owner), []);
     assert.not.match(await readFile('/proc/self/mountinfo', 'utf8'), folder);
-    assert.equal(await readdir(folder), []);
+    assert.equal(await readdir(folder, { recursive: true }), ['inputs']);
     await rm(folder, { recursive: true });
   }
 }
@@ -115,6 +117,22 @@ print(os.path.exists(${JSON.stringify(dir)}), [name for name in os.listdir('/dev
     const { stdout } = await runOn(executor, image, taskOf(code, { limits }));
     assert.is(textOf(stdout), "True\n['outputs'] True 0o700\nFalse []\n");
     await other.discard();
+  }));
+
+test('a large input is mounted beside a large disk', () =>
+  withDisks(async ({ executor, dir }) => {
+    const image = await executor.ensureImage(IMAGE, {});
+    const file = join(dir, '..', 'source');
+    await writeFile(file, Buffer.alloc(32 * MIB, 7), { mode: 0o444 });
+    const inputs = [{ path: 'inputs/large.bin', file, size: 32 * MIB }];
+    const code = `
+import os, shutil
+shutil.copyfile('inputs/large.bin', 'outputs/copy.bin')
+print(os.path.getsize('outputs/copy.bin'), os.path.ismount('/task'), os.path.ismount('/inputs'))`;
+    const result = await runOn(executor, image, taskOf(code, { limits: LIMITS, inputs }));
+    assert.is(textOf(result.stderr), '');
+    assert.is(textOf(result.stdout), `${32 * MIB} True True\n`);
+    await rm(file);
   }));
 
 test('small disks stay in memory, and take no loop device', () =>
