@@ -11,11 +11,26 @@ export const failureReply = z.object({
   message: z.string(),
 });
 
+const escrowState = z.enum(['open', 'claimed', 'disputed', 'paid', 'split', 'refunded']);
+
+const escrowReply = z.object({
+  state: escrowState,
+  claim_by: isoTime,
+  dispute_by: isoTime,
+  verdict_by: isoTime,
+  arbiters: z.array(peerText).meta({ description: 'Drawn to judge a dispute' }),
+  closed_by: z
+    .string()
+    .nullable()
+    .meta({ description: 'accept, cancel, mutual, verdict, verified or timeout' }),
+});
+
 export const paymentReply = z.object({
   amount: amountText,
   fee: amountText,
   escrow_id: z.string().nullable(),
   state: z.enum(['none', 'locked', 'released', 'split', 'refunded']),
+  escrow: escrowReply.nullable().meta({ description: 'Null where nothing was locked' }),
 });
 
 /** What every answer about a task says first. */
@@ -80,6 +95,7 @@ export const taskReply = taskStatusReply.omit({ attempts: true }).extend({
   labels: z.record(z.string(), z.string()),
   avoid: z.array(z.string()),
   require: z.array(z.string()),
+  arbiters: z.array(peerText),
   image: z.string(),
   code: z.string().nullable(),
   command: z.array(z.string()).nullable(),
@@ -169,6 +185,7 @@ export const taskEventReply = z.object({
   status,
   phase,
   worker: peerText.nullable(),
+  escrow: escrowState.nullable().meta({ description: 'Of the last attempt' }),
   at: isoTime,
 });
 

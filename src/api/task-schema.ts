@@ -4,6 +4,7 @@ import {
   cidSchema,
   hostPatternSchema,
   MAX_ALLOWED_HOSTS,
+  MAX_ARBITERS,
   MAX_INPUT_BYTES,
   MAX_OUTPUT_BYTES,
   peerSchema,
@@ -136,6 +137,11 @@ export const taskBodySchema = z
     result_schema: z.record(z.string(), z.unknown()).optional(),
     avoid: z.array(peerOrSelf).max(64).optional(),
     require: z.array(peerOrSelf).max(64).optional(),
+    arbiters: z
+      .array(peerSchema)
+      .max(MAX_ARBITERS)
+      .optional()
+      .meta({ description: 'Who may judge a dispute: for tasks that give the same output each time' }),
     idempotent: z.boolean().optional(),
     runtime: z.enum(['docker', 'container', 'runsc', 'native']).optional(),
     reuse: z.boolean().optional().meta({

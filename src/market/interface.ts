@@ -33,6 +33,17 @@ export interface PaymentView {
   readonly escrowId: string | null;
   /** `none`: unpaid. `locked`: in escrow. */
   readonly state: 'none' | 'locked' | 'released' | 'split' | 'refunded';
+  readonly escrow: EscrowView | null;
+}
+
+/** An escrow with its deadlines, wall-clock milliseconds; `closedBy` names the evidence that ended it. */
+export interface EscrowView {
+  readonly state: 'open' | 'claimed' | 'disputed' | 'paid' | 'split' | 'refunded';
+  readonly claimBy: number;
+  readonly disputeBy: number;
+  readonly verdictBy: number;
+  readonly arbiters: readonly string[];
+  readonly closedBy: string | null;
 }
 
 export interface AttemptView {
@@ -105,6 +116,8 @@ export interface TaskEvent {
   readonly state: TaskState;
   readonly phase: TaskPhase;
   readonly worker: string | null;
+  /** Of the last attempt. */
+  readonly escrow: EscrowView['state'] | null;
 }
 
 export interface EngineStats {
@@ -137,7 +150,7 @@ export interface PrunedTasks {
 
 /**
  * Tasks as their owner sees them; the port that `api` serves. Coded errors: `TASK_NOT_FOUND`, `TASK_OVER` (it has ended or is being
- * paid), `TASK_NOT_WAITING` (nothing waits for accept or dispute), `RESULT_NOT_READY`, `RESULT_EXPIRED`, `QUEUE_FULL`,
+ * paid), `TASK_NOT_WAITING` (nothing waits for accept or dispute), `DISPUTE_LATE`, `RESULT_NOT_READY`, `RESULT_EXPIRED`, `QUEUE_FULL`,
  * `FUNDS_INSUFFICIENT`, `TASK_LIMIT`, `DAY_LIMIT`, `BLOB_NOT_FOUND` (an input), `IDEMPOTENCY_CONFLICT` (one key, two different tasks).
  */
 export interface TaskMarket {

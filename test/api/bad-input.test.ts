@@ -159,6 +159,7 @@ const DEFAULTS = {
   verification: 'check',
   automaticPayment: true,
   maxPerTask: null,
+  arbiters: [],
   self: selfSigner.peer,
 } as const;
 

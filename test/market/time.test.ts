@@ -2,7 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openNotaryStore } from '../../src/ledger/notary-store.ts';
 import type { TaskView } from '../../src/market/index.ts';
-import { DISPUTE_MS, MAX_TIMEOUT_MS, NOTARY_GRACE_MS, VERDICT_MS } from '../../src/market/options.ts';
+import { defaultWindows, MAX_TIMEOUT_MS, NOTARY_GRACE_MS } from '../../src/market/options.ts';
 import { termsFor } from '../../src/market/terms.ts';
 import type { DuxNode } from '../../src/node/node.ts';
 import { createMemoryExecutor, type MemoryProgram } from '../../src/sandbox/index.ts';
@@ -25,6 +25,7 @@ const BEFORE_MS = 20_000;
 const WHOLE = (5n * FLOP * 98n) / 100n;
 const HALF = WHOLE / 2n;
 
+const { disputeMs: DISPUTE_MS, verdictMs: VERDICT_MS } = defaultWindows;
 /** From the award on. */
 const claimMs = termsFor(taskRequest().spec).claimMs;
 
