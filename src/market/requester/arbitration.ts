@@ -20,6 +20,9 @@ import { attemptOf, hasEnded, type LiveTask, type TaskStore } from './task-store
 /** One question to an arbiter: it checks some signatures, and runs nothing meanwhile. */
 const ASK_MS = 10_000;
 
+/** A run that failed at the arbiter is tried again, each time that the panel is asked. */
+const RERUN_TRIES = 10;
+
 /** Has a task run by somebody, once for each key. */
 export type Submit = (request: TaskRequest, options: { key: string; salt: Uint8Array }) => Promise<string>;
 
@@ -153,19 +156,18 @@ export class Arbitration {
         arbiters: [],
       },
     };
-    // no key of a user's holds a space
-    const rerunId = await this.#submit(request, { key: `${escrowId} ${arbiter} ${number}`, salt });
-    const result = await this.#resultOf(rerunId, signal);
-    return { taskId: rerunId, replica: 0, attempt: result };
-  }
-
-  /** The attempt whose result is there, paid or not. */
-  async #resultOf(taskId: string, signal: AbortSignal): Promise<number> {
-    const live = this.#store.live.get(taskId);
-    while (live && !live.record.result && !hasEnded(live.record))
-      await raceSignal(live.changed.promise, signal);
-    const { result, failure } = live?.record ?? (await this.#store.get(taskId));
-    if (result) return result.attempt;
-    throw new CodedError({ code: 'RERUN_FAILED' }, failure?.message ?? 'the arbiter ran nothing');
+    for (let tries = 1; tries <= RERUN_TRIES; tries++) {
+      // no key of a user's holds a space
+      const key = `${escrowId} ${arbiter} ${number} ${tries}`;
+      const rerunId = await this.#submit(request, { key, salt });
+      const live = this.#store.live.get(rerunId);
+      while (live && !live.record.result && !hasEnded(live.record))
+        await raceSignal(live.changed.promise, signal);
+      // paid or not, it is there
+      const { result, failure } = live?.record ?? (await this.#store.get(rerunId));
+      if (result) return { taskId: rerunId, replica: 0, attempt: result.attempt };
+      if (live) throw new CodedError({ code: 'RERUN_FAILED' }, failure?.message ?? 'the arbiter ran nothing');
+    }
+    throw new CodedError({ code: 'RERUN_FAILED' }, `the arbiter failed to run the task ${RERUN_TRIES} times`);
   }
 }

@@ -29,6 +29,8 @@ const RETRY_MS = 5_000;
 export const LONGEST_WAIT_MS = 60_000;
 /** A worker's signature is asked for at growing intervals, from this one. */
 const ASK_FIRST_MS = 500;
+/** What waits at once while a panel is asked: a few for each arbiter. */
+const VERDICT_WAITS = 64;
 /** Why a task waits whose user neither accepted nor disputed in time. */
 export const UNANSWERED = 'unanswered';
 
@@ -230,7 +232,7 @@ export class Treasurer {
   ): Promise<Uint8Array | undefined> {
     const { verdictBy } = escrow.lock;
     return withOwnSignal(
-      2,
+      VERDICT_WAITS,
       async signal => {
         const verdict = this.#arbitration.verdict(task, attempt, escrow, standing, { signal });
         return Promise.race([verdict, this.waits.until(verdictBy, { signal }).then(() => undefined)]);
