@@ -136,15 +136,12 @@ export const statusRequestMessage = defineMessage('status-request', 512, z.stric
 
 /**
  * `unknown`: never heard of, or forgotten. `running`, `attested` and `settled`: as a worker has it. `wanted`: the requester still
- * waits for this attempt; `superseded`: it has gone on to a newer one, or has ended the task; `disputed`: it has
- * the result, and denies that it is right.
+ * waits for this attempt; `superseded`: it has gone on to a newer one, or has ended the task.
  */
 export const statusAnswerMessage = defineMessage(
   'status-answer',
   512,
-  z.strictObject({
-    state: z.enum(['unknown', 'running', 'attested', 'settled', 'wanted', 'superseded', 'disputed']),
-  }),
+  z.strictObject({ state: z.enum(['unknown', 'running', 'attested', 'settled', 'wanted', 'superseded']) }),
 );
 
 export type StatusState = ReturnType<typeof statusAnswerMessage.decode>['state'];

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { TaskEvent } from '../../src/market/index.ts';
+import { committeeOf, type Escrow, readLock } from '../../src/ledger/index.ts';
+import type { TaskEvent, TaskView } from '../../src/market/index.ts';
 import { NOTARY_GRACE_MS } from '../../src/market/options.ts';
 import type { DuxNode } from '../../src/node/node.ts';
 import {
@@ -16,10 +17,20 @@ import {
 } from '../../src/sandbox/index.ts';
 import { silentLogger, systemClock } from '../../src/util/index.ts';
 import { verifyReceipt } from '../../src/verification/index.ts';
-import { type Decided, disputeKind, seal, verdictKind } from '../../src/wire/index.ts';
+import {
+  disputeKind,
+  seal,
+  signerFromSeed,
+  taskOrderMessage,
+  taskRecordMessage,
+  type VerdictRequest,
+  verdictKind,
+  verdictRequestMessage,
+} from '../../src/wire/index.ts';
 import { ended, FLOP, type TestNet, type TestNodeInit, taskRequest } from '../fixtures/nodes.ts';
+import { waitFor } from '../fixtures/wait.ts';
 import { imagesDir } from '../native/support.ts';
-import { codeThrown, seen, withNet } from './support.ts';
+import { codeThrown, gate, seen, withNet } from './support.ts';
 
 const test = suite('market: disputes');
 
@@ -116,18 +127,140 @@ test('in real sandboxes: a lie is not paid, a right result is paid in full, and 
     // three tasks, of which the lie came back; five runs by the arbiter, who is the treasury too
     assert.is(node.settlement.balance().free, 1_000n * FLOP - 2n * PRICE - 5n * PRICE);
     const fee = (PRICE * 2n) / 100n;
-    await seenBalance(worker, 1_000n * FLOP + 2n * (PRICE - fee));
+    await worker.settlement.sync();
+    assert.is(worker.settlement.balance().free, 1_000n * FLOP + 2n * (PRICE - fee));
   });
 });
 
-const seenBalance = async ({ settlement }: DuxNode, free: bigint) => {
-  while (settlement.balance().free !== free || settlement.balance().incoming > 0n)
-    await new Promise<void>(resolve => {
-      const off = settlement.on(() => {
-        off();
-        resolve();
-      });
-    });
-};
+/** A panel's nodes are known once they run; the worker's options hold this list. */
+function panelOf(net: TestNet, judges: string[], ...indexes: number[]): string[] {
+  judges.push(...indexes.map(index => net.nodes[index]!.identity.peer));
+  return judges;
+}
+
+const program =
+  (text: string): MemoryProgram =>
+  async (_task, sink) => {
+    await sink.stdout(Buffer.from(text));
+    return {};
+  };
+
+test('a result that fails its checks is disputed by the node itself; of three arbiters two decide against one who lies, over a restart', async () => {
+  const judges: string[] = [];
+  const doors = [gate(), gate()];
+  const forge = (result: SandboxResult) => ({
+    ...saying('made up\n')(result),
+    endedAt: result.startedAt - 1,
+  });
+  const forger = () => changing(createMemoryExecutor({ clock: systemClock }), forge);
+  await withNet(
+    [idle, idle, { executor: forger, market: { arbiters: judges } }, ...doors, { run: program('made up\n') }],
+    async net => {
+      const arbiters = panelOf(net, judges, 3, 4, 5);
+      const first = net.nodes[1]!;
+      const { taskId } = await first.market.tasks.submit(taskRequest({ retries: 0, arbiters }));
+      assert.is((await ended(first, taskId)).failure?.code, 'ATTESTATION_TIMES');
+      await Promise.all(doors.map(({ entered }) => entered));
+      const { escrow } = (await first.market.tasks.get(taskId)).attempts[0]!.payment!;
+      assert.equal([escrow!.state, [...escrow!.arbiters].sort()], ['disputed', [...arbiters].sort()]);
+      await first.stop();
+      const node = await net.restart(1);
+      for (const door of doors) door.open();
+      const closed = ({ attempts }: TaskView) => attempts[0]?.payment?.state === 'split';
+      const view = await seen(node, taskId, 'judged', closed);
+      const payment = view.attempts[0]!.payment!;
+      assert.equal([payment.amount, payment.escrow!.closedBy], [0n, 'verdict']);
+      // one run of the liar's, two of each of the others, and none twice for the restart
+      const reruns = async () =>
+        (await node.market.tasks.list({ limit: 100, label: ['arbitrates', taskId] })).tasks;
+      const isPaid = async () => (await reruns()).filter(({ state }) => state === 'completed').length === 5;
+      await waitFor(isPaid, 'the arbiters to be paid');
+      assert.is((await reruns()).length, 5);
+      const { settlement } = net.nodes[2]!;
+      await settlement.sync();
+      assert.equal(settlement.balance(), { free: 1_000n * FLOP, locked: 0n, incoming: 0n });
+    },
+  );
+});
+
+/** The escrow of a task's first attempt, as its requester holds it. */
+async function escrowOf(node: DuxNode, taskId: string): Promise<Escrow> {
+  const record = await node.db.repository('tasks', taskRecordMessage).get(taskId);
+  const ref = { taskId, replica: 0, attempt: 1 };
+  return readLock(record!.attempts[0]!.lock!, ref, committeeOf(node.genesis));
+}
+
+async function remoteCode(promise: Promise<unknown>): Promise<unknown> {
+  const error = await promise.then(
+    () => undefined,
+    (thrown: { type?: { remoteCode?: string } }) => thrown,
+  );
+  return error?.type?.remoteCode ?? error;
+}
+
+test('what is late, or a stranger’s, or signed by the wrong ones is refused by its code; without a verdict time decides', async () => {
+  const judges: string[] = [];
+  const door = gate();
+  await withNet([idle, idle, { market: { arbiters: judges } }, { run: door.run }, idle], async net => {
+    const [, node, worker, arbiter, stranger] = net.nodes as [DuxNode, DuxNode, DuxNode, DuxNode, DuxNode];
+    const signerOf = ({ identity }: DuxNode) => signerFromSeed(identity.seed);
+    const arbiters = panelOf(net, judges, 3);
+    const taskId = await disputed(node, 'print(1)', arbiters);
+    const late = await waiting(node, 'print(2)', arbiters);
+    await door.entered;
+    const [escrow, lateEscrow] = await Promise.all([escrowOf(node, taskId), escrowOf(node, late)]);
+    const { settlement } = node;
+    const ids = { net: node.genesis.net, escrowId: escrow.escrowId };
+    const refused = async (bytes: Uint8Array, code: string, of = escrow) =>
+      assert.is(await remoteCode(settlement.settle(of, bytes)), code);
+    const dispute = (of: Escrow, signer: DuxNode, reason: string) =>
+      seal(disputeKind, { ...ids, escrowId: of.escrowId, reason }, signerOf(signer)).bytes;
+    const verdict = (pay: bigint, ...by: DuxNode[]) =>
+      seal(verdictKind, { ...ids, pay }, ...by.map(signerOf)).bytes;
+    await refused(dispute(escrow, node, 'once more'), 'ESCROW_STATE');
+    await refused(verdict(0n, stranger), 'ESCROW_SIGNERS');
+    await refused(verdict(0n, node), 'ESCROW_SIGNERS');
+    await refused(verdict(0n, arbiter, stranger), 'ESCROW_SIGNERS');
+    await refused(verdict(0n, arbiter, arbiter), 'WIRE_SIGNATURE');
+    await refused(verdict(PRICE + 1n, arbiter), 'ESCROW_AMOUNT');
+
+    const { claim, dispute: denied } = await settlement.inspect(escrow);
+    const { order } = (await node.db.repository('task-orders', taskOrderMessage).get(taskId))!;
+    const { offer } = (await node.db.repository('tasks', taskRecordMessage).get(taskId))!.attempts[0]!;
+    const request = { lock: escrow.decided, claim: claim!, dispute: denied!, order, offer, runs: [] };
+    const asked = (of: DuxNode, change: Partial<VerdictRequest> = {}) =>
+      remoteCode(
+        stranger.network.call(
+          of.identity.peer,
+          'verdict',
+          verdictRequestMessage.encode({ ...request, ...change }),
+        ),
+      );
+    assert.is(await asked(worker), 'NOT_ARBITER');
+    assert.is(await asked(arbiter, { runs: [{ taskId, replica: 0, attempt: 1 }] }), 'RERUN_UNKNOWN');
+    assert.is(await asked(arbiter, { dispute: claim! }), 'ARBITRATION_INVALID');
+    assert.is(await asked(arbiter, { claim: escrow.decided }), 'ARBITRATION_INVALID');
+    const other = (await node.db.repository('task-orders', taskOrderMessage).get(late))!;
+    assert.is(await asked(arbiter, { order: other.order }), 'ARBITRATION_INVALID');
+
+    await arbiter.network.stop();
+    door.open();
+    await arbiter.stop();
+    const jumpTo = (at: number) => net.clock.jump(at - net.clock.now());
+    jumpTo(lateEscrow.lock.claimBy - 20_000);
+    const isClaimed = ({ payment }: TaskView) => payment?.escrow?.state === 'claimed';
+    await waitFor(async () => (await settlement.inspect(lateEscrow)).claim !== undefined, 'the claim');
+    await refused(dispute(lateEscrow, stranger, 'not mine'), 'ESCROW_SIGNERS', lateEscrow);
+    net.clock.jump(60_000);
+    await seen(node, late, 'shown as claimed', isClaimed);
+    jumpTo(lateEscrow.lock.disputeBy + 1_000);
+    assert.is(await codeThrown(node.market.tasks.dispute(late, 'too late')), 'DISPUTE_LATE');
+    await refused(dispute(lateEscrow, node, 'too late'), 'ESCROW_LATE', lateEscrow);
+    jumpTo(escrow.lock.verdictBy + NOTARY_GRACE_MS + 1_000);
+    assert.is((await ended(node, late)).payment?.state, 'released');
+    const { end } = await outcome(node, taskId);
+    assert.equal(end, ['split', PRICE, 'split', 'timeout']);
+  });
+});
 
 test.run();

@@ -147,6 +147,8 @@ export class Arbitration {
         maxTotal: lock.amount,
         verification: 'none',
         resultSchema: null,
+        // what it failed at is tried again under another key: an old lock must not hold up the next run
+        retries: 0,
         deadline: lock.verdictBy,
         avoidSelf: true,
         avoidPeers: [],

@@ -176,7 +176,7 @@ export class Treasurer {
     }
   }
 
-  /** Asks the worker of an attempt that is over for its signature, while it is there; true when it gave one. */
+  /** Tells the worker of an attempt that is over or disputed, while it is there, and asks for its signature; true when it gave one. */
   async #askWorker(
     task: LiveTask,
     attempt: number,
@@ -184,10 +184,14 @@ export class Treasurer {
     signal: AbortSignal,
   ): Promise<boolean> {
     const { network } = this.#components;
-    const { award, worker, failure, evidence } = attemptOf(task.record, attempt);
-    if (!award || !worker || !failure || evidence || !network.isConnected(worker)) return false;
-    const signed = await fetchEvidence(this.#components, open(awardKind, award).body, decided, { signal });
-    return signed !== undefined && this.keep(task, attempt, signed);
+    const { award, worker, failure, evidence, escrow } = attemptOf(task.record, attempt);
+    const isDisputed = evidence !== null && isDispute(evidence) && escrow?.state === 'open';
+    const isOver = isDisputed || (failure !== null && evidence === null);
+    if (!award || !worker || !isOver || !network.isConnected(worker)) return false;
+    const reason = isDisputed ? 'its requester disputes the result' : 'its requester has gone on without it';
+    const options = { reason, signal };
+    const signed = await fetchEvidence(this.#components, open(awardKind, award).body, decided, options);
+    return signed !== undefined && !isDisputed && this.keep(task, attempt, signed);
   }
 
   async #escrowOf(task: LiveTask, attempt: number, signal: AbortSignal): Promise<Escrow | undefined> {

@@ -243,7 +243,6 @@ export class Requester implements TaskMarket {
     const entry = record?.attempts.find(other => refKey({ ...ref, attempt: other.attempt }) === refKey(ref));
     if (!record || entry?.worker !== asker) return 'unknown';
     if (entry.close || (record.result?.attempt === ref.attempt && hasEnded(record))) return 'settled';
-    if (record.waiting === 'disputed') return 'disputed';
     return entry.failure || hasEnded(record) ? 'superseded' : 'wanted';
   }
 

@@ -130,7 +130,7 @@ async function ask(parts: Parts, lease: Lease): Promise<void> {
   const state = await askStatus(parts, lease);
   const over = state === 'superseded' || state === 'settled';
   // it will not pay by itself: what is owed is claimed, and a dispute has its place on the claim
-  lease.contested = state === 'superseded' || state === 'disputed';
+  if (state === 'superseded') lease.contested = true;
   if (lease.record.state === 'accepted' && over)
     lease.stop.abort(
       new CodedError({ code: 'SUPERSEDED' }, 'its requester has gone on without this attempt'),
