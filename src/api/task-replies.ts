@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { taskPhaseSchema, taskStateSchema } from '../wire/index.ts';
+import { findingSchema, taskPhaseSchema, taskStateSchema } from '../wire/index.ts';
 import { amountText, isoTime, peerText } from './fields.ts';
 
 const status = taskStateSchema;
@@ -23,6 +23,7 @@ const escrowReply = z.object({
     .string()
     .nullable()
     .meta({ description: 'accept, cancel, mutual, verdict, verified or timeout' }),
+  finding: findingSchema.nullable().meta({ description: 'What the arbiters found of the result' }),
 });
 
 export const paymentReply = z.object({

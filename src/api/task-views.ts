@@ -32,6 +32,7 @@ export function paymentReplyOf(payment: PaymentView | null): TaskStatusReply['pa
       verdict_by: iso(escrow.verdictBy),
       arbiters: [...escrow.arbiters],
       closed_by: escrow.closedBy,
+      finding: escrow.finding,
     },
   };
 }

@@ -2,6 +2,7 @@ import type { SandboxUsage } from '../sandbox/index.ts';
 import type { BlobReading } from '../storage/index.ts';
 import type { Abortable } from '../util/index.ts';
 import type {
+  Finding,
   OutputEntry,
   Refusal,
   TaskFailure,
@@ -44,6 +45,8 @@ export interface EscrowView {
   readonly verdictBy: number;
   readonly arbiters: readonly string[];
   readonly closedBy: string | null;
+  /** What the arbiters' runs said of the result. */
+  readonly finding: Finding | null;
 }
 
 export interface AttemptView {

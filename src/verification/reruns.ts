@@ -1,7 +1,4 @@
-import type { Attestation } from '../wire/index.ts';
-
-/** What an arbiter's own runs say of a claimed result. `unclear`: the task itself does not give the same each time. */
-export type Finding = 'right' | 'wrong' | 'unclear';
+import type { Attestation, Finding } from '../wire/index.ts';
 
 /** What two runs of one task must agree on: how it ended, its stdout, its files. stderr and what was used differ freely. */
 function isSame(a: Attestation, b: Attestation): boolean {

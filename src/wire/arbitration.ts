@@ -22,12 +22,16 @@ export const verdictRequestMessage = defineMessage(
 );
 export type VerdictRequest = ReturnType<typeof verdictRequestMessage.decode>;
 
-/** arbiter -> requester: its signed verdict; or it has to run the task (once more) before it can say. */
+/** What an arbiter's own runs say of a claimed result. `unclear`: the task itself does not give the same each time. */
+export const findingSchema = z.enum(['right', 'wrong', 'unclear']);
+export type Finding = z.output<typeof findingSchema>;
+
+/** arbiter -> requester: its signed verdict, and what that rests on; or it has to run the task (once more) before it can say. */
 export const verdictAnswerMessage = defineMessage(
   'verdict-answer',
   4096 + 256,
   z.union([
-    z.strictObject({ type: z.literal('verdict'), verdict: bytesSchema(4096) }),
+    z.strictObject({ type: z.literal('verdict'), verdict: bytesSchema(4096), finding: findingSchema }),
     z.strictObject({ type: z.literal('run') }),
   ]),
 );

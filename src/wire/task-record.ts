@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { findingSchema } from './arbitration.ts';
 import { refusalSchema } from './bid.ts';
 import { decidedSchema } from './certificate.ts';
 import { defineMessage } from './message.ts';
@@ -101,6 +102,8 @@ const escrowRecordSchema = z.strictObject({
   arbiters: z.array(peerSchema).max(16),
   /** The kind of the evidence that closed it; null while it is open. */
   closedBy: z.string().max(30).nullable(),
+  /** Of the arbiters, in their words. */
+  finding: findingSchema.nullable(),
 });
 export type EscrowRecord = z.output<typeof escrowRecordSchema>;
 

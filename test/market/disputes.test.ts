@@ -74,7 +74,7 @@ async function outcome(node: DuxNode, taskId: string) {
   const view = await ended(node, taskId);
   const { escrow, amount, state } = view.payment!;
   const { tasks } = await node.market.tasks.list({ limit: 100, label: ['arbitrates', taskId] });
-  return { view, end: [state, amount, escrow?.state, escrow?.closedBy], reruns: tasks.length };
+  return { view, end: [state, amount, escrow?.closedBy, escrow?.finding], reruns: tasks.length };
 }
 
 /** Real sandboxes for a liar and for the arbiter, who is the notary; both are gone at the end. */
@@ -112,7 +112,7 @@ test('in real sandboxes: a lie is not paid, a right result is paid in full, and 
       [LIE, 'print(6 * 7)', RANDOM].map(code => disputed(node, code, judges)),
     );
     const lied = await outcome(node, wrong!);
-    assert.equal([lied.end, lied.reruns], [['split', 0n, 'split', 'verdict'], 2]);
+    assert.equal([lied.end, lied.reruns], [['split', 0n, 'verdict', 'wrong'], 2]);
     assert.equal([lied.view.state, lied.view.failure?.code], ['failed', 'RESULT_WRONG']);
     assert.equal(lied.view.payment!.escrow!.arbiters, judges);
     const states = events.filter(event => event.taskId === wrong).map(({ escrow }) => escrow);
@@ -120,10 +120,10 @@ test('in real sandboxes: a lie is not paid, a right result is paid in full, and 
     const proof = verifyReceipt(await node.market.tasks.receipt(wrong!));
     assert.equal([proof.settlement, proof.closedBy, proof.pay], ['split', 'verdict', 0n]);
     const honest = await outcome(node, right!);
-    assert.equal([honest.end, honest.reruns], [['split', PRICE, 'split', 'verdict'], 1]);
+    assert.equal([honest.end, honest.reruns], [['split', PRICE, 'verdict', 'right'], 1]);
     assert.is(honest.view.state, 'completed');
     const unclear = await outcome(node, random!);
-    assert.equal([unclear.end, unclear.reruns], [['split', PRICE, 'split', 'verdict'], 2]);
+    assert.equal([unclear.end, unclear.reruns], [['split', PRICE, 'verdict', 'unclear'], 2]);
     // three tasks, of which the lie came back; five runs by the arbiter, who is the treasury too
     assert.is(node.settlement.balance().free, 1_000n * FLOP - 2n * PRICE - 5n * PRICE);
     const fee = (PRICE * 2n) / 100n;
@@ -259,7 +259,7 @@ test('what is late, or a stranger’s, or signed by the wrong ones is refused by
     jumpTo(escrow.lock.verdictBy + NOTARY_GRACE_MS + 1_000);
     assert.is((await ended(node, late)).payment?.state, 'released');
     const { end } = await outcome(node, taskId);
-    assert.equal(end, ['split', PRICE, 'split', 'timeout']);
+    assert.equal(end, ['split', PRICE, 'timeout', null]);
   });
 });
 

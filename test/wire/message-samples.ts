@@ -92,6 +92,7 @@ const attempt = {
     verdictBy: T0 + 3,
     arbiters: [alice.peer],
     closedBy: null,
+    finding: null,
   },
 };
 
@@ -192,7 +193,11 @@ const streamSamples: readonly MessageSample[] = [
     offer: bytesOf('offer'),
     runs: [ref],
   }),
-  ...samples(verdictAnswerMessage, { type: 'verdict', verdict: bytesOf('verdict') }, { type: 'run' }),
+  ...samples(
+    verdictAnswerMessage,
+    { type: 'verdict', verdict: bytesOf('verdict'), finding: 'wrong' },
+    { type: 'run' },
+  ),
 ];
 
 const recordSamples: readonly MessageSample[] = [

@@ -98,8 +98,9 @@ export async function list(
 /** The state of an escrow, with the time at which it changes by itself. */
 function escrowOf(payment: TaskReply['payment']): string | null {
   if (!payment?.escrow) return null;
-  const { state, claim_by, dispute_by, verdict_by, arbiters, closed_by } = payment.escrow;
-  if (closed_by !== null) return `${state} by ${closed_by}`;
+  const { state, claim_by, dispute_by, verdict_by, arbiters, closed_by, finding } = payment.escrow;
+  const found = finding === null ? '' : ` (the result is ${finding})`;
+  if (closed_by !== null) return `${state} by ${closed_by}${found}`;
   if (state === 'open') return `open, to be claimed by ${claim_by}`;
   if (state === 'claimed') return `claimed, to be disputed by ${dispute_by}`;
   const judges = arbiters.length > 0 ? `, arbiters ${arbiters.map(shortPeer).join(' ')}` : '';

@@ -1,7 +1,16 @@
 import { drawArbiters, type Escrow, type Standing } from '../../ledger/index.ts';
-import { CodedError, codeOf, deferred, messageOf, raceSignal, withDeadline } from '../../util/index.ts';
+import {
+  CodedError,
+  codeOf,
+  deferred,
+  messageOf,
+  raceSignal,
+  withDeadline,
+  withOwnSignal,
+} from '../../util/index.ts';
 import {
   type EscrowVerdict,
+  type Finding,
   mergeSignatures,
   type Opened,
   open,
@@ -14,19 +23,24 @@ import {
   verdictRequestMessage,
 } from '../../wire/index.ts';
 import type { TaskRequest } from '../interface.ts';
+import { escrowRecord } from './escrow-steps.ts';
+import type { EscrowWaits } from './escrow-waits.ts';
 import type { RequesterComponents } from './interface.ts';
 import { attemptOf, hasEnded, type LiveTask, type TaskStore } from './task-store.ts';
 
 /** One question to an arbiter: it checks some signatures, and runs nothing meanwhile. */
 const ASK_MS = 10_000;
 
+/** What waits at once while a panel is asked: a few for each arbiter. */
+const PANEL_WAITS = 64;
 /** A run that failed at the arbiter is tried again, each time that the panel is asked. */
 const RERUN_TRIES = 10;
 
 /** Has a task run by somebody, once for each key. */
 export type Submit = (request: TaskRequest, options: { key: string; salt: Uint8Array }) => Promise<string>;
 
-type Verdict = Opened<EscrowVerdict>;
+/** One arbiter's, and what it rests on. */
+type Verdict = Opened<EscrowVerdict> & { readonly finding: Finding };
 
 /**
  * The requester's way to a verdict: each drawn arbiter runs the task again, as any worker does, for the price of the disputed run; then it
@@ -43,19 +57,30 @@ export class Arbitration {
     this.#submit = submit;
   }
 
-  /** The verdict that a quorum of the drawn arbiters signed; undefined where they give none now. */
+  /**
+   * The verdict that a quorum of the drawn arbiters signed; undefined where they give none now, or not in time: by the wall clock, which
+   * timers do not follow.
+   */
   async verdict(
     task: LiveTask,
     attempt: number,
     escrow: Escrow,
     { claim, dispute }: Standing,
-    { signal }: { signal: AbortSignal },
+    { signal, waits }: { signal: AbortSignal; waits: EscrowWaits },
   ): Promise<Uint8Array | undefined> {
     if (!claim || !dispute || escrow.lock.arbiters.length === 0) return undefined;
     const { order } = await this.#store.order(task.record.taskId);
     const { offer } = attemptOf(task.record, attempt);
     const shown = { lock: escrow.decided, claim, dispute, order, offer };
-    return this.#ofPanel(task, escrow, shown, signal);
+    const inTime = async (signal: AbortSignal) => {
+      const over = waits.until(escrow.lock.verdictBy, { signal }).then(() => undefined);
+      return Promise.race([this.#ofPanel(task, escrow, shown, signal), over]);
+    };
+    const verdict = await withOwnSignal(PANEL_WAITS, inTime, { signal });
+    if (!verdict) return undefined;
+    const { bytes, finding } = verdict;
+    await this.#store.updateAttempt(task, attempt, { escrow: escrowRecord(escrow, 'disputed', { finding }) });
+    return bytes;
   }
 
   /** As soon as enough of them agree: the others are not waited for. */
@@ -64,16 +89,17 @@ export class Arbitration {
     escrow: Escrow,
     shown: Omit<VerdictRequest, 'runs'>,
     signal: AbortSignal,
-  ): Promise<Uint8Array | undefined> {
+  ): Promise<Verdict | undefined> {
     const { escrowId, lock } = escrow;
-    const found = deferred<Uint8Array | undefined>();
+    const found = deferred<Verdict | undefined>();
     const given: Verdict[] = [];
     const asked = drawArbiters(escrowId, lock).map(async arbiter => {
       const verdict = await this.#of(task, escrow, arbiter, shown, signal);
       if (!verdict) return;
       given.push(verdict);
       const same = given.filter(({ digest }) => sameBytes(digest, verdict.digest));
-      if (same.length >= lock.arbiterQuorum) found.resolve(mergeSignatures(verdictKind, same).bytes);
+      if (same.length < lock.arbiterQuorum) return;
+      found.resolve({ ...verdict, ...mergeSignatures(verdictKind, same) });
     });
     void Promise.all(asked).then(() => found.resolve(undefined), found.reject);
     return raceSignal(found.promise, signal);
@@ -124,7 +150,7 @@ export class Arbitration {
     const isIts = signers.length === 1 && signers[0] === arbiter && sameBytes(body.net, genesis.net);
     if (!isIts || body.escrowId !== escrowId || body.pay > lock.amount)
       throw new CodedError({ code: 'VERDICT_INVALID' }, 'the verdict is not this arbiter’s on this escrow');
-    return verdict;
+    return { ...verdict, finding: answer.finding };
   }
 
   /** Has the arbiter run the task, with the salt of its order, so that the run shows by its hash what it was of. */

@@ -20,10 +20,11 @@ export function isDispute(evidence: Uint8Array): boolean {
 export function escrowRecord(
   { escrowId, lock }: Escrow,
   state: EscrowRecord['state'],
-  closedBy: string | null = null,
+  { closedBy = null, finding = null }: Partial<Pick<EscrowRecord, 'closedBy' | 'finding'>> = {},
 ): EscrowRecord {
   const { claimBy, disputeBy, verdictBy } = lock;
-  return { state, claimBy, disputeBy, verdictBy, arbiters: drawArbiters(escrowId, lock), closedBy };
+  const arbiters = drawArbiters(escrowId, lock);
+  return { state, claimBy, disputeBy, verdictBy, arbiters, closedBy, finding };
 }
 
 /**

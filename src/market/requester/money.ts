@@ -1,5 +1,5 @@
 import { type Closing, type Escrow, readLock, type Standing } from '../../ledger/index.ts';
-import { codeOf, hasCode, messageOf, reasonOf, withOwnSignal } from '../../util/index.ts';
+import { codeOf, hasCode, messageOf, reasonOf } from '../../util/index.ts';
 import { failureShare } from '../../verification/index.ts';
 import {
   type AttemptRecord,
@@ -13,6 +13,7 @@ import {
   open,
   peekKind,
   sameBytes,
+  verdictKind,
 } from '../../wire/index.ts';
 import { CLAIM_LEAD_MS, NOTARY_GRACE_MS, SPLIT_LEAD_MS } from '../options.ts';
 import { lockFor } from '../terms.ts';
@@ -29,8 +30,6 @@ const RETRY_MS = 5_000;
 export const LONGEST_WAIT_MS = 60_000;
 /** A worker's signature is asked for at growing intervals, from this one. */
 const ASK_FIRST_MS = 500;
-/** What waits at once while a panel is asked: a few for each arbiter. */
-const VERDICT_WAITS = 64;
 /** Why a task waits whose user neither accepted nor disputed in time. */
 export const UNANSWERED = 'unanswered';
 
@@ -221,28 +220,9 @@ export class Treasurer {
     if (standing.closing) return standing.closing;
     const next =
       this.#ownStep(task, attempt, escrow, standing) ??
-      (await this.#verdict(task, attempt, escrow, standing, signal));
+      (await this.#arbitration.verdict(task, attempt, escrow, standing, { signal, waits: this.waits }));
     const closing = next && (await this.#settle(escrow, next, signal));
     return closing === 'refused' ? undefined : closing;
-  }
-
-  /** What arbiters say, if they do so in time; by the wall clock, which timers do not follow. */
-  #verdict(
-    task: LiveTask,
-    attempt: number,
-    escrow: Escrow,
-    standing: Standing,
-    signal: AbortSignal,
-  ): Promise<Uint8Array | undefined> {
-    const { verdictBy } = escrow.lock;
-    return withOwnSignal(
-      VERDICT_WAITS,
-      async signal => {
-        const verdict = this.#arbitration.verdict(task, attempt, escrow, standing, { signal });
-        return Promise.race([verdict, this.waits.until(verdictBy, { signal }).then(() => undefined)]);
-      },
-      { signal },
-    );
   }
 
   #ownStep(
@@ -283,7 +263,9 @@ export class Treasurer {
   async #closed(task: LiveTask, attempt: number, escrow: Escrow, closing: Closing): Promise<void> {
     const { outcome, pay, fee, decided } = closing;
     const money = outcome === 'paid' ? ('released' as const) : outcome;
-    const closed = escrowRecord(escrow, outcome, peekKind(decided.value, MAX_EVIDENCE_BYTES));
+    const closedBy = peekKind(decided.value, MAX_EVIDENCE_BYTES) ?? null;
+    const finding = closedBy === verdictKind.name ? attemptOf(task.record, attempt).escrow?.finding : null;
+    const closed = escrowRecord(escrow, outcome, { closedBy, finding: finding ?? null });
     // a lock is as large as the order that it came in: that of a failed attempt is of no more use
     const isKept = task.record.result?.attempt === attempt;
     const lock = isKept ? attemptOf(task.record, attempt).lock : null;

@@ -10,10 +10,11 @@ import {
   readLock,
 } from '../../ledger/index.ts';
 import { CodedError } from '../../util/index.ts';
-import { type Finding, failureShare, judgeRuns } from '../../verification/index.ts';
+import { failureShare, judgeRuns } from '../../verification/index.ts';
 import {
   type Attestation,
   attestationKind,
+  type Finding,
   type Offer,
   offerKind,
   open,
@@ -82,7 +83,7 @@ export function answerDispute(
   if (!finding) return verdictAnswerMessage.encode({ type: 'run' });
   const pay = payFor(finding, escrow, attested, terms);
   const verdict = seal(verdictKind, { net: genesis.net, escrowId, pay }, signer);
-  return verdictAnswerMessage.encode({ type: 'verdict', verdict: verdict.bytes });
+  return verdictAnswerMessage.encode({ type: 'verdict', verdict: verdict.bytes, finding });
 }
 
 function evidenceIn<K extends Evidence['kind']>(
