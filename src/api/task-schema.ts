@@ -167,6 +167,11 @@ export const taskBodySchema = z
     message: 'goes with command, not with code',
     when: () => true,
   })
+  .refine(body => !(body?.arbiters?.length && (body.reuse || typeof body.network === 'object')), {
+    path: ['arbiters'],
+    message: 'must not stand beside reuse or network: another run of such a task proves nothing',
+    when: () => true,
+  })
   .refine(body => [body?.code, body?.command, body?.entrypoint].some(value => value !== undefined), {
     path: ['code'],
     message: 'is missing: give code (Python) or command',

@@ -14,7 +14,12 @@ import { defaultWindows, SLOWEST_BYTES_PER_MS, type Windows } from './options.ts
  * The terms that a requester offers for a task. Without arbiters a dispute ends in halves. With them, whoever disputes has to bring
  * their verdict: without one the worker is paid.
  */
-export function termsFor(spec: TaskSpec, windows = defaultWindows, arbiters: readonly string[] = []): Terms {
+export function termsFor(
+  spec: TaskSpec,
+  windows = defaultWindows,
+  candidates: readonly string[] = [],
+): Terms {
+  const arbiters = canBeJudged(spec) ? candidates : [];
   const limits = {
     queueMs: windows.queueMs,
     pullMs: windows.pullMs,
@@ -34,6 +39,14 @@ export function termsFor(spec: TaskSpec, windows = defaultWindows, arbiters: rea
     defaultPermille: arbiters.length > 0 ? 1000 : 500,
     failureFloorPermille: 100,
   };
+}
+
+/**
+ * Whether a run of it elsewhere proves anything: not where its requester has a hand in what it meets there, by hosts that answer as
+ * they like, or by tasks that were in the same sandbox before.
+ */
+export function canBeJudged({ allowHosts, reuse }: Pick<TaskSpec, 'allowHosts' | 'reuse'>): boolean {
+  return allowHosts.length === 0 && !reuse;
 }
 
 /** How many must agree: two, of a panel of three, so that one who lies or is away decides nothing; of one or two, the one that is drawn. */

@@ -209,6 +209,11 @@ test('terms with arbiters: whom the worker trusts, as many verdicts as their num
     assert.not(termsAreFair({ terms: { ...terms, verdictMs: terms.verdictMs + 1 } }, view));
   }
   assert.not(termsAreFair({ terms: judged('judge', 'stranger', 'third') }, view));
+  for (const change of [{ reuse: true }, { allowHosts: ['example.org'] }])
+    assert.equal(
+      termsFor({ ...spec, ...change }, defaultWindows, ['judge']),
+      termsFor({ ...spec, ...change }),
+    );
   const other = decide({ ...offer, terms: judged('worker') }, { ...view, self: 'worker' });
   assert.is(!other.bid && other.refusal.code, 'ARBITER');
 });

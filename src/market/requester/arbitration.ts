@@ -11,6 +11,7 @@ import {
 import {
   type EscrowVerdict,
   type Finding,
+  MAX_RERUNS,
   mergeSignatures,
   type Opened,
   open,
@@ -115,10 +116,12 @@ export class Arbitration {
   ): Promise<Verdict | undefined> {
     const runs: TaskRef[] = [];
     try {
-      for (;;) {
+      for (let number = 1; ; number++) {
         const verdict = await this.#ask(escrow, arbiter, { ...shown, runs }, signal);
         if (verdict) return verdict;
-        runs.push(await this.#rerun(task, escrow, arbiter, runs.length + 1, signal));
+        if (number > MAX_RERUNS)
+          throw new CodedError({ code: 'VERDICT_INVALID' }, 'the arbiter wants more runs than anybody needs');
+        runs.push(await this.#rerun(task, escrow, arbiter, number, signal));
       }
     } catch (error) {
       signal.throwIfAborted();
