@@ -65,6 +65,7 @@ export const ERRORS: Readonly<Record<string, Entry>> = {
   METHOD_NOT_ALLOWED: entry(405, 'This path does not know this method'),
   TASK_OVER: entry(409, 'The task has ended or is being paid'),
   TASK_NOT_WAITING: entry(409, 'Nothing waits for this decision'),
+  DISPUTE_LATE: entry(409, 'The time for a dispute is over'),
   RESULT_NOT_READY: entry(409, 'The result is not there yet'),
   RECEIPT_NOT_READY: entry(409, 'The receipt is not there yet'),
   IDEMPOTENCY_CONFLICT: entry(409, 'This idempotency key belongs to another task or transfer'),

@@ -117,6 +117,7 @@ export const receiptReportReply = z.object({
       image_digest: z.string(),
       verification: z.string().nullable(),
       settlement: z.enum(['unpaid', 'paid', 'split']),
+      closed_by: z.string().nullable(),
       escrow_id: z.string().nullable(),
       price: amountText,
       paid: amountText.meta({ description: 'What the worker got, the fee included' }),

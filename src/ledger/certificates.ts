@@ -19,7 +19,7 @@ import { checkGrant, checkOrder } from './accounts.ts';
 import { type EscrowRules, type StepResult, step } from './escrow.ts';
 import { type EscrowState, holdsMoney, openEscrow } from './escrow-lock.ts';
 import type { Evidence } from './evidence.ts';
-import type { Closing, Escrow } from './interface.ts';
+import type { Closing, Escrow, Standing } from './interface.ts';
 import { digestOf, escrowSlot, grantSlot, orderSlot, readStatement, type Statement } from './statement.ts';
 
 /** The notaries of an epoch: `quorum` of them decide, and up to `faults` may lie. */
@@ -182,6 +182,22 @@ export function closingOf(
   if (holdsMoney(next)) return undefined;
   const outcome = ({ PAID: 'paid', REFUNDED: 'refunded' } as const)[next.state as string] ?? 'split';
   return { outcome, pay: next.pay, fee: next.fee, decided };
+}
+
+/** How `escrow` stands by checked decisions about it; others than its steps are passed over. Errors as `readClosing`. */
+export function standingOf(
+  decisions: readonly CheckedDecision[],
+  escrow: Pick<Escrow, 'escrowId' | 'requester' | 'lock'>,
+  committee: Committee,
+): Standing {
+  const steps = decisions.flatMap(decision => {
+    const { statement, decided } = decision;
+    if (statement.type !== 'evidence') return [];
+    return [{ kind: statement.evidence.kind, decided, closing: closingOf(decision, escrow, committee) }];
+  });
+  const stepOf = (wanted: Evidence['kind']) => steps.find(({ kind }) => kind === wanted)?.decided;
+  const closing = steps.find(step => step.closing)?.closing;
+  return { claim: stepOf('claim'), dispute: stepOf('dispute'), closing };
 }
 
 /**

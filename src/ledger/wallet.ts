@@ -11,7 +11,7 @@ import {
   type Signer,
   type TaskRef,
 } from '../wire/index.ts';
-import { type Committee, checkDecided, closingOf, committeeOf } from './certificates.ts';
+import { type Committee, checkDecided, closingOf, committeeOf, standingOf } from './certificates.ts';
 import { LedgerClient, refused } from './client.ts';
 import { checkLock } from './escrow-lock.ts';
 import type {
@@ -22,6 +22,7 @@ import type {
   LedgerStatus,
   Settlement,
   Spending,
+  Standing,
   TrailPart,
   TransferOptions,
 } from './interface.ts';
@@ -225,7 +226,7 @@ class Wallet implements Settlement {
     if (closing) return closing;
     // The same claim or dispute may have been decided long ago, and the escrow closed since.
     const standing = await this.inspect(escrow, options);
-    return standing === 'open' ? 'pending' : standing;
+    return standing.closing ?? 'pending';
   }
 
   async #settledOtherwise(
@@ -233,20 +234,18 @@ class Wallet implements Settlement {
     { code, message }: Extract<Outcome, { ok: false }>,
     options: Abortable,
   ): Promise<Closing> {
-    const standing = await this.inspect(escrow, options);
-    if (standing === 'open') throw refused(code, message);
-    return standing;
+    const { closing } = await this.inspect(escrow, options);
+    if (!closing) throw refused(code, message);
+    return closing;
   }
 
-  async inspect(escrow: Escrow, options: Abortable = {}): Promise<Closing | 'open'> {
+  async inspect(escrow: Escrow, options: Abortable = {}): Promise<Standing> {
     const request = { type: 'escrow' as const, escrowId: escrow.escrowId };
     const { decided } = await this.#client.request(request, 'decided', options);
     const checked = decided.map(entry => checkDecided(entry, this.#committee));
-    const closings = checked
-      .filter(({ statement }) => statement.type === 'evidence')
-      .map(step => closingOf(step, escrow, this.#committee));
+    const standing = standingOf(checked, escrow, this.#committee);
     await this.#take(checked);
-    return closings.find(closing => closing !== undefined) ?? 'open';
+    return standing;
   }
 
   async observe(decided: readonly Decided[]): Promise<void> {

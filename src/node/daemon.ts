@@ -201,6 +201,16 @@ function nodeInit(
       suspectMs: market.suspect_seconds * 1000,
       deadMs: market.dead_seconds * 1000,
       retentionMs: storage.retention_days * 86_400_000,
+      windows: {
+        queueMs: Math.round(market.queue_seconds * 1000),
+        pullMs: Math.round(market.pull_seconds * 1000),
+        stageMs: Math.round(market.stage_seconds * 1000),
+        collectMs: Math.round(market.collect_seconds * 1000),
+        marginMs: Math.round(market.claim_margin_seconds * 1000),
+        disputeMs: Math.round(market.dispute_seconds * 1000),
+        verdictMs: Math.round(market.verdict_seconds * 1000),
+      },
+      arbiters: market.arbiters,
     },
     maxPerDay: ledger.max_per_day,
     maxBlobBytes: storage.max_mb * MIB,
@@ -228,7 +238,7 @@ function poolOptions({
   };
 }
 
-function taskDefaults({ sandbox, engine, ledger }: Config, node: DuxNode) {
+function taskDefaults({ sandbox, engine, market, ledger }: Config, node: DuxNode) {
   return {
     image: sandbox.base_image,
     cpuCores: sandbox.cpu_limit,
@@ -237,6 +247,7 @@ function taskDefaults({ sandbox, engine, ledger }: Config, node: DuxNode) {
     verification: engine.result_verification ? ('check' as const) : ('none' as const),
     automaticPayment: engine.automatic_payments,
     maxPerTask: ledger.max_per_task,
+    arbiters: market.arbiters,
     self: node.identity.peer,
   };
 }

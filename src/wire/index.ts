@@ -1,3 +1,4 @@
+export * from './arbitration.ts';
 export * from './attestation.ts';
 export * from './award.ts';
 export * from './bid.ts';

@@ -17,6 +17,8 @@ import {
   taskOrderMessage,
   taskRecordMessage,
   taskSpecMessage,
+  verdictAnswerMessage,
+  verdictRequestMessage,
   workerMessage,
 } from '../../src/wire/index.ts';
 import { alice, bob, bytesOf, escrowId, hashOf, ref, T0 } from './samples.ts';
@@ -58,6 +60,7 @@ const policy = {
   requirePeers: [bob.peer],
   labels: { project: 'x' },
   automaticPayment: true,
+  arbiters: [],
 };
 
 const attempt = {
@@ -82,6 +85,15 @@ const attempt = {
   close: null,
   pay: 0n,
   fee: 0n,
+  escrow: {
+    state: 'claimed' as const,
+    claimBy: T0 + 1,
+    disputeBy: T0 + 2,
+    verdictBy: T0 + 3,
+    arbiters: [alice.peer],
+    closedBy: null,
+    finding: null,
+  },
 };
 
 const streamSamples: readonly MessageSample[] = [
@@ -173,6 +185,19 @@ const streamSamples: readonly MessageSample[] = [
   ),
   ...samples(statusRequestMessage, ref),
   ...samples(statusAnswerMessage, { state: 'attested' }),
+  ...samples(verdictRequestMessage, {
+    lock: decided,
+    claim: decided,
+    dispute: decided,
+    order: bytesOf('order'),
+    offer: bytesOf('offer'),
+    runs: [ref],
+  }),
+  ...samples(
+    verdictAnswerMessage,
+    { type: 'verdict', verdict: bytesOf('verdict'), finding: 'wrong' },
+    { type: 'run' },
+  ),
 ];
 
 const recordSamples: readonly MessageSample[] = [

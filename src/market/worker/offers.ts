@@ -149,7 +149,7 @@ export class OfferDesk {
   }
 
   #view(offer: Offer): BidderView {
-    const { clock, signer, executor, blobs, options, genesis } = this.#components;
+    const { clock, signer, executor, blobs, options, genesis, committee } = this.#components;
     const status = executor.status();
     const funds = this.#fundsOf(offer);
     return {
@@ -169,6 +169,9 @@ export class OfferDesk {
       slots: options.slots,
       price: options.price,
       imagePolicy: options.imagePolicy,
+      windows: options.windows,
+      // whoever is trusted with all the money may judge over some
+      arbiters: [...committee.keys, ...options.arbiters],
       payerFunds: funds?.balance ?? null,
       payerIsMember:
         genesis.genesis.membership === 'open' ||
