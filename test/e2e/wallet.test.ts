@@ -142,34 +142,24 @@ async function guestIsInvited(net: Devnet, admin: Person, member: Person): Promi
   for (const person of [admin, member])
     await waitFor(async () => /NOT_A_MEMBER/.test(await worker(person)), 'the refusal', 20_000);
   assert.match(assertCode(await guest.on('status'), 0).stdout, /network +lab .*, guest/);
-  assert.match(assertCode(await guest.on('invite'), 1).stderr, /only the network’s admin/);
   const { invite } = await admin.json('invite', '--grant', '3', '--expires', '1h');
-  assertCode(await guest.on('join', invite!), 0);
-  assert.match(assertCode(await guest.on('join', invite!), 0).stdout, /a member of lab, with 3 granted/);
-  assert.is((await guest.json('wallet')).balance, '3');
+  for (let again = 0; again < 2; again++)
+    assert.match(assertCode(await guest.on('join', invite!), 0).stdout, /a member of lab, with 3 granted/);
+  assert.is((await guest.daemon.client.getWallet()).body.balance, '3');
   await completed(guest.daemon, task_id);
-  const { members } = await member.json<{ members: { peer_id: string }[] }>('members');
-  assert.equal(members.map(({ peer_id }) => peer_id).sort(), [admin.peer, member.peer, guest.peer].sort());
+  const membersOf = async ({ daemon: { client } }: Person) =>
+    (await client.listMembers()).body.members.map(({ peer_id }) => peer_id);
+  assert.equal((await membersOf(member)).sort(), [admin.peer, member.peer, guest.peer].sort());
   assertCode(await admin.on('members', 'remove', guest.peer), 0);
-  assert.not.match(assertCode(await admin.on('members'), 0).stdout, new RegExp(guest.peer));
+  assert.not((await membersOf(admin)).includes(guest.peer));
 }
 
 async function refusesAnotherNetwork(dataDir: string, env: Record<string, string>): Promise<void> {
   const terms = { net: new Uint8Array(32), grant: 0n, uses: 1, expires: Date.now() + 60_000 };
-  const { text } = writeInvite(
-    terms,
-    new Uint8Array(32).fill(1),
-    signerFromSeed(new Uint8Array(32).fill(2)),
-    ['/ip4/127.0.0.1/tcp/1'],
-  );
-  for (const argv of [
-    ['start', '--api-port', '0', '--join', text],
-    ['join', text],
-  ])
-    assert.match(
-      assertCode(await command([...argv, '--data', dataDir], env), 1).stderr,
-      /is of network baf.*, not of baf.*: use another --data directory/,
-    );
+  const stranger = signerFromSeed(new Uint8Array(32).fill(2));
+  const { text } = writeInvite(terms, new Uint8Array(32).fill(1), stranger, ['/ip4/127.0.0.1/tcp/1']);
+  const end = await command(['start', '--data', dataDir, '--api-port', '0', '--join', text], env);
+  assert.match(assertCode(end, 1).stderr, /is of network baf.*, not of baf.*: use another --data directory/);
 }
 
 test('a network by invitation: send, limits, history, shares, export and its check, with a key that is encrypted', async () => {
