@@ -3,13 +3,17 @@ import type { memberRoutes } from '../routes/members.ts';
 import { iso } from '../task-views.ts';
 import { type HandlerParts, type Handlers, withNotaries } from './context.ts';
 
+const isOwn = (address: string) => /^\/ip4\/127\.|^\/ip6\/::1\//.test(address);
+
 export function memberHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof memberRoutes> {
   const { membership, invitations, network, node } = parts;
   return {
     createInvite: ({ body: { grant, uses, expires_seconds } }, call) =>
       withNotaries(parts, call, async signal => {
         const terms = { grant, uses, expiresMs: expires_seconds * 1000 };
-        const { id, text, expires } = await invitations.create(terms, network.addresses(), { signal });
+        // Those that reach this machine from itself alone come last.
+        const addresses = network.addresses().sort((a, b) => Number(isOwn(a)) - Number(isOwn(b)));
+        const { id, text, expires } = await invitations.create(terms, addresses, { signal });
         return { status: 201, body: { id, invite: text, expires_at: iso(expires) } };
       }),
     listInvites: (_request, call) =>
