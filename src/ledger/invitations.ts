@@ -9,7 +9,7 @@ import type { Membership } from './membership.ts';
 import { inviteRecord, type StoredInvite } from './records.ts';
 
 /** Invites that one admin keeps at a time; those that are over are to be revoked. */
-const MAX_INVITES = 500;
+const MAX_INVITES = 200;
 
 export interface InvitationComponents extends UseComponents {
   readonly db: Pick<Database, 'write' | 'repository'>;

@@ -20,7 +20,7 @@ import { type Member, MemberBook } from './member-book.ts';
 /** Between looks at the notaries' lists: what a removal takes at most until it is known here. */
 const SYNC_MS = 30_000;
 /** A requester that is not known may have joined a moment ago: looked up at once, but no more often than this. */
-const LOOK_MS = 1_000;
+const LOOK_MS = 5_000;
 /** Pages of one list in one look: more than a network has. */
 const MAX_PAGES = 1_000;
 

@@ -1,7 +1,7 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Membership } from '../ledger/index.ts';
-import { type Clock, codeOf, hasCode, type Logger, messageOf } from '../util/index.ts';
+import { type Clock, CodedError, codeOf, type Logger, messageOf } from '../util/index.ts';
 import { isInviteText, readInvite } from '../wire/index.ts';
 import { writePrivateFile } from './files.ts';
 
@@ -38,32 +38,37 @@ function noneIfAbsent(error: NodeJS.ErrnoException): undefined {
 }
 
 /**
- * Redeems an invite; one that was redeemed before changes nothing.
+ * Redeems an invite; one that was redeemed before changes nothing. Until that is done, or refused, it is kept for the next start.
  * @throws CodedError as `Membership.redeem` where it never can be.
  */
 export async function joinBy(
   { membership, clock, logger }: { membership: Membership; clock: Clock; logger: Logger },
   { text, file }: Joining,
 ): Promise<void> {
+  await writePrivateFile(file, text);
   let isLate = false;
-  const joining = redeem(membership, text).finally(() => rm(file, { force: true }));
+  const joining = redeem(membership, text, file);
+  joining.catch(error => {
+    if (isLate) logger.warn({ code: codeOf(error), reason: messageOf(error) }, 'the invite was not redeemed');
+  });
   const late = new Promise<void>(resolve =>
     clock.after(WAIT_MS, () => {
       isLate = true;
       resolve();
     }),
   );
-  joining.catch(error => {
-    if (isLate) logger.warn({ code: codeOf(error), reason: messageOf(error) }, 'the invite was not redeemed');
-  });
   await Promise.race([joining, late]);
   if (isLate) logger.warn({}, 'no notary answers yet: this node is a guest until one does');
 }
 
-async function redeem(membership: Membership, text: string): Promise<void> {
+async function redeem(membership: Membership, text: string, file: string): Promise<void> {
   try {
     await membership.redeem(readInvite(text));
   } catch (error) {
-    if (!hasCode(error, 'MEMBER_ALREADY')) throw error;
+    // What the end of the daemon cut off is tried again.
+    if (!(error instanceof CodedError)) throw error;
+    await rm(file, { force: true });
+    if (error.code !== 'MEMBER_ALREADY') throw error;
   }
+  await rm(file, { force: true });
 }

@@ -39,7 +39,10 @@ const heldMessage = defineMessage(
     admin: exactBytesSchema(32),
     sig: exactBytesSchema(64),
     key: exactBytesSchema(32),
-    at: z.array(z.string().startsWith('/').max(200)).max(MAX_ADDRESSES),
+    at: z
+      .array(z.string().regex(/^\/[^#\s]{1,199}$/))
+      .min(1)
+      .max(MAX_ADDRESSES),
   }),
 );
 

@@ -21,7 +21,10 @@ export const listedPeerSchema = z.string().max(60).refine(isPeerText, 'not an Ed
 export const purseSchema = z
   .string()
   .max(62)
-  .refine(text => text.startsWith('G/') && isPeerText(text.slice(2)), 'not the purse of an invite');
+  .refine(
+    text => text.startsWith('G/') && peerToKeyBytes(text.slice(2)) !== undefined,
+    'not the purse of an invite',
+  );
 
 /** dag-cbor has one integer type: small amounts decode as numbers, large ones as bigint. */
 export const amountSchema = z

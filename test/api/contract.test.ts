@@ -14,7 +14,7 @@ import { type TestServer, TOKEN, withServer } from '../fixtures/api/server.ts';
 const test = suite('api: contract of every route');
 
 const terms = { net: new Uint8Array(32), grant: 500_000_000n, uses: 2, expires: 2000 };
-const INVITE = writeInvite(terms, new Uint8Array(32).fill(1), workerSigner, []).text;
+const INVITE = writeInvite(terms, new Uint8Array(32).fill(1), workerSigner, ['/ip4/127.0.0.1/tcp/1']).text;
 
 type AnyReply = { status: number; headers?: Record<string, string>; body: unknown };
 

@@ -157,7 +157,7 @@ test('one notary: an invite gives each of its uses once, and its rest goes back'
       assert.is(await code(gina.membership.redeem(late.held)), 'INVITE_EXPIRED');
       assert.is(await code(fred.membership.redeem(late.held)), 'MEMBER_ALREADY');
       const textOf = (net: Uint8Array, signer: Signer) =>
-        writeInvite({ net, grant: 1n, uses: 1, expires: T0 }, new Uint8Array(32), signer, []).text;
+        writeInvite({ net, grant: 1n, uses: 1, expires: T0 }, new Uint8Array(32), signer, ['/memory/1']).text;
       const foreign = readInvite(textOf(s.genesis.net, admin));
       assert.is(await code(gina.membership.redeem(foreign)), 'NETWORK_DIFFERS');
       const forged = readInvite(textOf(ledger.info.net, carol));

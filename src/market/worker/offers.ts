@@ -179,7 +179,7 @@ export class OfferDesk {
       price: options.price,
       imagePolicy: options.imagePolicy,
       payerFunds: funds?.balance ?? null,
-      payerIsMember: membership.has(offer.requester) || funds?.member === true,
+      payerIsMember: membership.has(offer.requester),
     };
   }
 
