@@ -75,7 +75,7 @@ export class Invitations {
     options: Abortable,
   ): Promise<{ id: string; text: string; expires: number }> {
     this.#requireAdmin();
-    const { committee, db, clock, signer, settlement } = this.#parts;
+    const { committee, db, clock, signer } = this.#parts;
     if ((await this.#kept()).length >= MAX_INVITES)
       refuse(
         { code: 'INVITE_LIMIT', limit: MAX_INVITES },
@@ -87,9 +87,8 @@ export class Invitations {
     const { id, text } = writeInvite(terms, new Uint8Array(randomBytes(32)), signer, addresses);
     // Before the money goes: whatever happens, it can be taken back.
     await db.write([this.#store.putOp(id, { grant, uses, expires, createdAt })], { sync: true });
-    const total = grant * BigInt(uses);
     try {
-      if (total > 0n) await settlement.transfer(purseOf(id), total, { ...options, key: `invite:${id}` });
+      await this.#fund(id, { grant, uses }, options);
     } catch (error) {
       if (!hasCode(error, 'SEND_PENDING')) {
         await db.write([this.#store.delOp(id)]);
@@ -97,6 +96,13 @@ export class Invitations {
       }
     }
     return { id, text, expires };
+  }
+
+  /** Once for each invite, however often it is asked for. */
+  async #fund(id: string, { grant, uses }: Pick<InviteTerms, 'grant' | 'uses'>, options: Abortable) {
+    const total = grant * BigInt(uses);
+    if (total === 0n) return;
+    await this.#parts.settlement.transfer(purseOf(id), total, { ...options, key: `invite:${id}` });
   }
 
   async #kept(): Promise<[string, StoredInvite][]> {
@@ -123,6 +129,8 @@ export class Invitations {
     const { committee, db, signer, settlement } = this.#parts;
     const kept = await this.#store.get(id);
     if (!kept) refuse({ code: 'INVITE_UNKNOWN', id }, 'this node made no such invite, or it was revoked');
+    // A crash may have left it without its money: then all of it comes back.
+    await this.#fund(id, kept, { signal });
     let returned = 0n;
     const decided = await takeUse(
       this.#parts,

@@ -46,9 +46,8 @@ export async function readUses(
 
 const useOf = ({ slot }: CheckedDecision): number => Number(slot.split('/')[2]);
 
-/** What a later look at the invite may change: the number was another's. */
-const isOvertaken = ({ code }: Extract<Outcome, { ok: false }>): boolean =>
-  code === 'SLOT_DECIDED' || code === 'INVITE_USE' || code === 'INVITE_REDEEMED';
+/** What a later look at the invite may change: the number was another's, or what was set aside is still on its way. */
+const PASSING = ['SLOT_DECIDED', 'INVITE_USE', 'INVITE_REDEEMED', 'FUNDS_INSUFFICIENT'];
 
 /**
  * Has the next number of an invite decided for what `make` gives for it; a decision that it gives ends the search.
@@ -65,7 +64,7 @@ export async function takeUse(
     if (!(made instanceof Uint8Array)) return made;
     const outcome = await submitOne(parts, made, signal);
     if (outcome.ok) return outcome.decided;
-    if (!isOvertaken(outcome) || attempt >= MAX_TRIES) throw refusalOf(outcome);
+    if (!PASSING.includes(outcome.code) || attempt >= MAX_TRIES) throw refusalOf(outcome);
     await parts.client.pause(attempt, signal);
   }
 }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -178,14 +179,14 @@ test('a network by invitation: send, limits, history, shares, export and its che
       env: { DUXNODE_PASSPHRASE: words },
     });
     await net.ready();
-    const worker = await personOf(net.daemons[0] as DaemonProcess);
+    assert.not(existsSync(join(payerDaemon.dataDir, 'invite')), 'it was redeemed');
     const payer = await personOf(payerDaemon);
     const key = await readFile(join(payerDaemon.dataDir, 'identity.key'), 'utf8');
     assert.is(JSON.parse(key).format, 'duxnode-key/1', 'it was never in clear');
-    await sends(payer, worker);
+    await sends(payer, admin);
     await limitsTasks(payer);
-    await showsLinesAndShares(payer, worker);
-    for (const person of [payer, worker]) await exportsAndVerifies(net.dir, person);
+    await showsLinesAndShares(payer, admin);
+    for (const person of [payer, admin]) await exportsAndVerifies(net.dir, person);
 
     await payerDaemon.stop();
     const start = (env: Record<string, string>) =>
@@ -195,7 +196,7 @@ test('a network by invitation: send, limits, history, shares, export and its che
     await refusesAnotherNetwork(payerDaemon.dataDir, { DUXNODE_PASSPHRASE: words });
     await payerDaemon.start();
     assert.is(await payerDaemon.peer(), payer.peer);
-    const again = await payer.json('wallet', 'send', worker.peer, '2', '--key', 'rent-may');
+    const again = await payer.json('wallet', 'send', admin.peer, '2', '--key', 'rent-may');
     assert.is(again.slot, `A/${payer.peer}/2`);
     await guestIsInvited(net, admin, payer);
     await auditAndStop(net);

@@ -2,6 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type InviteTerms, peekSlot } from '../../src/ledger/index.ts';
 import { applyRedeem, applyRemoval, applyRevoke } from '../../src/ledger/invites.ts';
+import { inviteRecord, type StoredInvite } from '../../src/ledger/records.ts';
 import {
   type Genesis,
   inviteKind,
@@ -163,6 +164,15 @@ test('one notary: an invite gives each of its uses once, and its rest goes back'
       const forged = readInvite(textOf(ledger.info.net, carol));
       assert.is(await code(gina.membership.redeem(forged)), 'STATEMENT_SIGNER');
       assert.is(free(gina), 0n);
+
+      // A crash between the note of an invite and its money.
+      const { db } = first;
+      const record = { grant: 2n * FLOP, uses: 2, expires: T0, createdAt: T0 };
+      const unfunded = db.repository<StoredInvite>('invites', inviteRecord).putOp(key.peer, record);
+      await db.write([unfunded]);
+      const before = free(first);
+      const back = await first.invitations.revoke(key.peer, new AbortController().signal);
+      assert.equal([back.returned, free(first)], [4n * FLOP, before]);
       await ledger.audit();
     },
     { overrides: invited },
@@ -212,6 +222,26 @@ test('members are known to every node by certificates, over restarts; who is rem
     { overrides: invited },
   ));
 
+/** Half of the notaries have voted for the invite's end when it is redeemed: recovery decides one of the two. */
+async function contested(ledger: TestLedger, guest: TestNode): Promise<void> {
+  const { first, nodes, info: network } = ledger;
+  const { id, held } = await invite(ledger, week(5n * FLOP));
+  const body = { net: network.net, invite: id, use: 0, amount: 5n * FLOP };
+  const values = [seal(revokeKind, body, first.signer).bytes];
+  for (const node of nodes.slice(0, 2)) {
+    const isVoted = async () => {
+      const answer = await node.notary!.round!({ type: 'propose', values });
+      return answer.type === 'round' && answer.outcomes[0]?.type === 'signed';
+    };
+    // It has to know of the money first.
+    await waitFor(isVoted, 'a vote for the end', 10_000);
+  }
+  const outcome = await code(guest.membership.redeem(held));
+  assert.ok(['RESOLVED', 'INVITE_REVOKED'].includes(outcome), outcome);
+  assert.is(free(guest), outcome === 'RESOLVED' ? 5n * FLOP : 0n);
+  await first.invitations.revoke(id, new AbortController().signal);
+}
+
 test('four notaries: two who redeem one invite at once each get a use of it', () =>
   withLedger(
     async ledger => {
@@ -228,6 +258,10 @@ test('four notaries: two who redeem one invite at once each get a use of it', ()
         return !fred.membership.has(dora.signer.peer) && fred.membership.has(emil.signer.peer);
       };
       await waitFor(isGone, 'the removal to be known', 10_000);
+      await contested(ledger, fred);
+      await ledger.first.wallet.sync();
+      const total = ledger.nodes.reduce((sum, node) => sum + free(node), 0n);
+      assert.is(total, ledger.info.supply);
       await ledger.audit();
     },
     { overrides: invited, notaries: 4 },
