@@ -21,7 +21,7 @@ function addDaemon(program: Command, run: Run): void {
     .option('--detach', 'leave it running, return when it is ready')
     .addHelpText(
       'after',
-      '\nExamples:\n  duxnode start --open --name home\n  duxnode start --join /ip4/192.0.2.7/tcp/4001/p2p/12D3Koo…',
+      '\nExamples:\n  duxnode start --join dux1…\n  duxnode start --open --name home\n  duxnode start --join /ip4/192.0.2.7/tcp/4001/p2p/12D3Koo…',
     );
   targeted(command(program, run, 'stop', 'End the daemon cleanly', async () => (await load()).stop));
   const doctor = async () => (await import('./commands/doctor.ts')).doctor;
