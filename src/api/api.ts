@@ -6,6 +6,7 @@ import { createEventLog, type EventLog } from './event-log.ts';
 import { blobHandlers } from './handlers/blobs.ts';
 import type { Call, HandlerParts, Handlers } from './handlers/context.ts';
 import { docsHandlers } from './handlers/docs.ts';
+import { memberHandlers } from './handlers/members.ts';
 import { nodeHandlers } from './handlers/node.ts';
 import { resultHandlers } from './handlers/results.ts';
 import { taskHandlers } from './handlers/tasks.ts';
@@ -58,6 +59,7 @@ class HttpApi implements Api {
       ...blobHandlers(parts),
       ...nodeHandlers(parts),
       ...walletHandlers(parts),
+      ...memberHandlers(parts),
       ...docsHandlers(parts),
     };
   }

@@ -63,6 +63,8 @@ export const nodeReply = z.object({
   addresses: z.array(z.string()),
   network: z.string(),
   network_id: z.string(),
+  membership: z.enum(['invited', 'open']),
+  currency: z.enum(['FLOP', 'credits']),
   version: z.string(),
   started_at: isoTime,
   pid: z.int(),

@@ -26,6 +26,8 @@ export const BUCKETS = [
   'notary-ballots',
   'wallet-sends',
   'shares',
+  'members',
+  'invites',
 ] as const;
 
 export type Bucket = (typeof BUCKETS)[number];

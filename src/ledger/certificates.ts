@@ -15,12 +15,13 @@ import {
   sameBytes,
   type TaskRef,
 } from '../wire/index.ts';
-import { checkGrant, checkOrder } from './accounts.ts';
+import { checkGrant, checkOrder, checkOrigin } from './accounts.ts';
 import { type EscrowRules, type StepResult, step } from './escrow.ts';
 import { type EscrowState, holdsMoney, openEscrow } from './escrow-lock.ts';
 import type { Evidence } from './evidence.ts';
 import type { Closing, Escrow, Standing } from './interface.ts';
-import { digestOf, escrowSlot, grantSlot, orderSlot, readStatement, type Statement } from './statement.ts';
+import { checkRedeem } from './invites.ts';
+import { digestOf, escrowSlot, readStatement, type Statement, slotOf } from './statement.ts';
 
 /** The notaries of an epoch: `quorum` of them decide, and up to `faults` may lie. */
 export interface Committee {
@@ -76,19 +77,34 @@ function checkQuorum(signers: readonly string[], { keys, quorum }: Committee): v
   if (signers.length < quorum) invalid(`has ${signers.length} of ${quorum} signatures`);
 }
 
+/** What makes a statement valid whatever the ledger. @throws CodedError as `checkDecided`. */
+function checkStatement(statement: Exclude<Statement, { type: 'evidence' }>, info: GenesisInfo): void {
+  switch (statement.type) {
+    case 'order':
+      checkOrder(statement.order, info);
+      break;
+    case 'grant':
+      checkGrant(statement.grant, info);
+      break;
+    case 'redeem':
+      checkRedeem(statement.redeem, statement.invite, info);
+      break;
+    case 'revoke':
+      checkOrigin('revocation', statement.revoke, [info.genesis.admin], info);
+      break;
+    case 'removal':
+      checkOrigin('removal', statement.removal, [info.genesis.admin], info);
+      break;
+    case 'skip':
+      if (!sameBytes(statement.skip.body.net, info.net)) invalid('belongs to another network');
+  }
+}
+
 /** True when `slot` is one that `statement` can decide; its own rules without state are checked on the way. */
 function checkSlot(slot: string, statement: Statement, { info }: Committee): boolean {
-  if (statement.type === 'order') {
-    checkOrder(statement.order, info);
-    return slot === orderSlot(statement.order.body.account, statement.order.body.seq);
-  }
-  if (statement.type === 'grant') {
-    checkGrant(statement.grant, info);
-    return slot === grantSlot(statement.grant.body);
-  }
-  if (statement.type === 'skip') {
-    const { net, account, seq } = statement.skip.body;
-    return sameBytes(net, info.net) && slot === orderSlot(account, seq);
+  if (statement.type !== 'evidence') {
+    checkStatement(statement, info);
+    return slot === slotOf(statement);
   }
   const { net, escrowId } = statement.evidence.statement.body;
   return (

@@ -10,9 +10,10 @@ import {
   seal,
 } from '../wire/index.ts';
 import { EMPTY_ACCOUNT, OPEN_INVITE } from './accounts.ts';
+import { isMember, MEMBERS, purseOf, ticketOf } from './invites.ts';
 import type { Notary, ProposalOutcome } from './notary.ts';
 import { trailKey } from './notary-store.ts';
-import { escrowSlot } from './statement.ts';
+import { escrowSlot, useSlot } from './statement.ts';
 
 /** Of one page of a trail: large orders would otherwise make it 4 MiB. */
 const MAX_PAGE_BYTES = 1024 * 1024;
@@ -44,6 +45,10 @@ export function createLedgerDesk(notary: Notary): LedgerDesk {
         return { type: 'funds', funds: await signFunds(notary, request.account) };
       case 'trail':
         return { type: 'trail', ...(await readTrail(notary, request.account, request.from)) };
+      case 'members':
+        return { type: 'trail', ...(await readTrail(notary, MEMBERS, request.from)) };
+      case 'invite':
+        return { type: 'decided', decided: await readUses(notary, request.invite, request.account) };
       case 'escrow':
         return { type: 'decided', decided: await readEscrow(notary, request.escrowId) };
       case 'slot':
@@ -78,6 +83,15 @@ async function readEscrow(notary: Notary, escrowId: string): Promise<Decided[]> 
   return readSlots(notary, [stored.order, ...stored.digests.map((_, step) => escrowSlot(escrowId, step))]);
 }
 
+async function readUses(notary: Notary, invite: string, account: string): Promise<Decided[]> {
+  const found = await notary.store.accounts.getMany([purseOf(invite), ticketOf(invite, account)]);
+  const uses = found.flatMap(record => (record && record.seq > 0 ? [record.seq - 1] : []));
+  return readSlots(
+    notary,
+    [...new Set(uses)].map(use => useSlot(invite, use)),
+  );
+}
+
 async function readTrail(notary: Notary, account: string, from: number) {
   const total = (await notary.store.accounts.get(account))?.trail ?? 0;
   const count = Math.max(0, Math.min(MAX_TRAIL_PAGE, total - from));
@@ -99,10 +113,11 @@ export async function readFunds(
   notary: Pick<Notary, 'store' | 'committee'>,
   account: string,
 ): Promise<{ balance: bigint; member: boolean }> {
-  const { admin, membership, openGrant } = notary.committee.info.genesis;
+  const { info } = notary.committee;
+  const { membership, openGrant } = info.genesis;
   const stored = (await notary.store.accounts.get(account)) ?? { ...EMPTY_ACCOUNT, trail: 0 };
   const isOpenMember = membership === 'open' && (openGrant === 0n || stored.trail > 0);
-  return { balance: stored.balance, member: account === admin || isOpenMember };
+  return { balance: stored.balance, member: isOpenMember || isMember(account, stored, info) };
 }
 
 async function signFunds(notary: Notary, account: string): Promise<Uint8Array> {

@@ -88,7 +88,7 @@ export interface Notary {
 /** What only several notaries are asked. */
 export type RoundRequest = Exclude<
   LedgerRequest,
-  { type: 'submit' | 'join' | 'funds' | 'trail' | 'escrow' | 'slot' }
+  { type: 'submit' | 'join' | 'funds' | 'trail' | 'invite' | 'members' | 'escrow' | 'slot' }
 >;
 
 /** The notary of a network that has one. */

@@ -14,6 +14,7 @@ import {
   slotSchema,
   taskRef,
   timeSchema,
+  transferSchema,
 } from '../wire/index.ts';
 
 /** What the notary and the wallet keep on disk. Money is in 1e-8 FLOP. */
@@ -26,6 +27,8 @@ export const accountRecord = defineMessage(
     seq: countSchema,
     /** Entries in the account's trail. */
     trail: countSchema,
+    memberships: countSchema.optional(),
+    revoked: z.boolean().optional(),
   }),
 );
 export type StoredAccount = ReturnType<typeof accountRecord.decode>;
@@ -116,7 +119,7 @@ export const walletSendRecord = defineMessage(
   'wallet-send',
   512,
   z.strictObject({
-    to: peerSchema,
+    to: transferSchema.shape.to,
     amount: amountSchema,
     at: timeSchema,
     seq: countSchema,
@@ -148,7 +151,7 @@ export const historyRecord = defineMessage(
     index: countSchema,
     kind: z.enum(['genesis', 'grant', 'transfer', 'lock', 'paid', 'refunded', 'split', 'fee', 'step']),
     change: signedAmount,
-    counterpart: peerSchema.nullable(),
+    counterpart: transferSchema.shape.to.nullable(),
     taskId: taskRef.taskId.nullable(),
     escrowId: hexHashSchema.nullable(),
     slot: z.string().max(160),
@@ -181,3 +184,24 @@ export const walletMetaRecord = defineMessage(
   }),
 );
 export type WalletMeta = ReturnType<typeof walletMetaRecord.decode>;
+
+/** A use of an invite, as every node keeps it: key `<invite>/<use>`. */
+export const memberRecord = defineMessage(
+  'member',
+  256,
+  z.strictObject({ account: peerSchema, removed: z.boolean() }),
+);
+export type StoredMember = ReturnType<typeof memberRecord.decode>;
+
+/** An invite that this node made, without its key: that is in its text alone. */
+export const inviteRecord = defineMessage(
+  'invite-record',
+  256,
+  z.strictObject({
+    grant: amountSchema,
+    uses: countSchema,
+    expires: timeSchema,
+    createdAt: timeSchema,
+  }),
+);
+export type StoredInvite = ReturnType<typeof inviteRecord.decode>;

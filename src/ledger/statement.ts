@@ -1,12 +1,20 @@
 import {
   type Grant,
   grantKind,
+  type Invite,
+  inviteKind,
   type LedgerOrder,
   ledgerOrderKind,
   MAX_VALUE_BYTES,
   type Opened,
   open,
   peekKind,
+  type Redeem,
+  type Removal,
+  type Revoke,
+  redeemKind,
+  removalKind,
+  revokeKind,
   type Skip,
   seal,
   skipKind,
@@ -20,6 +28,9 @@ import type { ValueKind } from './value-kind.ts';
 export type Statement =
   | { readonly type: 'order'; readonly order: Opened<LedgerOrder> }
   | { readonly type: 'grant'; readonly grant: Opened<Grant> }
+  | { readonly type: 'redeem'; readonly redeem: Opened<Redeem>; readonly invite: Opened<Invite> }
+  | { readonly type: 'revoke'; readonly revoke: Opened<Revoke> }
+  | { readonly type: 'removal'; readonly removal: Opened<Removal> }
   | { readonly type: 'skip'; readonly skip: Opened<Skip> }
   | { readonly type: 'evidence'; readonly evidence: Evidence };
 
@@ -31,6 +42,14 @@ export function readStatement(bytes: Uint8Array): Statement {
       return { type: 'order', order: open(ledgerOrderKind, bytes) };
     case 'grant':
       return { type: 'grant', grant: open(grantKind, bytes) };
+    case 'redeem': {
+      const redeem = open(redeemKind, bytes);
+      return { type: 'redeem', redeem, invite: open(inviteKind, redeem.body.invite) };
+    }
+    case 'revoke':
+      return { type: 'revoke', revoke: open(revokeKind, bytes) };
+    case 'removal':
+      return { type: 'removal', removal: open(removalKind, bytes) };
     case 'skip':
       return { type: 'skip', skip: open(skipKind, bytes) };
     default:
@@ -40,14 +59,47 @@ export function readStatement(bytes: Uint8Array): Statement {
 
 /** What a certificate's `value` is for this statement: independent of how many signatures the envelope carries. */
 export function digestOf(statement: Statement): Uint8Array {
-  if (statement.type === 'order') return statement.order.digest;
-  if (statement.type === 'skip') return statement.skip.digest;
-  return statement.type === 'grant' ? statement.grant.digest : statement.evidence.statement.digest;
+  switch (statement.type) {
+    case 'order':
+      return statement.order.digest;
+    case 'grant':
+      return statement.grant.digest;
+    case 'redeem':
+      return statement.redeem.digest;
+    case 'revoke':
+      return statement.revoke.digest;
+    case 'removal':
+      return statement.removal.digest;
+    case 'skip':
+      return statement.skip.digest;
+    case 'evidence':
+      return statement.evidence.statement.digest;
+  }
 }
 
 export const orderSlot = (account: string, seq: number): string => `A/${account}/${seq}`;
 export const grantSlot = ({ invite, use }: Pick<Grant, 'invite' | 'use'>): string => `G/${invite}/${use}`;
+export const useSlot = (invite: string, use: number): string => `G/${invite}/${use}`;
+export const removalSlot = ({ invite, use }: Pick<Removal, 'invite' | 'use'>): string => `R/${invite}/${use}`;
 export const escrowSlot = (escrowId: string, steps: number): string => `E/${escrowId}/${steps}`;
+
+/** The one slot that a statement can decide; which step of an escrow evidence is for, the escrow says. */
+export function slotOf(statement: Exclude<Statement, { type: 'evidence' }>): string {
+  switch (statement.type) {
+    case 'order':
+      return orderSlot(statement.order.body.account, statement.order.body.seq);
+    case 'skip':
+      return orderSlot(statement.skip.body.account, statement.skip.body.seq);
+    case 'grant':
+      return grantSlot(statement.grant.body);
+    case 'redeem':
+      return useSlot(statement.invite.body.id, statement.redeem.body.use);
+    case 'revoke':
+      return useSlot(statement.revoke.body.invite, statement.revoke.body.use);
+    case 'removal':
+      return removalSlot(statement.removal.body);
+  }
+}
 
 /** A statement as several notaries handle it: opened once, beside its bytes and its digest as hex. */
 export interface Stated {

@@ -3,6 +3,7 @@ import { type CheckedDecision, type Committee, replayStep, rulesOf } from './cer
 import { holdsMoney, type LedgerEscrow, openEscrow } from './escrow-lock.ts';
 import type { Evidence } from './evidence.ts';
 import type { HistoryEntry } from './interface.ts';
+import { purseOf } from './invites.ts';
 
 export type Line = Omit<HistoryEntry, 'index' | 'slot'>;
 
@@ -153,8 +154,19 @@ export function effectOf(
     const { account: owner, seq } = statement.skip.body;
     return owner === account ? { ...NOTHING, seq } : NOTHING;
   }
-  const { amount, account: to } = statement.grant.body;
   const { admin } = committee.info.genesis;
+  if (statement.type === 'redeem') {
+    const { grant } = statement.invite.body;
+    if (statement.redeem.body.account !== account) return NOTHING;
+    return { ...NOTHING, confirmed: grant, lines: [line('grant', grant, admin)] };
+  }
+  if (statement.type === 'revoke') {
+    const { invite, amount } = statement.revoke.body;
+    if (admin !== account) return NOTHING;
+    return { ...NOTHING, confirmed: amount, lines: [line('transfer', amount, purseOf(invite))] };
+  }
+  if (statement.type === 'removal') return NOTHING;
+  const { amount, account: to } = statement.grant.body;
   if (to === account) return { ...NOTHING, confirmed: amount, lines: [line('grant', amount, admin)] };
   if (admin === account) return { ...NOTHING, confirmed: -amount, lines: [line('grant', -amount, to)] };
   return NOTHING;

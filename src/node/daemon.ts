@@ -12,6 +12,8 @@ import { chooseExecutor, type DockerExecutorInit, imagesDirFrom, socketPathFrom 
 import { type Abortable, type Deferred, deferred, systemClock, VERSION } from '../util/index.ts';
 import type { Gpus } from '../wire/index.ts';
 import { type JoinSources, joinAddresses } from './bootstrap.ts';
+import { newNetworkOf } from './founding.ts';
+import { joinBy, pendingInvite } from './joining.ts';
 import { disksOf, egressOf, gpusOf } from './lending.ts';
 import { createLogger } from './logger.ts';
 import { type DuxNode, type NodeInit, startNode } from './node.ts';
@@ -81,6 +83,8 @@ class NodeDaemon implements Daemon {
     const clock = systemClock;
     const startedAt = clock.now();
     const gpus = await gpusOf(config);
+    const joining = await pendingInvite(this.#options);
+    const joins = joining ? [...this.#options.join, joining.text] : this.#options.join;
     const node = await startNode(
       {
         logger,
@@ -116,21 +120,27 @@ class NodeDaemon implements Daemon {
             },
           ),
       },
-      nodeInit(this.#options, await joinAddresses(this.#options), gpus),
+      nodeInit(this.#options, await joinAddresses({ ...this.#options, join: joins }), gpus),
       { signal },
     );
     this.#stops.push(() => node.stop());
+    if (joining) await this.#unlessItFails(() => joinBy({ ...node, clock, logger }, joining));
     const api = createApi(
       {
         market: node.market.tasks,
         blobs: node.blobs,
         settlement: node.settlement,
+        membership: node.membership,
+        invitations: node.invitations,
         shares: node.shares,
         network: node.network,
         executor: node.executor,
         node: {
           facts: () => ({
             network: node.genesis.genesis.name,
+            membership: node.genesis.genesis.membership,
+            admin: node.genesis.genesis.admin,
+            currency: node.genesis.genesis.currency,
             networkId: node.genesis.networkId,
             version: VERSION,
             startedAt,
@@ -149,16 +159,21 @@ class NodeDaemon implements Daemon {
       },
       { config: config.api, token: await ensureToken(dataDir), taskDefaults: taskDefaults(config, node) },
     );
-    try {
-      await api.start();
-    } catch (error) {
-      await this.stop();
-      throw error;
-    }
+    await this.#unlessItFails(() => api.start());
     this.#stops.push(() => api.stop());
     await writeEndpoint(dataDir, { url: api.url(), pid: process.pid });
     this.#stops.push(() => removeEndpoint(dataDir));
     return report(config, node, api.url());
+  }
+
+  /** What was started is stopped again where a later part fails. */
+  async #unlessItFails(fn: () => Promise<void>): Promise<void> {
+    try {
+      await fn();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
   }
 
   async stop(): Promise<void> {
@@ -178,14 +193,7 @@ function nodeInit(
     joinAddresses: addresses,
     transport: 'tcp',
     passphrase,
-    network: {
-      name: network.name,
-      membership: network.membership,
-      supply: ledger.supply,
-      openGrant: network.open_grant,
-      feeBasisPoints: Math.round(ledger.fee_percent * 100),
-      notaries: ledger.notaries,
-    },
+    network: newNetworkOf(config),
     market: {
       slots: engine.max_concurrent_tasks,
       milliCpus: Math.round(worker.cpus * 1000),

@@ -5,8 +5,11 @@ import {
   CommitteeNotary,
   committeeOf,
   createLedgerDesk,
+  createMembership,
   createNotary,
   createSettlement,
+  type Invitations,
+  type Membership,
   type Notary,
   type Settlement,
   serveLedger,
@@ -67,6 +70,8 @@ export interface DuxNode {
   readonly genesis: GenesisInfo;
   readonly network: Network;
   readonly settlement: Settlement;
+  readonly membership: Membership;
+  readonly invitations: Invitations;
   readonly shares: ShareBook;
   readonly blobs: BlobStore;
   readonly executor: Executor;
@@ -151,6 +156,10 @@ async function assemble(
     { network, db, clock, logger: ledgerLogger, signer, notary: notary ?? undefined },
     { genesis, perDay: init.maxPerDay },
   );
+  const { membership, invitations } = createMembership(
+    { network, db, clock, logger: ledgerLogger, signer, settlement, notary: notary ?? undefined },
+    { genesis },
+  );
   const experience = createExperience({ db, clock });
   const shares = createShares({ db, clock, self: identity.peer });
   await Promise.all([experience.start(), shares.start()]);
@@ -160,6 +169,7 @@ async function assemble(
     blobs,
     executor,
     settlement,
+    membership,
     experience,
     shares,
     signer,
@@ -168,7 +178,8 @@ async function assemble(
     clock,
     logger: logger.child({ room: 'market' }),
     metrics,
-    options: init.market,
+    // Credits have no price: each task says what it gives.
+    options: genesis.genesis.currency === 'credits' ? { ...init.market, price: null } : init.market,
     random,
   });
   await network.start();
@@ -180,6 +191,8 @@ async function assemble(
   }
   await settlement.start();
   stops.push(() => settlement.stop());
+  await membership.start();
+  stops.push(() => membership.stop());
   const [started] = await executorStarted;
   if (started.status === 'rejected') throw started.reason;
   await market.start();
@@ -189,6 +202,8 @@ async function assemble(
     genesis,
     network,
     settlement,
+    membership,
+    invitations,
     shares,
     blobs,
     executor,

@@ -52,6 +52,8 @@ const networkSchema = z.strictObject({
     .default('home'),
   membership: z.enum(['invited', 'open']).default('invited'),
   open_grant: flop('1000'),
+  /** Of a network that this node founds: what its money is called. Credits have no price. */
+  currency: z.enum(['FLOP', 'credits']).default('FLOP'),
   listen: z.array(z.string().startsWith('/')).min(1).max(16).default(['/ip4/0.0.0.0/tcp/0']),
   bootstrap: z.array(z.string().startsWith('/')).max(64).default([]),
 });

@@ -10,6 +10,8 @@ export * from './experience-record.ts';
 export * from './genesis.ts';
 export * from './hash.ts';
 export * from './identity.ts';
+export * from './invite.ts';
+export * from './invite-text.ts';
 export * from './lease-record.ts';
 export * from './ledger-message.ts';
 export * from './ledger-order.ts';

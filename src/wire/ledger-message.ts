@@ -28,6 +28,10 @@ export const ledgerRequestMessage = defineMessage(
     z.strictObject({ type: z.literal('funds'), account: peerSchema }),
     /** What was decided about an account, oldest first, from the entry `from`. */
     z.strictObject({ type: z.literal('trail'), account: peerSchema, from: countSchema }),
+    /** The last use of an invite, and that of `account`. */
+    z.strictObject({ type: z.literal('invite'), invite: peerSchema, account: peerSchema }),
+    /** Who came by an invite and who was removed, in the order of this notary, from the entry `from`. */
+    z.strictObject({ type: z.literal('members'), from: countSchema }),
     /** What was decided about an escrow: its lock and its steps so far. */
     z.strictObject({ type: z.literal('escrow'), escrowId: hexHashSchema }),
     /** The decision of a slot. */

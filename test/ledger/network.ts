@@ -6,8 +6,11 @@ import {
   AntiEntropy,
   CommitteeNotary,
   createLedgerDesk,
+  createMembership,
   createNotary,
   createSettlement,
+  type Invitations,
+  type Membership,
   type Notary,
   type Settlement,
   serveLedger,
@@ -37,6 +40,8 @@ export interface TestNode {
   db: Database;
   notary: Notary | undefined;
   wallet: Settlement;
+  membership: Membership;
+  invitations: Invitations;
   antiEntropy: AntiEntropy | undefined;
   readonly perDay: bigint | null;
 }
@@ -88,6 +93,7 @@ export async function withLedger(
       return node;
     },
     async stop(node) {
+      await node.membership.stop();
       await node.wallet.stop();
       await node.antiEntropy?.stop();
       await node.notary?.stop();
@@ -182,6 +188,11 @@ async function startNode(node: TestNode, genesis: GenesisInfo, clock: Clock): Pr
     { genesis, perDay: node.perDay },
   );
   await node.wallet.start();
+  const { network, db, wallet, notary } = node;
+  const made = createMembership({ network, db, settlement: wallet, notary, ...parts }, { genesis });
+  node.membership = made.membership;
+  node.invitations = made.invitations;
+  await node.membership.start();
 }
 
 /** The code that it is refused with, or `RESOLVED`. */

@@ -21,7 +21,7 @@ import {
   verdictRequestMessage,
   workerMessage,
 } from '../../src/wire/index.ts';
-import { alice, bob, bytesOf, escrowId, hashOf, ref, T0 } from './samples.ts';
+import { alice, bob, bytesOf, carol, escrowId, hashOf, ref, T0 } from './samples.ts';
 
 /** One value of a message; `variant` where the message is a choice. */
 export interface MessageSample {
@@ -143,6 +143,8 @@ const streamSamples: readonly MessageSample[] = [
     ledgerRequestMessage,
     { type: 'submit', values: [bytesOf('order')] },
     { type: 'join' },
+    { type: 'invite', invite: bob.peer, account: carol.peer },
+    { type: 'members', from: 3 },
     { type: 'funds', account: alice.peer },
     { type: 'trail', account: alice.peer, from: 0 },
     { type: 'escrow', escrowId },

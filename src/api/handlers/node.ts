@@ -31,7 +31,7 @@ function healthOf({ network, executor, settlement, node }: HandlerParts): Health
   return { status, ...parts };
 }
 
-function nodeOf({ network, executor, settlement, node, market, url }: HandlerParts): NodeReply {
+function nodeOf({ network, executor, settlement, membership, node, market, url }: HandlerParts): NodeReply {
   const facts = node.facts();
   const { worker } = market.stats();
   const sandbox = executor?.status();
@@ -41,6 +41,8 @@ function nodeOf({ network, executor, settlement, node, market, url }: HandlerPar
     addresses: network.addresses(),
     network: facts.network,
     network_id: facts.networkId,
+    membership: facts.membership,
+    currency: facts.currency,
     version: facts.version,
     started_at: iso(facts.startedAt),
     pid: process.pid,
@@ -54,7 +56,7 @@ function nodeOf({ network, executor, settlement, node, market, url }: HandlerPar
     ledger: {
       is_notary: ledger.isNotary,
       reachable: ledger.reachable,
-      member: ledger.member,
+      member: membership.isOpen ? ledger.member : membership.has(network.self),
       notaries: [...ledger.notaries],
       note: ledger.note,
     },

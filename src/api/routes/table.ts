@@ -1,5 +1,6 @@
 import { blobRoutes } from './blobs.ts';
 import { docsRoutes } from './docs.ts';
+import { memberRoutes } from './members.ts';
 import { nodeRoutes } from './node.ts';
 import { resultRoutes } from './results.ts';
 import { taskRoutes } from './tasks.ts';
@@ -12,6 +13,7 @@ export const routes = {
   ...blobRoutes,
   ...nodeRoutes,
   ...walletRoutes,
+  ...memberRoutes,
   ...docsRoutes,
 };
 

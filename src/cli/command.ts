@@ -1,0 +1,62 @@
+import type { Command } from 'commander';
+import type { Io } from './io.ts';
+
+export type Action = (io: Io, args: readonly string[], options: Record<string, never>) => Promise<number>;
+
+/** What one run of the program ends with. */
+export interface Run {
+  readonly io: Io;
+  exitCode: number;
+}
+
+export const collect = (item: string, before: string[] = []): string[] => [...before, item];
+
+/** Commands are loaded when they run, so that --help costs nothing of them. */
+export function command(
+  parent: Command,
+  run: Run,
+  syntax: string,
+  summary: string,
+  load: () => Promise<Action>,
+): Command {
+  return parent
+    .command(syntax)
+    .description(summary)
+    .action(async (...given: unknown[]) => {
+      const self = given.at(-1) as Command;
+      const action = await load();
+      run.exitCode = await action(run.io, self.args, self.optsWithGlobals());
+    });
+}
+
+/** Which daemon. */
+export function targeted(made: Command): Command {
+  return made
+    .option('--data <dir>', 'the daemon of this data directory (DUXNODE_DATA, ~/.duxnode)')
+    .option('--api <url>', 'the daemon at this URL (DUXNODE_API)')
+    .option('--token-file <file>', 'its API token (DUXNODE_TOKEN_FILE)');
+}
+
+/** How it prints. */
+export function reading(made: Command): Command {
+  return targeted(made).option('--json', 'print JSON').option('-q, --quiet', 'print ids alone');
+}
+
+export function configured(made: Command): Command {
+  return made
+    .option('--config <file>', 'the configuration (default: config.yaml of the data directory, if there)')
+    .option('--data <dir>', 'the data directory (DUXNODE_DATA, ~/.duxnode)')
+    .option('--api-port <n>', 'the control port')
+    .option('--p2p-port <n>', 'the port for other nodes; 0 takes a free one')
+    .option('--open', 'start a network that everybody who connects is a member of')
+    .option('--name <name>', 'the name of the network that is started')
+    .option('--no-worker', 'submit tasks, run none')
+    .option('--json', 'print JSON');
+}
+
+/** The key of a data directory. */
+export function keyed(made: Command): Command {
+  return made
+    .option('--data <dir>', 'the data directory (DUXNODE_DATA, ~/.duxnode)')
+    .option('--passphrase-file <file>', 'what opens an encrypted key (DUXNODE_PASSPHRASE_FILE)');
+}
