@@ -133,7 +133,7 @@ async function join(notary: Notary, account: string): Promise<LedgerAnswer> {
   if (membership !== 'open')
     throw new CodedError<DeskErrorType>(
       { code: 'MEMBERSHIP_INVITED' },
-      'this network is by invitation: ask a member for an invite',
+      'this network is by invitation: ask its admin for an invite',
     );
   if (notary.signer.peer !== admin)
     throw new CodedError<DeskErrorType>(

@@ -186,7 +186,7 @@ test('members are known to every node by certificates, over restarts; who is rem
       const { id, held } = await invite(ledger, week(0n, MAX_INVITE_USES));
       assert.equal(emil.membership.usesOf(dora.signer.peer), []);
       await dora.membership.redeem(held);
-      await waitFor(() => emil.membership.has(dora.signer.peer), 'the new member to be known', 10_000);
+      await waitFor(() => emil.membership.has(dora.signer.peer), 'the new member to be known', 20_000);
       assert.equal(
         emil.membership.list().map(member => [member.account, member.invite]),
         [
