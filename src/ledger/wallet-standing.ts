@@ -27,7 +27,7 @@ export interface StandingComponents {
 export class WalletStanding {
   readonly #parts: StandingComponents;
   readonly #account: string;
-  #funds: { bytes: Uint8Array; at: number; member: boolean } | undefined;
+  #funds: { bytes: Uint8Array; at: number; member: boolean; balance: bigint } | undefined;
   #usedAt = Number.NEGATIVE_INFINITY;
   #refreshing: Promise<void> | undefined;
   #signal: AbortSignal | undefined;
@@ -60,13 +60,17 @@ export class WalletStanding {
     return membership === 'open' && (openGrant === 0n || this.#parts.book.meta.lines > 0);
   }
 
-  /** A statement young enough to show, or null; then it asks for one at once, since whoever wants it will look again. */
+  /**
+   * A statement young enough to show, or null. For want of one, or of money in it that has come since, it asks for the next at once:
+   * whoever wants it will look again.
+   */
   current(): Uint8Array | null {
-    const { clock } = this.#parts;
+    const { clock, book } = this.#parts;
     this.#usedAt = clock.monotonic();
-    if (this.#funds && clock.now() - this.#funds.at <= FUNDS_MAX_AGE_MS) return this.#funds.bytes;
-    if (this.#signal && !this.#signal.aborted) void this.refresh(this.#signal);
-    return null;
+    const funds = this.#funds && clock.now() - this.#funds.at <= FUNDS_MAX_AGE_MS ? this.#funds : undefined;
+    const suffices = funds && funds.balance >= book.meta.confirmed;
+    if (!suffices && this.#signal && !this.#signal.aborted) void this.refresh(this.#signal);
+    return funds?.bytes ?? null;
   }
 
   async #keepFresh(signal: AbortSignal): Promise<void> {
@@ -88,9 +92,9 @@ export class WalletStanding {
     const { client, committee, changed } = this.#parts;
     try {
       const { funds } = await client.request({ type: 'funds', account: this.#account }, 'funds', { signal });
-      const { account, at, member } = checkFunds(funds, committee);
+      const { account, at, member, balance } = checkFunds(funds, committee);
       if (account !== this.#account) return;
-      this.#funds = { bytes: funds, at, member };
+      this.#funds = { bytes: funds, at, member, balance };
       changed();
     } catch (error) {
       this.#parts.logger.debug({ code: codeOf(error), reason: messageOf(error) }, 'no funds statement');
