@@ -20,7 +20,8 @@ const MAX_PAGE_BYTES = 1024 * 1024;
 export type DeskErrorType =
   | { code: 'LEDGER_SINGLE' }
   | { code: 'MEMBERSHIP_INVITED' }
-  | { code: 'MEMBERSHIP_ELSEWHERE'; admin: string };
+  | { code: 'MEMBERSHIP_ELSEWHERE'; admin: string }
+  | { code: 'TRAIL_COMPACTED'; account: string; from: number };
 
 function alone(): CodedError<DeskErrorType> {
   return new CodedError<DeskErrorType>(
@@ -43,6 +44,8 @@ export function createLedgerDesk(notary: Notary): LedgerDesk {
       case 'funds':
         return { type: 'funds', funds: await signFunds(notary, request.account) };
       case 'trail':
+        // Who asks for an entry has those before it.
+        if (from === request.account) notary.checkpoints.noteRead(from, request.from);
         return { type: 'trail', ...(await readTrail(notary, request.account, request.from)) };
       case 'escrow':
         return { type: 'decided', decided: await readEscrow(notary, request.escrowId) };
@@ -84,7 +87,9 @@ async function readTrail(notary: Notary, account: string, from: number) {
   const names = await notary.store.trails.getMany(
     Array.from({ length: count }, (_, i) => trailKey(account, from + i)),
   );
-  const slots = names.flatMap(name => (name === undefined ? [] : [name]));
+  const gap = names.indexOf(undefined);
+  if (gap === 0) throw compacted(account, from);
+  const slots = names.slice(0, gap < 0 ? count : gap) as string[];
   const entries = await readSlots(notary, slots);
   let bytes = 0;
   const fitting = entries.filter(({ value }, i) => {
@@ -92,6 +97,13 @@ async function readTrail(notary: Notary, account: string, from: number) {
     return i === 0 || bytes <= MAX_PAGE_BYTES;
   });
   return { entries: fitting, more: from + fitting.length < total };
+}
+
+function compacted(account: string, from: number): CodedError<DeskErrorType> {
+  return new CodedError<DeskErrorType>(
+    { code: 'TRAIL_COMPACTED', account, from },
+    `entry ${from} of the trail was removed after its owner had read it: ask for the account's standing, and go on from there`,
+  );
 }
 
 /** What an account holds here, and whether it is a member. */
