@@ -184,6 +184,18 @@ export function closingOf(
   return { outcome, pay: next.pay, fee: next.fee, decided };
 }
 
+/** The closing of `escrow` among checked decisions about it. */
+export function findClosing(
+  decisions: readonly CheckedDecision[],
+  escrow: Pick<Escrow, 'escrowId' | 'requester' | 'lock'>,
+  committee: Committee,
+): Closing | undefined {
+  return decisions
+    .filter(({ statement }) => statement.type === 'evidence')
+    .map(step => closingOf(step, escrow, committee))
+    .find(closing => closing !== undefined);
+}
+
 /**
  * How a certified step closed the escrow. The evidence is checked against the lock again; the rules of time are what the
  * notaries vouch for.

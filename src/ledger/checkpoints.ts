@@ -50,8 +50,9 @@ export class Checkpoints {
     this.#signer = signer;
   }
 
-  async start(): Promise<void> {
+  async start(nowMs: number): Promise<void> {
     this.#last = await this.#store.checkpoint.get(CHECKPOINT_KEY);
+    this.#lastMs = nowMs;
   }
 
   get last(): StoredCheckpoint | undefined {

@@ -89,7 +89,7 @@ export class CommitteeNotary implements Notary, RoundNotary {
   async start(): Promise<void> {
     requireNotary(this.signer.peer, this.committee);
     this.#meta = await loadNotary(this.store, this.#info);
-    await this.checkpoints.start();
+    await this.checkpoints.start(this.now());
     this.#failure = undefined;
   }
 

@@ -89,7 +89,8 @@ export class NotaryDraft implements Book {
       this.#changeAccount(id, { ...account, trail: this.account(id).trail });
     for (const stored of decision.escrows) {
       const { escrowId } = stored.escrow;
-      if (!this.#changedEscrows.has(escrowId)) this.#changedEscrows.set(escrowId, this.#escrows.get(escrowId));
+      if (!this.#changedEscrows.has(escrowId))
+        this.#changedEscrows.set(escrowId, this.#escrows.get(escrowId));
       this.#escrows.set(escrowId, stored);
     }
     this.#slots.set(decision.slot, slot);

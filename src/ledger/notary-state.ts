@@ -4,7 +4,14 @@ import { holdsMoney } from './escrow-lock.ts';
 import { auditFailed } from './notary-draft.ts';
 import { META_KEY, type NotaryStore } from './notary-store.ts';
 import type { NotaryMeta } from './records.ts';
-import { accountItems, changeState, EMPTY_STATE, escrowItems, KEPT_SLOTS, slotItems } from './state-digest.ts';
+import {
+  accountItems,
+  changeState,
+  EMPTY_STATE,
+  escrowItems,
+  KEPT_SLOTS,
+  slotItems,
+} from './state-digest.ts';
 
 export type NotaryStateErrorType =
   | { code: 'LEDGER_OTHER_NETWORK' }

@@ -121,7 +121,7 @@ export class SingleNotary implements Notary {
   async start(): Promise<void> {
     requireNotary(this.signer.peer, this.committee);
     this.#meta = await loadNotary(this.store, this.#info);
-    await this.checkpoints.start();
+    await this.checkpoints.start(this.now());
     this.#failure = undefined;
   }
 

@@ -19,7 +19,8 @@ export interface JobResult {
 }
 
 /** What the desk of several notaries needs of its own. */
-export interface RoundNotary extends Pick<Notary, 'committee' | 'signer' | 'store' | 'checkpoints' | 'now' | 'certify'> {
+export interface RoundNotary
+  extends Pick<Notary, 'committee' | 'signer' | 'store' | 'checkpoints' | 'now' | 'certify'> {
   /** Entries in the log, and decisions that wait for others. */
   readonly counts: { readonly log: number; readonly parked: number };
   /** Where its ledger stands now. @throws CodedError `LEDGER_STOPPED`. */

@@ -42,11 +42,7 @@ function hashOf(item: string): Uint16Array {
 }
 
 /** The state without the items that are gone, and with those that came. */
-export function changeState(
-  state: Uint8Array,
-  gone: readonly string[],
-  come: readonly string[],
-): Uint8Array {
+export function changeState(state: Uint8Array, gone: readonly string[], come: readonly string[]): Uint8Array {
   const sum = wordsOf(state);
   for (const item of gone) {
     const words = hashOf(item);

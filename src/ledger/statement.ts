@@ -48,6 +48,8 @@ export function digestOf(statement: Statement): Uint8Array {
 export const orderSlot = (account: string, seq: number): string => `A/${account}/${seq}`;
 export const grantSlot = ({ invite, use }: Pick<Grant, 'invite' | 'use'>): string => `G/${invite}/${use}`;
 export const escrowSlot = (escrowId: string, steps: number): string => `E/${escrowId}/${steps}`;
+/** Of all steps that an escrow can have. */
+export const escrowSlots = (escrowId: string): string[] => [0, 1, 2].map(step => escrowSlot(escrowId, step));
 
 /** A statement as several notaries handle it: opened once, beside its bytes and its digest as hex. */
 export interface Stated {

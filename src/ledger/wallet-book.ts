@@ -1,9 +1,10 @@
 import { type Clock, CodedError, type Deferred, deferred } from '../util/index.ts';
 import { type Decided, sameBytes } from '../wire/index.ts';
-import { type CheckedDecision, type Committee, checkDecided, peekSlot } from './certificates.ts';
-import type { HistoryEntry } from './interface.ts';
+import { type CheckedDecision, type Committee, checkDecided, findClosing, peekSlot } from './certificates.ts';
+import type { Closing, Escrow, HistoryEntry } from './interface.ts';
 import { META_KEY } from './notary-store.ts';
 import type { WalletMeta } from './records.ts';
+import { escrowSlots } from './statement.ts';
 import type { Cursor } from './wallet-cursor.ts';
 import { type Effect, effectOf } from './wallet-effect.ts';
 import { BookPage, dayOf } from './wallet-page.ts';
@@ -196,6 +197,13 @@ export class WalletBook {
   /** The decision of a slot that was taken in. */
   decided(slot: string): Promise<Decided | undefined> {
     return this.#store.trail.get(slotKey(slot));
+  }
+
+  /** How an escrow closed, as far as it was taken in. */
+  async closing(escrow: Escrow): Promise<Closing | undefined> {
+    const found = await this.#store.trail.getMany(escrowSlots(escrow.escrowId).map(slotKey));
+    const steps = found.flatMap(decided => (decided ? [checkDecided(decided, this.#committee)] : []));
+    return findClosing(steps, escrow, this.#committee);
   }
 
   async history(limit: number, before?: number): Promise<HistoryEntry[]> {

@@ -11,7 +11,7 @@ import {
   type Signer,
   type TaskRef,
 } from '../wire/index.ts';
-import { type Committee, checkDecided, closingOf, committeeOf } from './certificates.ts';
+import { type Committee, checkDecided, closingOf, committeeOf, findClosing } from './certificates.ts';
 import { LedgerClient, refused } from './client.ts';
 import { checkLock } from './escrow-lock.ts';
 import type {
@@ -239,14 +239,14 @@ class Wallet implements Settlement {
   }
 
   async inspect(escrow: Escrow, options: Abortable = {}): Promise<Closing | 'open'> {
+    // What the trail has, the notaries may no longer have.
+    const known = await this.#book.closing(escrow);
+    if (known) return known;
     const request = { type: 'escrow' as const, escrowId: escrow.escrowId };
     const { decided } = await this.#client.request(request, 'decided', options);
     const checked = decided.map(entry => checkDecided(entry, this.#committee));
-    const closings = checked
-      .filter(({ statement }) => statement.type === 'evidence')
-      .map(step => closingOf(step, escrow, this.#committee));
     await this.#take(checked);
-    return closings.find(closing => closing !== undefined) ?? 'open';
+    return findClosing(checked, escrow, this.#committee) ?? 'open';
   }
 
   async observe(decided: readonly Decided[]): Promise<void> {
