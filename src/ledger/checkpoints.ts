@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { BatchOp } from '../db/index.ts';
+import type { CodedError } from '../util/index.ts';
 import { type Checkpoint, checkpointKind, type Signer, seal, sha256 } from '../wire/index.ts';
 import type { Committee } from './certificates.ts';
 import { holdsMoney } from './escrow-lock.ts';
@@ -39,6 +40,8 @@ export class Checkpoints {
   readonly #signer: Signer;
   /** Entries of its trail that an account has, by account. */
   readonly #read = new LRUCache<string, number>({ max: MAX_READERS });
+  /** What other notaries were found to differ in, by notary. */
+  readonly faults = new Map<string, CodedError>();
   #last: StoredCheckpoint | undefined;
   #lastMs = 0;
   /** The next entry to look at, and how many more before the next checkpoint. */
@@ -59,13 +62,18 @@ export class Checkpoints {
     return this.#last;
   }
 
+  get fault(): string | null {
+    const [fault] = this.faults.values();
+    return fault ? `${fault.code}: ${fault.message}` : null;
+  }
+
   /** `account` has all entries of its trail before this one. */
   noteRead(account: string, count: number): void {
     this.#read.set(account, Math.max(count, this.#read.get(account) ?? 0));
   }
 
-  isDue({ log }: Pick<NotaryMeta, 'log'>, nowMs: number): boolean {
-    const added = log - (this.#last?.height ?? 0);
+  isDue(decisions: number, nowMs: number): boolean {
+    const added = decisions - (this.#last?.height ?? 0);
     return added >= EVERY || (added > 0 && nowMs - this.#lastMs >= KEEP_MS);
   }
 
@@ -79,7 +87,7 @@ export class Checkpoints {
 
   /** One alone makes its checkpoint when it is due. */
   async makeAlone(committee: Committee, meta: NotaryMeta, nowMs: number): Promise<void> {
-    if (!this.isDue(meta, nowMs)) return;
+    if (!this.isDue(meta.log, nowMs)) return;
     const { bytes } = seal(checkpointKind, checkpointOf(committee, meta, nowMs), this.#signer);
     await this.keep({ bytes, height: meta.log }, nowMs);
   }

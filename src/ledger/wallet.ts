@@ -157,6 +157,7 @@ class Wallet implements Settlement {
       reachable: this.#client.reachable,
       member: this.#standing.member,
       note: this.#note(),
+      fault: this.#parts.notary?.checkpoints.fault ?? null,
     };
   }
 
@@ -266,8 +267,7 @@ class Wallet implements Settlement {
   }
 
   trail(options: Abortable = {}): AsyncIterable<TrailPart> {
-    const { signer, clock } = this.#parts;
-    const parts = { store: this.#store, book: this.#book, committee: this.#committee, signer, clock };
+    const parts = { ...this.#parts, store: this.#store, book: this.#book, committee: this.#committee };
     return walletTrail(parts, options);
   }
 

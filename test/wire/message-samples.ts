@@ -144,6 +144,7 @@ const streamSamples: readonly MessageSample[] = [
     { type: 'log', from: 0 },
     { type: 'decisions', slots: [slot] },
     { type: 'cosign', account: alice.peer, balance: 5n, member: true, at: T0 },
+    { type: 'checkpoint', decisions: 1, state: hashOf('state'), at: T0 },
   ),
   ...samples(
     ledgerAnswerMessage,
@@ -169,6 +170,8 @@ const streamSamples: readonly MessageSample[] = [
     { type: 'report', shown, values: [bytesOf('order')] },
     { type: 'proposal', proposal: bytesOf('proposal'), value: bytesOf('order') },
     { type: 'log', slots: [slot], more: false },
+    { type: 'compacted', checkpoint: bytesOf('checkpoint') },
+    { type: 'checkpoint', decisions: 1, state: hashOf('state'), signed: bytesOf('checkpoint') },
     { type: 'statements', values: [bytesOf('grant')] },
   ),
   ...samples(statusRequestMessage, ref),

@@ -8,6 +8,7 @@ import {
   cancelKind,
   cborCid,
   certificateKind,
+  checkpointKind,
   disputeKind,
   encodeCbor,
   fundsKind,
@@ -250,6 +251,12 @@ export const kindSamples: readonly KindSample[] = [
   sample(
     certificateKind,
     { net, epoch: 0, slot: `A/${alice.peer}/4`, ballot: 0, value: hashOf('value') },
+    alice,
+    bob,
+  ),
+  sample(
+    checkpointKind,
+    { net, epoch: 0, decisions: 9, state: hashOf('state'), balances: 5n, escrows: 2n, at: T0 },
     alice,
     bob,
   ),
