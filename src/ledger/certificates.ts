@@ -20,7 +20,15 @@ import { type EscrowRules, type StepResult, step } from './escrow.ts';
 import { type EscrowState, holdsMoney, openEscrow } from './escrow-lock.ts';
 import type { Evidence } from './evidence.ts';
 import type { Closing, Escrow } from './interface.ts';
-import { digestOf, escrowSlot, grantSlot, orderSlot, readStatement, type Statement } from './statement.ts';
+import {
+  digestOf,
+  escrowSlot,
+  grantSlot,
+  orderSlot,
+  readTrailStatement,
+  standingSlot,
+  type TrailStatement,
+} from './statement.ts';
 
 /** The notaries of an epoch: `quorum` of them decide, and up to `faults` may lie. */
 export interface Committee {
@@ -57,7 +65,7 @@ export function rulesOf({ genesis, net }: GenesisInfo): EscrowRules {
 /** A decided slot whose certificate and statement were checked. */
 export interface CheckedDecision {
   readonly slot: string;
-  readonly statement: Statement;
+  readonly statement: TrailStatement;
   readonly decided: Decided;
 }
 
@@ -77,7 +85,7 @@ function checkQuorum(signers: readonly string[], { keys, quorum }: Committee): v
 }
 
 /** True when `slot` is one that `statement` can decide; its own rules without state are checked on the way. */
-function checkSlot(slot: string, statement: Statement, { info }: Committee): boolean {
+function checkSlot(slot: string, statement: TrailStatement, { info }: Committee): boolean {
   if (statement.type === 'order') {
     checkOrder(statement.order, info);
     return slot === orderSlot(statement.order.body.account, statement.order.body.seq);
@@ -89,6 +97,10 @@ function checkSlot(slot: string, statement: Statement, { info }: Committee): boo
   if (statement.type === 'skip') {
     const { net, account, seq } = statement.skip.body;
     return sameBytes(net, info.net) && slot === orderSlot(account, seq);
+  }
+  if (statement.type === 'standing') {
+    const { net, account, at } = statement.standing.body;
+    return sameBytes(net, info.net) && slot === standingSlot(account, at);
   }
   const { net, escrowId } = statement.evidence.statement.body;
   return (
@@ -107,13 +119,17 @@ function checkSlot(slot: string, statement: Statement, { info }: Committee): boo
 export function checkDecided(decided: Decided, committee: Committee): CheckedDecision {
   const certificate = open(certificateKind, decided.certificate);
   checkCertificate(certificate, committee);
-  const statement = readStatement(decided.value);
+  const statement = readTrailStatement(decided.value);
   checkDecides(certificate.body, statement, committee);
   return { slot: certificate.body.slot, statement, decided };
 }
 
 /** That a certificate decides `statement`, and in a slot of it. @throws as `checkDecided`. */
-export function checkDecides({ slot, value }: Certificate, statement: Statement, committee: Committee): void {
+export function checkDecides(
+  { slot, value }: Certificate,
+  statement: TrailStatement,
+  committee: Committee,
+): void {
   if (!sameBytes(digestOf(statement), value)) invalid('decides another statement');
   if (!checkSlot(slot, statement, committee)) invalid('its slot is not that of its statement');
 }

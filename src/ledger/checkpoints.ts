@@ -1,7 +1,15 @@
 import { LRUCache } from 'lru-cache';
 import type { BatchOp } from '../db/index.ts';
 import type { CodedError } from '../util/index.ts';
-import { type Checkpoint, checkpointKind, type Signer, seal, sha256 } from '../wire/index.ts';
+import {
+  type Checkpoint,
+  checkpointKind,
+  type LedgerAnswer,
+  type Signer,
+  sameBytes,
+  seal,
+  sha256,
+} from '../wire/index.ts';
 import type { Committee } from './certificates.ts';
 import { holdsMoney } from './escrow-lock.ts';
 import { CHECKPOINT_KEY, countKey, countOf, type NotaryStore } from './notary-store.ts';
@@ -20,10 +28,25 @@ const LOOKS = 4 * EVERY;
 /** Accounts of which is known how far they have read; another's certificates wait until it asks again. */
 const MAX_READERS = 10_000;
 
+/** Another's clock may be this far from ours for what both are to sign. */
+export const MAX_SKEW_MS = 10_000;
+
 /** Where a ledger stands. */
 export function checkpointOf({ info, epoch }: Committee, meta: NotaryMeta, at: number): Checkpoint {
   const { log, balances, escrows } = meta;
   return { net: info.net, epoch, decisions: log, state: sha256(meta.state), balances, escrows, at };
+}
+
+/** Signs where another notary stands if this one stands there too. */
+export async function signCheckpoint(
+  notary: { readonly signer: Signer; now(): number; standing(at: number): Checkpoint },
+  { decisions, state, at }: Pick<Checkpoint, 'decisions' | 'state' | 'at'>,
+): Promise<LedgerAnswer> {
+  const own = notary.standing(at);
+  const isSame = own.decisions === decisions && sameBytes(own.state, state);
+  const isNow = Math.abs(notary.now() - at) <= MAX_SKEW_MS;
+  const signed = isSame && isNow ? seal(checkpointKind, own, notary.signer).bytes : null;
+  return { type: 'checkpoint', decisions: own.decisions, state: own.state, signed };
 }
 
 export interface CheckpointComponents {

@@ -1,7 +1,6 @@
 import { CodedError } from '../util/index.ts';
 import {
   certificateKind,
-  checkpointKind,
   type Decided,
   fundsKind,
   type LedgerAnswer,
@@ -11,7 +10,6 @@ import {
   type RoundOutcome,
   reportKind,
   type ShownReport,
-  sameBytes,
   seal,
   slotSchema,
   toHex,
@@ -19,15 +17,13 @@ import {
 } from '../wire/index.ts';
 import * as ballots from './ballots.ts';
 import { checkDecided, peekSlot } from './certificates.ts';
+import { MAX_SKEW_MS, signCheckpoint } from './checkpoints.ts';
 import type { RoundRequest } from './notary.ts';
 import { readFunds, readSlots } from './notary-desk.ts';
 import { countKey } from './notary-store.ts';
 import type { SignedReport } from './reports.ts';
 import type { Job, JobResult, RoundNotary } from './round-job.ts';
 import { type Stated, stated } from './statement.ts';
-
-/** Another's clock may be this far from ours for what both are to sign. */
-const MAX_SKEW_MS = 10_000;
 
 export type RoundErrorType =
   | { code: 'CERTIFICATE_INVALID'; reason: string }
@@ -259,18 +255,6 @@ async function readLog({ store, counts, checkpoints }: RoundNotary, from: number
   const entries = await store.log.getMany(Array.from({ length: count }, (_, i) => countKey(from + i)));
   const slots = entries.flatMap(entry => entry?.slot ?? []);
   return { type: 'log', slots, more: from + count < counts.log };
-}
-
-/** Signs where another notary stands if this one stands there too. */
-async function signCheckpoint(
-  notary: RoundNotary,
-  { decisions, state, at }: RequestOf<'checkpoint'>,
-): Promise<LedgerAnswer> {
-  const own = notary.standing(at);
-  const isSame = own.decisions === decisions && sameBytes(own.state, state);
-  const isNow = Math.abs(notary.now() - at) <= MAX_SKEW_MS;
-  const signed = isSame && isNow ? seal(checkpointKind, own, notary.signer).bytes : null;
-  return { type: 'checkpoint', decisions: own.decisions, state: own.state, signed };
 }
 
 /** Of one answer: large orders would otherwise make it 4 MiB. */

@@ -12,6 +12,7 @@ import {
 import { EMPTY_ACCOUNT, OPEN_INVITE } from './accounts.ts';
 import type { Notary, ProposalOutcome } from './notary.ts';
 import { trailKey } from './notary-store.ts';
+import { StandingDesk } from './standing.ts';
 import { escrowSlot } from './statement.ts';
 
 /** Of one page of a trail: large orders would otherwise make it 4 MiB. */
@@ -35,6 +36,7 @@ export type LedgerDesk = (request: LedgerRequest, from: string) => Promise<Ledge
 
 /** @throws CodedError `LEDGER_SINGLE`, `MEMBERSHIP_INVITED`, `MEMBERSHIP_ELSEWHERE`, and what stops the notary. */
 export function createLedgerDesk(notary: Notary): LedgerDesk {
+  const standings = new StandingDesk(notary);
   return async (request, from) => {
     switch (request.type) {
       case 'submit':
@@ -47,6 +49,8 @@ export function createLedgerDesk(notary: Notary): LedgerDesk {
         // Who asks for an entry has those before it.
         if (from === request.account) notary.checkpoints.noteRead(from, request.from);
         return { type: 'trail', ...(await readTrail(notary, request.account, request.from)) };
+      case 'standing':
+        return standings.answer(request, from);
       case 'escrow':
         return { type: 'decided', decided: await readEscrow(notary, request.escrowId) };
       case 'slot':

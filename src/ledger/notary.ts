@@ -90,7 +90,7 @@ export interface Notary {
 /** What only several notaries are asked. */
 export type RoundRequest = Exclude<
   LedgerRequest,
-  { type: 'submit' | 'join' | 'funds' | 'trail' | 'escrow' | 'slot' }
+  { type: 'submit' | 'join' | 'funds' | 'trail' | 'standing' | 'escrow' | 'slot' }
 >;
 
 /** The notary of a network that has one. */

@@ -8,8 +8,10 @@ import {
   open,
   peekKind,
   type Skip,
+  type Standing,
   seal,
   skipKind,
+  standingKind,
   timeoutKind,
   toHex,
 } from '../wire/index.ts';
@@ -22,6 +24,16 @@ export type Statement =
   | { readonly type: 'grant'; readonly grant: Opened<Grant> }
   | { readonly type: 'skip'; readonly skip: Opened<Skip> }
   | { readonly type: 'evidence'; readonly evidence: Evidence };
+
+/** What a trail can hold: what was decided, or where its account stands. */
+export type TrailStatement = Statement | { readonly type: 'standing'; readonly standing: Opened<Standing> };
+
+/** @throws as `readStatement`. */
+export function readTrailStatement(bytes: Uint8Array): TrailStatement {
+  return peekKind(bytes, MAX_VALUE_BYTES) === standingKind.name
+    ? { type: 'standing', standing: open(standingKind, bytes) }
+    : readStatement(bytes);
+}
 
 /** @throws WireError for bytes that are not what they claim; CodedError `STATEMENT_KIND`. */
 export function readStatement(bytes: Uint8Array): Statement {
@@ -39,7 +51,8 @@ export function readStatement(bytes: Uint8Array): Statement {
 }
 
 /** What a certificate's `value` is for this statement: independent of how many signatures the envelope carries. */
-export function digestOf(statement: Statement): Uint8Array {
+export function digestOf(statement: TrailStatement): Uint8Array {
+  if (statement.type === 'standing') return statement.standing.digest;
   if (statement.type === 'order') return statement.order.digest;
   if (statement.type === 'skip') return statement.skip.digest;
   return statement.type === 'grant' ? statement.grant.digest : statement.evidence.statement.digest;
@@ -48,6 +61,7 @@ export function digestOf(statement: Statement): Uint8Array {
 export const orderSlot = (account: string, seq: number): string => `A/${account}/${seq}`;
 export const grantSlot = ({ invite, use }: Pick<Grant, 'invite' | 'use'>): string => `G/${invite}/${use}`;
 export const escrowSlot = (escrowId: string, steps: number): string => `E/${escrowId}/${steps}`;
+export const standingSlot = (account: string, at: number): string => `S/${account}/${at}`;
 /** Of all steps that an escrow can have. */
 export const escrowSlots = (escrowId: string): string[] => [0, 1, 2].map(step => escrowSlot(escrowId, step));
 

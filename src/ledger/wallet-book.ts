@@ -24,7 +24,8 @@ interface Job {
   readonly entries: readonly Entry[];
   /** Of the entries, as they claim. */
   readonly slots: readonly string[];
-  readonly cursor: Cursor | undefined;
+  readonly cursors: readonly Cursor[];
+  readonly onto: WalletMeta | undefined;
   readonly done: Deferred<boolean>;
 }
 
@@ -109,19 +110,22 @@ export class WalletBook {
 
   /**
    * Takes decided statements in; what is known already changes nothing, and a step of an escrow that is not known yet waits for
-   * the trail. `cursor` moves on with them. True when something changed. Calls of the same time share one write, which needs no
+   * the trail. `cursors` move on with them. With `onto` they are taken in only while the book is as it was then. True when something changed. Calls of the same time share one write, which needs no
    * sync: what is lost with the machine is told again by the notaries, and an order is gone from those under way only together
    * with its certificate being here.
    * @throws CodedError and WireError as `checkDecided` and `replayStep`; entries before the bad one are kept. `QUEUE_FULL`.
    */
-  absorb(entries: readonly Entry[], cursor?: Cursor): Promise<boolean> {
+  absorb(
+    entries: readonly Entry[],
+    { cursors = [], onto }: { cursors?: readonly Cursor[]; onto?: WalletMeta } = {},
+  ): Promise<boolean> {
     if (this.#jobs.length >= MAX_JOBS)
       throw new CodedError<BookErrorType>(
         { code: 'QUEUE_FULL', limit: MAX_JOBS },
         'too many certificates wait for the disk: try again later',
       );
     const done = deferred<boolean>();
-    this.#jobs.push({ entries, slots: entries.map(slotOf), cursor, done });
+    this.#jobs.push({ entries, slots: entries.map(slotOf), cursors, onto, done });
     this.#running ??= this.#run();
     return done.promise;
   }
@@ -173,21 +177,28 @@ export class WalletBook {
   }
 
   async #absorbJob(
-    { entries, slots, cursor }: Job,
+    { entries, slots, cursors, onto }: Job,
     known: ReadonlySet<string>,
     page: BookPage,
   ): Promise<boolean | { error: unknown }> {
     let changed = false;
+    if (onto && page.meta !== onto) return false;
     try {
       for (const [i, entry] of entries.entries()) {
         if (known.has(slots[i]!) || page.has(slots[i]!)) continue;
         const checked = 'slot' in entry ? entry : checkDecided(entry, this.#committee);
-        const effect = effectOf(checked, this.account, await page.escrowOf(checked), this.#committee);
+        const effect = effectOf(
+          checked,
+          this.account,
+          await page.escrowOf(checked),
+          this.#committee,
+          page.meta,
+        );
         if (!effect || !concerns(checked, effect)) continue;
         await page.take(checked, effect);
         changed = true;
       }
-      if (cursor !== undefined) page.moveTo(cursor);
+      for (const cursor of cursors) page.moveTo(cursor);
       return changed;
     } catch (error) {
       return { error };

@@ -113,7 +113,7 @@ class Wallet implements Settlement {
     this.#funds = new WalletFunds({ orders: this.#orders, clock, logger, sync });
     this.#sends = new WalletSends({ store, book, orders: this.#orders, funds: this.#funds, clock });
     this.#steps = new WalletSteps(client);
-    this.#sync = new WalletSync(book, client, signer.peer, changed);
+    this.#sync = new WalletSync({ book, client, clock, changed }, signer.peer);
     this.#standing = new WalletStanding({ book, client, clock, logger, committee, changed }, signer.peer);
   }
 

@@ -136,6 +136,18 @@ test(`${SETTLEMENTS} settlements: the log stays bounded, nothing old is decided 
       const end = parts.at(-1)!;
       assert.is(end.type === 'end' && replay.end(end.bytes).body.confirmed, before[2]);
       await wallet.stop();
+
+      // Without its disk, an account goes on from what the notary says that it has.
+      await withDatabase(async empty => {
+        const lost = createSettlement({ ...components, db: empty, signer: bob, notary }, { genesis });
+        await lost.start();
+        await lost.sync();
+        assert.is(lost.balance().free, before[2]);
+        const trail: TrailPart[] = [];
+        for await (const part of lost.trail()) trail.push(part);
+        assert.is(trail.length, 3, 'an opening, one entry, an end');
+        await lost.stop();
+      });
       await notary.stop();
       await db.close();
     }),

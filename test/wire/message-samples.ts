@@ -133,6 +133,7 @@ const streamSamples: readonly MessageSample[] = [
     { type: 'join' },
     { type: 'funds', account: alice.peer },
     { type: 'trail', account: alice.peer, from: 0 },
+    { type: 'standing', account: alice.peer, at: T0 },
     { type: 'escrow', escrowId },
     { type: 'slot', slot },
     { type: 'propose', values: [bytesOf('order')] },
@@ -158,6 +159,7 @@ const streamSamples: readonly MessageSample[] = [
     { type: 'funds', funds: bytesOf('funds') },
     { type: 'trail', entries: [decided], more: false },
     { type: 'decided', decided: [decided] },
+    { type: 'standing', decided, cursors: [{ peer: bob.peer, at: 7 }] },
     {
       type: 'round',
       outcomes: [

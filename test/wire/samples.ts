@@ -15,6 +15,7 @@ import {
   genesisKind,
   grantKind,
   type Kind,
+  type Lock,
   ledgerOrderKind,
   mutualKind,
   offerKind,
@@ -28,6 +29,7 @@ import {
   sha256,
   signerFromSeed,
   skipKind,
+  standingKind,
   timeoutKind,
   trailEndKind,
   verdictKind,
@@ -76,6 +78,22 @@ const terms = {
 };
 
 const deal = { requester: alice.peer, worker: bob.peer, price: 1_000_000n };
+
+const lock: Lock = {
+  op: 'lock',
+  amount: 2n ** 63n - 1n,
+  worker: bob.peer,
+  ...ref,
+  termsHash: hashOf('terms'),
+  claimBy: T0 + 1,
+  disputeBy: T0 + 2,
+  verdictBy: T0 + 2,
+  verifiers: [],
+  verifierQuorum: 0,
+  arbiters: [carol.peer],
+  arbiterQuorum: 1,
+  defaultPermille: 500,
+};
 
 export const kindSamples: readonly KindSample[] = [
   sample(
@@ -226,24 +244,7 @@ export const kindSamples: readonly KindSample[] = [
       net,
       account: alice.peer,
       seq: 4,
-      ops: [
-        {
-          op: 'lock',
-          amount: 2n ** 63n - 1n,
-          worker: bob.peer,
-          ...ref,
-          termsHash: hashOf('terms'),
-          claimBy: T0 + 1,
-          disputeBy: T0 + 2,
-          verdictBy: T0 + 2,
-          verifiers: [],
-          verifierQuorum: 0,
-          arbiters: [carol.peer],
-          arbiterQuorum: 1,
-          defaultPermille: 500,
-        },
-        { op: 'transfer', amount: 1n, to: carol.peer },
-      ],
+      ops: [lock, { op: 'transfer', amount: 1n, to: carol.peer }],
     },
     alice,
   ),
@@ -260,6 +261,14 @@ export const kindSamples: readonly KindSample[] = [
     alice,
     bob,
   ),
+  sample(standingKind, {
+    net,
+    account: bob.peer,
+    at: T0,
+    balance: 5n,
+    seq: 4,
+    escrows: [{ escrowId, requester: alice.peer, lock, state: 'OPEN', steps: 0 }],
+  }),
   sample(
     voteKind,
     { net, epoch: 0, slot: `A/${alice.peer}/4`, ballot: 1, value: hashOf('value') },
