@@ -1,3 +1,4 @@
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,8 +16,10 @@ import {
   certificateKind,
   escrowIdOf,
   type GenesisInfo,
+  keyBytesToPeer,
   type LedgerRequest,
   type Opened,
+  type Signer,
   seal,
   type Vote,
   voteKind,
@@ -26,10 +29,20 @@ import * as s from '../../test/ledger/support.ts';
 import { atLeast, type Figure, figure, median } from './figures.ts';
 import { runTask, TRIVIAL } from './tasks.ts';
 
-const { admin, alice } = s;
+const { admin } = s;
+const alice = stranger();
 const clock = systemClock;
 const logger = silentLogger;
 const AMOUNT = 1_000n;
+
+/** One whose signatures this process has not made: it has to check them, as those of another machine. */
+function stranger(): Signer {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const key = publicKey.export({ format: 'der', type: 'spki' }).subarray(-32);
+  return { peer: keyBytesToPeer(key), sign: bytes => sign(null, bytes, privateKey) };
+}
+
+const allocations = [{ account: alice.peer, amount: 10n ** 12n }];
 
 interface Statements {
   readonly order: Opened<unknown>;
@@ -71,8 +84,8 @@ async function cpuUs(fn: () => Promise<void>): Promise<number> {
 
 /** The others' part of a decision, made before the clock runs: their votes with ours, and their commits with ours. */
 class FourNotaries {
-  readonly keys = [admin, ...['second', 'third', 'fourth'].map(s.person)];
-  readonly genesis = s.makeGenesis({ notaries: this.keys.map(({ peer }) => peer) });
+  readonly keys = [admin, stranger(), stranger(), stranger()];
+  readonly genesis = s.makeGenesis({ notaries: this.keys.map(({ peer }) => peer), allocations });
 
   /** What a client sends to one notary for each statement: its proposal, the votes of a quorum, the certificate. */
   requests(slot: string, { bytes: value, digest }: Opened<unknown>): LedgerRequest[] {
@@ -126,9 +139,10 @@ async function submitAll(notary: Notary, values: readonly Uint8Array[]): Promise
 
 /** Locks in orders of 64 at one notary, their releases, and the start on what both left. */
 async function ofOne(settlements: number): Promise<Figure[]> {
-  const made = Array.from({ length: settlements / 64 }, (_, seq) => makeStatements(s.genesis, seq, 64));
+  const genesis = s.makeGenesis({ allocations });
+  const made = Array.from({ length: settlements / 64 }, (_, seq) => makeStatements(genesis, seq, 64));
   return withDb(async (db, dir) => {
-    const notary = createNotary({ db, clock, logger, signer: admin }, { genesis: s.genesis });
+    const notary = createNotary({ db, clock, logger, signer: admin }, { genesis });
     await notary.start();
     const locked = await cpuUs(() =>
       submitAll(
@@ -143,7 +157,7 @@ async function ofOne(settlements: number): Promise<Figure[]> {
     await db.close();
     const began = performance.now();
     const again = await openDatabase({ logger, clock }, { dir });
-    const restarted = createNotary({ db: again, clock, logger, signer: admin }, { genesis: s.genesis });
+    const restarted = createNotary({ db: again, clock, logger, signer: admin }, { genesis });
     await restarted.start();
     const startMs = performance.now() - began;
     await restarted.stop();

@@ -38,7 +38,7 @@ function wordsOf(bytes: Uint8Array): Uint16Array {
 }
 
 function hashOf(item: string): Uint16Array {
-  return wordsOf(createHash('shake256', { outputLength: STATE_BYTES }).update(item).digest());
+  return wordsOf(createHash('shake128', { outputLength: STATE_BYTES }).update(item).digest());
 }
 
 /** The state without the items that are gone, and with those that came. */

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import {
   type Grant,
   grantKind,
@@ -10,6 +11,7 @@ import {
   type Skip,
   type Standing,
   seal,
+  sha256,
   skipKind,
   standingKind,
   timeoutKind,
@@ -35,8 +37,20 @@ export function readTrailStatement(bytes: Uint8Array): TrailStatement {
     : readStatement(bytes);
 }
 
+/** Statements that were opened, by the hash of their bytes: one is read at several steps of its way, and by wallet and notary of one node. */
+const known = new LRUCache<string, Statement>({ max: 4096, maxSize: 4 * 1024 * 1024 });
+
 /** @throws WireError for bytes that are not what they claim; CodedError `STATEMENT_KIND`. */
 export function readStatement(bytes: Uint8Array): Statement {
+  const name = Buffer.from(sha256(bytes)).toString('base64');
+  const found = known.get(name);
+  if (found) return found;
+  const statement = openStatement(bytes);
+  known.set(name, statement, { size: bytes.length });
+  return statement;
+}
+
+function openStatement(bytes: Uint8Array): Statement {
   const kind = peekKind(bytes, MAX_VALUE_BYTES) ?? 'unknown';
   switch (kind) {
     case 'ledger-order':
