@@ -201,6 +201,8 @@ export const walletMetaRecord = defineMessage(
     cursor: countSchema,
     /** The same of every notary after the first. */
     others: z.array(countSchema).max(6).optional(),
+    /** It goes on from a standing: what came before is in the sums, and not known one by one. */
+    isResumed: z.literal(true).optional(),
     /** Lines of the history. */
     lines: countSchema,
     /** The number of our next order. */

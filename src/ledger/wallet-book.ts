@@ -187,6 +187,7 @@ export class WalletBook {
       for (const [i, entry] of entries.entries()) {
         if (known.has(slots[i]!) || page.has(slots[i]!)) continue;
         const checked = 'slot' in entry ? entry : checkDecided(entry, this.#committee);
+        if (cursors.length === 0 && isDoubtful(checked, page.meta)) continue;
         const effect = effectOf(
           checked,
           this.account,
@@ -229,4 +230,12 @@ export class WalletBook {
 /** False for what has nothing to do with the account: a peer could otherwise fill its disk with the certificates of others. */
 function concerns({ statement }: CheckedDecision, { lines, followed, seq }: Effect): boolean {
   return statement.type === 'evidence' || lines.length > 0 || followed.length > 0 || seq !== undefined;
+}
+
+/** True for what a standing may have counted already: the trail brings it, if it came after that. Steps are checked against their escrow. */
+function isDoubtful({ statement }: CheckedDecision, { isResumed, account, seq }: WalletMeta): boolean {
+  if (!isResumed || statement.type === 'evidence') return false;
+  return (
+    statement.type !== 'order' || statement.order.body.account !== account || statement.order.body.seq < seq
+  );
 }

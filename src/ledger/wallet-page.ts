@@ -88,6 +88,7 @@ export class BookPage {
       locked: meta.locked + effect.locked,
       incoming: meta.incoming + effect.incoming,
       ...(today ? { today } : {}),
+      ...(effect.nextSeq === undefined ? {} : { isResumed: true as const }),
     };
   }
 

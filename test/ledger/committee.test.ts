@@ -150,6 +150,31 @@ test('four notaries in one state make a checkpoint together; one whose state is 
         assert.is(body.balances + body.escrows, ledger.info.supply);
       }
 
+      // Bob loses all but its key, and the notaries have removed what it had read.
+      await waitFor(
+        async () => {
+          await bob.wallet.sync();
+          return bob.wallet.balance().free > 10n * FLOP;
+        },
+        'the pay',
+        WAIT_MS,
+      );
+      const { free } = bob.wallet.balance();
+      await ledger.stop(bob);
+      await ledger.forget(bob);
+      for (const { notary, db } of nodes) {
+        const { trails } = notary!.store;
+        for await (const [key] of trails.iterate({ prefix: bob.signer.peer, limit: 100 }))
+          await db.write([trails.delOp(key)]);
+      }
+      await ledger.start(bob);
+      await bob.wallet.sync();
+      assert.is(bob.wallet.balance().free, free);
+      const [line] = await bob.wallet.history(10);
+      assert.ok(line?.kind === 'genesis');
+      const resumed = await bob.wallet.certificate(line.slot);
+      assert.is(open(certificateKind, resumed!.certificate).signers.length, 3);
+
       const last = nodes[3]!;
       await ledger.stop(last);
       last.db = await openDb(last.dir);
@@ -160,6 +185,8 @@ test('four notaries in one state make a checkpoint together; one whose state is 
       await waitFor(() => told(last), 'the notary to see that it is alone', WAIT_MS);
       await pay(ledger, alice, bob, 'another task');
       await waitFor(() => nodes.every(told), 'all to see it', WAIT_MS);
+      await bob.wallet.sync();
+      assert.is(bob.wallet.balance().free, free + (FLOP * 98n) / 100n, 'counted once');
     },
     { notaries: 4, clock },
   );
