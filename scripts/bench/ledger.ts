@@ -1,4 +1,4 @@
-import { generateKeyPairSync, sign } from 'node:crypto';
+import { generateKeyPairSync, sign, verify } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -223,6 +223,18 @@ async function addedToTask(rounds: number): Promise<Figure> {
   }
 }
 
+/** What everything here is made of; a busy or slow machine shows by it. */
+async function signatureCheckUs(count: number): Promise<number> {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const bytes = Buffer.alloc(300);
+  const signature = sign(null, bytes, privateKey);
+  const used = await cpuUs(async () => {
+    for (let i = 0; i < count; i++) verify(null, bytes, publicKey, signature);
+  });
+  return used / count;
+}
+
 export async function settlements(rounds: number): Promise<Figure[]> {
+  console.error(`one Ed25519 check: ${(await signatureCheckUs(2048)).toFixed(0)} µs CPU`);
   return [await ofFour(1024), ...(await ofOne(10_048)), await sustained(4096), await addedToTask(rounds)];
 }
