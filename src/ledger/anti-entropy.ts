@@ -185,13 +185,14 @@ export class AntiEntropy {
   }
 
   /**
-   * How far a log need not be read: this notary's own signature says that it has all of it.
+   * How far a log need not be read: this notary's own signature says that it has all of it, unless it lost its disk since.
    * @throws CodedError `NOTARY_BEHIND`.
    */
   #skipTo(bytes: Uint8Array, peer: string): number {
     const { notary } = this.#parts;
     const { body, signers } = open(checkpointKind, bytes);
-    if (signers.includes(notary.signer.peer)) return body.decisions;
+    const { decisions } = notary.standing(notary.now());
+    if (signers.includes(notary.signer.peer) && decisions >= body.decisions) return body.decisions;
     throw new CodedError<AntiEntropyErrorType>(
       { code: 'NOTARY_BEHIND', peer },
       'the other notaries have removed what this one has missed: it has to be replaced by one with a new key',

@@ -46,9 +46,7 @@ export function createLedgerDesk(notary: Notary): LedgerDesk {
       case 'funds':
         return { type: 'funds', funds: await signFunds(notary, request.account) };
       case 'trail':
-        // Who asks for an entry has those before it.
-        if (from === request.account) notary.checkpoints.noteRead(from, request.from);
-        return { type: 'trail', ...(await readTrail(notary, request.account, request.from)) };
+        return { type: 'trail', ...(await readTrail(notary, request, from)) };
       case 'standing':
         return standings.answer(request, from);
       case 'escrow':
@@ -85,8 +83,14 @@ async function readEscrow(notary: Notary, escrowId: string): Promise<Decided[]> 
   return readSlots(notary, [stored.order, ...stored.digests.map((_, step) => escrowSlot(escrowId, step))]);
 }
 
-async function readTrail(notary: Notary, account: string, from: number) {
+async function readTrail(
+  notary: Notary,
+  { account, from }: { account: string; from: number },
+  asking: string,
+) {
   const total = (await notary.store.accounts.get(account))?.trail ?? 0;
+  // Who asks for an entry has those before it.
+  if (asking === account && total > 0) notary.checkpoints.noteRead(account, Math.min(from, total));
   const count = Math.max(0, Math.min(MAX_TRAIL_PAGE, total - from));
   const names = await notary.store.trails.getMany(
     Array.from({ length: count }, (_, i) => trailKey(account, from + i)),

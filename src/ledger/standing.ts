@@ -18,7 +18,8 @@ import type { Notary } from './notary.ts';
 import { META_KEY } from './notary-store.ts';
 import { standingSlot } from './statement.ts';
 
-/** One look at all escrows for each account in this time. */
+/** Looks at all escrows for each account in this time. */
+const MAX_ASKS = 5;
 const ASK_MS = 60_000;
 const MAX_ASKERS = 1024;
 
@@ -34,7 +35,7 @@ function refuse(type: StandingErrorType, message: string): never {
 /** Answers an account that has lost the beginning of its trail, or that it was removed from here before it was read. */
 export class StandingDesk {
   readonly #notary: Notary;
-  readonly #asked = new LRUCache<string, number>({ max: MAX_ASKERS });
+  readonly #asked = new LRUCache<string, number>({ max: MAX_ASKERS, ttl: ASK_MS, noUpdateTTL: true });
 
   constructor(notary: Notary) {
     this.#notary = notary;
@@ -43,20 +44,20 @@ export class StandingDesk {
   /** @throws CodedError `STANDING_FOREIGN`, `RATE_LIMITED`, `NOTARIES_BEHIND`: the last two pass. */
   async answer({ account, at }: { account: string; at: number }, from: string): Promise<LedgerAnswer> {
     const { signer, committee } = this.#notary;
-    const now = this.#notary.now();
+    const asked = this.#asked.get(account) ?? 0;
     if (from !== account)
       refuse({ code: 'STANDING_FOREIGN', account }, 'an account’s standing is for its owner alone');
-    if (now - (this.#asked.get(account) ?? Number.NEGATIVE_INFINITY) < ASK_MS)
+    if (asked >= MAX_ASKS)
       refuse(
         { code: 'RATE_LIMITED', account },
-        'the standing was asked for a moment ago: ask again in a minute',
+        'the standing was asked for too often: ask again in a minute',
       );
-    if (Math.abs(now - at) > MAX_SKEW_MS)
+    if (Math.abs(this.#notary.now() - at) > MAX_SKEW_MS)
       refuse(
         { code: 'NOTARIES_BEHIND', reason: 'time' },
         'the clocks are too far apart: set them, and ask again',
       );
-    this.#asked.set(account, now);
+    this.#asked.set(account, asked + 1);
     const { standing, next } = await readStanding(this.#notary, account, at);
     const { net } = committee.info;
     const { bytes, digest } = seal(standingKind, standing);

@@ -15,6 +15,8 @@ export interface SyncComponents {
   readonly changed: () => void;
 }
 
+/** At a standing, in one run. */
+const MAX_ATTEMPTS = 3;
 const COMPACTED = 'TRAIL_COMPACTED';
 
 function isCompacted(error: unknown): boolean {
@@ -83,16 +85,17 @@ export class WalletSync {
 
   /** Without a beginning that the notaries have removed: from what they certify the account to have now. */
   async #goOn(): Promise<void> {
-    const onto = this.#book.meta;
-    const request = { type: 'standing' as const, account: this.#account, at: this.#clock.now() };
-    const { decided, cursors: told } = await this.#client.request(request, 'standing', {
-      signal: this.#signal,
-    });
-    const cursors = this.#client.sources.map((peer, source) => ({
-      source,
-      at: told.find(cursor => cursor.peer === peer)?.at ?? UNREAD,
-    }));
-    if (await this.#book.absorb([decided], { cursors, onto })) this.#changed();
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      // What comes in meanwhile may be in the standing or not: then it is asked for again.
+      const onto = this.#book.meta;
+      const request = { type: 'standing' as const, account: this.#account, at: this.#clock.now() };
+      const answer = await this.#client.request(request, 'standing', { signal: this.#signal });
+      const cursors = this.#client.sources.map((peer, source) => ({
+        source,
+        at: answer.cursors.find(cursor => cursor.peer === peer)?.at ?? UNREAD,
+      }));
+      if (await this.#book.absorb([answer.decided], { cursors, onto })) return this.#changed();
+    }
   }
 
   async #readSources(signal: AbortSignal): Promise<void> {

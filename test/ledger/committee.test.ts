@@ -2,7 +2,12 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { KEEP_MS } from '../../src/ledger/checkpoints.ts';
 import { type CommitteeNotary, checkFunds, committeeOf, readLock } from '../../src/ledger/index.ts';
-import { META_KEY, type NotaryStore, openNotaryStore } from '../../src/ledger/notary-store.ts';
+import {
+  CHECKPOINT_KEY,
+  META_KEY,
+  type NotaryStore,
+  openNotaryStore,
+} from '../../src/ledger/notary-store.ts';
 import type { StoredAccount } from '../../src/ledger/records.ts';
 import { accountItems, changeState } from '../../src/ledger/state-digest.ts';
 import type { Lock, TaskRef } from '../../src/wire/index.ts';
@@ -187,6 +192,12 @@ test('four notaries in one state make a checkpoint together; one whose state is 
       await waitFor(() => nodes.every(told), 'all to see it', WAIT_MS);
       await bob.wallet.sync();
       assert.is(bob.wallet.balance().free, free + (FLOP * 98n) / 100n, 'counted once');
+
+      await ledger.stop(last);
+      await ledger.forget(last);
+      await ledger.start(last);
+      const isBehind = () => last.wallet.status().fault?.startsWith('NOTARY_BEHIND: ') ?? false;
+      await waitFor(isBehind, 'a notary without its disk to see that it cannot catch up', WAIT_MS);
     },
     { notaries: 4, clock },
   );
@@ -204,6 +215,8 @@ async function giveAway(store: NotaryStore, alice: string, bob: string): Promise
   await store.db.write([
     ...after.map((account, i) => store.accounts.putOp(ids[i]!, account)),
     store.meta.putOp(META_KEY, { ...meta, state }),
+    // Without it the others' logs are asked for from their beginning, which the others may have removed.
+    store.checkpoint.delOp(CHECKPOINT_KEY),
   ]);
 }
 
