@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { type Figure, table } from './figures.ts';
+import { settlements } from './ledger.ts';
 import { sandboxes } from './sandbox.ts';
 import { againstDocker, assignmentAndMemory, startUp } from './sections.ts';
 import { largeStreams } from './streams.ts';
@@ -13,6 +14,7 @@ const sections: Record<string, () => Promise<Figure[]>> = {
   docker: () => againstDocker(21),
   sandbox: () => sandboxes(21, 6),
   streams: () => largeStreams(1000),
+  ledger: () => settlements(41),
   market: () => assignmentAndMemory(60, 500),
 };
 

@@ -1,11 +1,27 @@
 import type { Network } from '../network/index.ts';
-import { type Clock, codeOf, every, type Logger, messageOf, withDeadline } from '../util/index.ts';
 import {
+  type Clock,
+  CodedError,
+  codeOf,
+  every,
+  hasCode,
+  type Logger,
+  messageOf,
+  withDeadline,
+} from '../util/index.ts';
+import {
+  type Checkpoint,
+  checkpointKind,
   type LedgerAnswer,
   type LedgerRequest,
   ledgerAnswerMessage,
   ledgerRequestMessage,
   MAX_TRAIL_PAGE,
+  mergeSignatures,
+  type Opened,
+  open,
+  sameBytes,
+  seal,
 } from '../wire/index.ts';
 import { certifyJob } from './committee-desk.ts';
 import { LEDGER_PROTOCOL } from './notary-server.ts';
@@ -17,6 +33,17 @@ const PULL_MS = 1_000;
 const MAX_PAGES = 8;
 const REQUEST_MS = 10_000;
 
+export type AntiEntropyErrorType =
+  | { code: 'NOTARIES_DIFFER'; peer: string; decisions: number }
+  | { code: 'NOTARY_BEHIND'; peer: string };
+
+function differs(peer: string, decisions: number): CodedError<AntiEntropyErrorType> {
+  return new CodedError<AntiEntropyErrorType>(
+    { code: 'NOTARIES_DIFFER', peer, decisions },
+    `after the same ${decisions} decisions the notary ${peer} has another state: compare both ledgers, and replace the one that is wrong`,
+  );
+}
+
 export interface AntiEntropyComponents {
   readonly network: Pick<Network, 'call' | 'isConnected'>;
   readonly clock: Clock;
@@ -27,8 +54,10 @@ export interface AntiEntropyComponents {
 /** Keeps a notary up to date with the other notaries, each of whose logs it reads from where it left off. */
 export class AntiEntropy {
   readonly #parts: AntiEntropyComponents;
-  /** By notary; they begin anew with the process, since what is known is passed over by name. */
+  /** By notary; they begin anew with the process, at the last checkpoint, since what is known is passed over by name. */
   readonly #cursors = new Map<string, number>();
+  /** The decisions at which all notaries last stood at one place. */
+  #agreed = 0;
   #controller = new AbortController();
   #looking: Promise<void> | undefined;
   #stopTimer: () => void = () => {};
@@ -53,11 +82,16 @@ export class AntiEntropy {
 
   /** Never rejects. */
   async #look(): Promise<void> {
-    const { notary, network } = this.#parts;
-    const others = notary.committee.keys.filter(
-      peer => peer !== notary.signer.peer && network.isConnected(peer),
-    );
-    await Promise.all(others.map(peer => this.#pull(peer)));
+    const { notary, network, logger } = this.#parts;
+    const { keys } = notary.committee;
+    const others = keys.filter(peer => peer !== notary.signer.peer && network.isConnected(peer));
+    try {
+      await Promise.all(others.map(peer => this.#pull(peer)));
+      await this.#compare(others);
+    } catch (error) {
+      if (this.#controller.signal.aborted) return;
+      logger.debug({ code: codeOf(error), reason: messageOf(error) }, 'notaries could not be compared');
+    }
   }
 
   async #pull(peer: string): Promise<void> {
@@ -65,6 +99,7 @@ export class AntiEntropy {
       for (let page = 0; page < MAX_PAGES; page++) if (!(await this.#pullPage(peer))) return;
     } catch (error) {
       if (this.#controller.signal.aborted) return;
+      if (hasCode(error, 'NOTARY_BEHIND')) this.#tell(peer, error);
       this.#parts.logger.debug(
         { peer, code: codeOf(error), reason: messageOf(error) },
         'a log could not be read',
@@ -72,10 +107,68 @@ export class AntiEntropy {
     }
   }
 
+  /**
+   * Asks the others whether they stand where this notary does. All that a log held when it was read is known here: with as many
+   * decisions as that on both sides, they are the same ones, and must come to the same state. Where all agree, and a checkpoint is
+   * due, their signatures make it.
+   */
+  async #compare(others: readonly string[]): Promise<void> {
+    const { notary } = this.#parts;
+    const own = notary.standing(notary.now());
+    if (own.decisions === this.#agreed) return;
+    const signed = [seal(checkpointKind, own, notary.signer)];
+    const { decisions, state, at } = own;
+    const each = async (peer: string): Promise<void> => {
+      const answer = await this.#ask(peer, { type: 'checkpoint', decisions, state, at });
+      if (answer.type !== 'checkpoint' || answer.decisions !== decisions) return;
+      if (sameBytes(answer.state, state)) this.#takeAgreement(peer, answer.signed, signed);
+      else if (this.#cursor(peer) === decisions) this.#tell(peer, differs(peer, decisions));
+    };
+    await Promise.allSettled(others.map(each));
+    if (signed.length < notary.committee.keys.length) return;
+    this.#agreed = decisions;
+    if (!notary.checkpoints.isDue(decisions, at)) return;
+    const { bytes } = mergeSignatures(checkpointKind, signed);
+    await notary.checkpoints.keep({ bytes, height: decisions }, at);
+  }
+
+  #takeAgreement(peer: string, bytes: Uint8Array | null, signed: Opened<Checkpoint>[]): void {
+    this.#parts.notary.checkpoints.faults.delete(peer);
+    const other = bytes && open(checkpointKind, bytes);
+    if (
+      other?.signers.length === 1 &&
+      other.signers[0] === peer &&
+      sameBytes(other.digest, signed[0]!.digest)
+    )
+      signed.push(other);
+  }
+
+  /** Told, and never mended by itself: one of the two is at fault, and nothing here shows which. */
+  #tell(peer: string, fault: CodedError): void {
+    const { notary, logger } = this.#parts;
+    if (notary.checkpoints.faults.get(peer)?.code === fault.code) return;
+    notary.checkpoints.faults.set(peer, fault);
+    logger.error({ ...fault.type }, fault.message);
+  }
+
+  /** Where a checkpoint has this peer's signature, all of its log before it is known here. */
+  #cursor(peer: string): number {
+    const known = this.#cursors.get(peer);
+    if (known !== undefined) return known;
+    const { last } = this.#parts.notary.checkpoints;
+    const isShared = last && open(checkpointKind, last.bytes).signers.includes(peer);
+    this.#cursors.set(peer, isShared ? last.height : 0);
+    return this.#cursor(peer);
+  }
+
   /** True where there is more. */
   async #pullPage(peer: string): Promise<boolean> {
-    const from = this.#cursors.get(peer) ?? 0;
+    const from = this.#cursor(peer);
     const log = await this.#ask(peer, { type: 'log', from });
+    if (log.type === 'compacted') {
+      this.#cursors.set(peer, this.#skipTo(log.checkpoint, peer));
+      return true;
+    }
     if (log.type !== 'log' || log.slots.length === 0) return false;
     const missing = await this.#missing(log.slots);
     for (let at = 0; at < missing.length; ) {
@@ -85,8 +178,25 @@ export class AntiEntropy {
       for (const decided of answer.entries) await this.#parts.notary.do(certifyJob(decided));
       at += answer.entries.length;
     }
+    // What waits for another decision is not here yet.
+    if (missing.length > 0 && (await this.#missing(missing)).length > 0) return false;
     this.#cursors.set(peer, from + log.slots.length);
     return log.more;
+  }
+
+  /**
+   * How far a log need not be read: this notary's own signature says that it has all of it, unless it lost its disk since.
+   * @throws CodedError `NOTARY_BEHIND`.
+   */
+  #skipTo(bytes: Uint8Array, peer: string): number {
+    const { notary } = this.#parts;
+    const { body, signers } = open(checkpointKind, bytes);
+    const { decisions } = notary.standing(notary.now());
+    if (signers.includes(notary.signer.peer) && decisions >= body.decisions) return body.decisions;
+    throw new CodedError<AntiEntropyErrorType>(
+      { code: 'NOTARY_BEHIND', peer },
+      'the other notaries have removed what this one has missed: it has to be replaced by one with a new key',
+    );
   }
 
   async #missing(slots: readonly string[]): Promise<string[]> {

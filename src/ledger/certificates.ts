@@ -21,7 +21,15 @@ import { type EscrowState, holdsMoney, openEscrow } from './escrow-lock.ts';
 import type { Evidence } from './evidence.ts';
 import type { Closing, Escrow, Standing } from './interface.ts';
 import { checkRedeem } from './invites.ts';
-import { digestOf, escrowSlot, readStatement, type Statement, slotOf } from './statement.ts';
+import {
+  digestOf,
+  escrowSlot,
+  readTrailStatement,
+  type Statement,
+  slotOf,
+  standingSlot,
+  type TrailStatement,
+} from './statement.ts';
 
 /** The notaries of an epoch: `quorum` of them decide, and up to `faults` may lie. */
 export interface Committee {
@@ -58,7 +66,7 @@ export function rulesOf({ genesis, net }: GenesisInfo): EscrowRules {
 /** A decided slot whose certificate and statement were checked. */
 export interface CheckedDecision {
   readonly slot: string;
-  readonly statement: Statement;
+  readonly statement: TrailStatement;
   readonly decided: Decided;
 }
 
@@ -101,7 +109,11 @@ function checkStatement(statement: Exclude<Statement, { type: 'evidence' }>, inf
 }
 
 /** True when `slot` is one that `statement` can decide; its own rules without state are checked on the way. */
-function checkSlot(slot: string, statement: Statement, { info }: Committee): boolean {
+function checkSlot(slot: string, statement: TrailStatement, { info }: Committee): boolean {
+  if (statement.type === 'standing') {
+    const { net, account, at } = statement.standing.body;
+    return sameBytes(net, info.net) && slot === standingSlot(account, at);
+  }
   if (statement.type !== 'evidence') {
     checkStatement(statement, info);
     return slot === slotOf(statement);
@@ -123,13 +135,17 @@ function checkSlot(slot: string, statement: Statement, { info }: Committee): boo
 export function checkDecided(decided: Decided, committee: Committee): CheckedDecision {
   const certificate = open(certificateKind, decided.certificate);
   checkCertificate(certificate, committee);
-  const statement = readStatement(decided.value);
+  const statement = readTrailStatement(decided.value);
   checkDecides(certificate.body, statement, committee);
   return { slot: certificate.body.slot, statement, decided };
 }
 
 /** That a certificate decides `statement`, and in a slot of it. @throws as `checkDecided`. */
-export function checkDecides({ slot, value }: Certificate, statement: Statement, committee: Committee): void {
+export function checkDecides(
+  { slot, value }: Certificate,
+  statement: TrailStatement,
+  committee: Committee,
+): void {
   if (!sameBytes(digestOf(statement), value)) invalid('decides another statement');
   if (!checkSlot(slot, statement, committee)) invalid('its slot is not that of its statement');
 }

@@ -17,15 +17,13 @@ import {
 } from '../wire/index.ts';
 import * as ballots from './ballots.ts';
 import { checkDecided, peekSlot } from './certificates.ts';
+import { MAX_SKEW_MS, signCheckpoint } from './checkpoints.ts';
 import type { RoundRequest } from './notary.ts';
 import { readFunds, readSlots } from './notary-desk.ts';
 import { countKey } from './notary-store.ts';
 import type { SignedReport } from './reports.ts';
 import type { Job, JobResult, RoundNotary } from './round-job.ts';
 import { type Stated, stated } from './statement.ts';
-
-/** A client's clock may be this far from ours for a funds statement. */
-const MAX_FUNDS_SKEW_MS = 10_000;
 
 export type RoundErrorType =
   | { code: 'CERTIFICATE_INVALID'; reason: string }
@@ -56,6 +54,8 @@ export function answerRound(notary: RoundNotary, request: RoundRequest): Promise
       return readDecisions(notary, request.slots);
     case 'cosign':
       return cosign(notary, request);
+    case 'checkpoint':
+      return signCheckpoint(notary, request);
   }
 }
 
@@ -248,11 +248,13 @@ function electJob(
   };
 }
 
-async function readLog({ store, counts }: RoundNotary, from: number): Promise<LedgerAnswer> {
+async function readLog({ store, counts, checkpoints }: RoundNotary, from: number): Promise<LedgerAnswer> {
+  const { last } = checkpoints;
+  if (last && from < last.height) return { type: 'compacted', checkpoint: last.bytes };
   const count = Math.max(0, Math.min(MAX_LOG_PAGE, counts.log - from));
-  const names = await store.log.getMany(Array.from({ length: count }, (_, i) => countKey(from + i)));
-  const slots = names.flatMap(name => name ?? []);
-  return { type: 'log', slots, more: from + slots.length < counts.log };
+  const entries = await store.log.getMany(Array.from({ length: count }, (_, i) => countKey(from + i)));
+  const slots = entries.flatMap(entry => entry?.slot ?? []);
+  return { type: 'log', slots, more: from + count < counts.log };
 }
 
 /** Of one answer: large orders would otherwise make it 4 MiB. */
@@ -274,7 +276,7 @@ async function cosign(
 ): Promise<LedgerAnswer> {
   const held = await readFunds(notary, account);
   const isTrue = balance <= held.balance && (!member || held.member);
-  if (!isTrue || Math.abs(notary.now() - at) > MAX_FUNDS_SKEW_MS)
+  if (!isTrue || Math.abs(notary.now() - at) > MAX_SKEW_MS)
     throw new CodedError<RoundErrorType>(
       { code: 'FUNDS_UNPROVEN', account },
       'this notary knows of less money or membership, or of another time: synchronize, and ask again',

@@ -10,11 +10,19 @@ import {
   type Logger,
   messageOf,
 } from '../util/index.ts';
-import { type Decided, type GenesisInfo, type LedgerAnswer, MAX_SUBMIT, type Signer } from '../wire/index.ts';
+import {
+  type Checkpoint,
+  type Decided,
+  type GenesisInfo,
+  type LedgerAnswer,
+  MAX_SUBMIT,
+  type Signer,
+} from '../wire/index.ts';
 import { BallotDraft } from './ballot-draft.ts';
 import { openBallotStore } from './ballot-store.ts';
 import type { BallotContext, Intent } from './ballots.ts';
 import { type Committee, committeeOf } from './certificates.ts';
+import { Checkpoints, checkpointOf } from './checkpoints.ts';
 import { answerRound } from './committee-desk.ts';
 import {
   type Notary,
@@ -54,6 +62,7 @@ export class CommitteeNotary implements Notary, RoundNotary {
   readonly committee: Committee;
   readonly signer: Signer;
   readonly store: NotaryStore;
+  readonly checkpoints: Checkpoints;
   readonly #ballots: Repository<SlotState>;
   readonly #clock: Clock;
   readonly #logger: Logger;
@@ -70,6 +79,7 @@ export class CommitteeNotary implements Notary, RoundNotary {
     this.committee = committeeOf(genesis);
     this.signer = signer;
     this.store = openNotaryStore(db);
+    this.checkpoints = new Checkpoints(this);
     this.#ballots = openBallotStore(db);
     this.#clock = clock;
     this.#logger = logger;
@@ -79,6 +89,7 @@ export class CommitteeNotary implements Notary, RoundNotary {
   async start(): Promise<void> {
     requireNotary(this.signer.peer, this.committee);
     this.#meta = await loadNotary(this.store, this.#info);
+    await this.checkpoints.start(this.now());
     this.#failure = undefined;
   }
 
@@ -116,6 +127,11 @@ export class CommitteeNotary implements Notary, RoundNotary {
   /** Entries in the log, and decisions that wait for others. */
   get counts(): { log: number; parked: number } {
     return { log: this.#meta?.log ?? 0, parked: this.#parked.size };
+  }
+
+  standing(at: number): Checkpoint {
+    if (!this.#meta) throw stopped();
+    return checkpointOf(this.committee, this.#meta, at);
   }
 
   /** @throws CodedError `QUEUE_FULL`, `LEDGER_STOPPED`, and what the job's rule throws. */
@@ -164,6 +180,7 @@ export class CommitteeNotary implements Notary, RoundNotary {
 
   async #runBatch(batch: readonly Waiting[]): Promise<void> {
     const nowMs = this.now();
+    await this.checkpoints.compact(nowMs);
     const stores = { store: this.store, ballots: this.#ballots };
     const draft = new BallotDraft(stores, this.#info, this.#meta!, nowMs);
     await draft.read({

@@ -13,6 +13,7 @@ import { EMPTY_ACCOUNT, OPEN_INVITE } from './accounts.ts';
 import { isMember, MEMBERS, purseOf, ticketOf } from './invites.ts';
 import type { Notary, ProposalOutcome } from './notary.ts';
 import { trailKey } from './notary-store.ts';
+import { StandingDesk } from './standing.ts';
 import { escrowSlot, useSlot } from './statement.ts';
 
 /** Of one page of a trail: large orders would otherwise make it 4 MiB. */
@@ -21,7 +22,8 @@ const MAX_PAGE_BYTES = 1024 * 1024;
 export type DeskErrorType =
   | { code: 'LEDGER_SINGLE' }
   | { code: 'MEMBERSHIP_INVITED' }
-  | { code: 'MEMBERSHIP_ELSEWHERE'; admin: string };
+  | { code: 'MEMBERSHIP_ELSEWHERE'; admin: string }
+  | { code: 'TRAIL_COMPACTED'; account: string; from: number };
 
 function alone(): CodedError<DeskErrorType> {
   return new CodedError<DeskErrorType>(
@@ -35,6 +37,7 @@ export type LedgerDesk = (request: LedgerRequest, from: string) => Promise<Ledge
 
 /** @throws CodedError `LEDGER_SINGLE`, `MEMBERSHIP_INVITED`, `MEMBERSHIP_ELSEWHERE`, and what stops the notary. */
 export function createLedgerDesk(notary: Notary): LedgerDesk {
+  const standings = new StandingDesk(notary);
   return async (request, from) => {
     switch (request.type) {
       case 'submit':
@@ -44,9 +47,11 @@ export function createLedgerDesk(notary: Notary): LedgerDesk {
       case 'funds':
         return { type: 'funds', funds: await signFunds(notary, request.account) };
       case 'trail':
-        return { type: 'trail', ...(await readTrail(notary, request.account, request.from)) };
+        return { type: 'trail', ...(await readTrail(notary, request, from)) };
+      case 'standing':
+        return standings.answer(request, from);
       case 'members':
-        return { type: 'trail', ...(await readTrail(notary, MEMBERS, request.from)) };
+        return { type: 'trail', ...(await readTrail(notary, { ...request, account: MEMBERS }, from)) };
       case 'invite':
         return { type: 'decided', decided: await readUses(notary, request.invite, request.account) };
       case 'escrow':
@@ -92,13 +97,21 @@ async function readUses(notary: Notary, invite: string, account: string): Promis
   );
 }
 
-async function readTrail(notary: Notary, account: string, from: number) {
+async function readTrail(
+  notary: Notary,
+  { account, from }: { account: string; from: number },
+  asking: string,
+) {
   const total = (await notary.store.accounts.get(account))?.trail ?? 0;
+  // Who asks for an entry has those before it.
+  if (asking === account && total > 0) notary.checkpoints.noteRead(account, Math.min(from, total));
   const count = Math.max(0, Math.min(MAX_TRAIL_PAGE, total - from));
   const names = await notary.store.trails.getMany(
     Array.from({ length: count }, (_, i) => trailKey(account, from + i)),
   );
-  const slots = names.flatMap(name => (name === undefined ? [] : [name]));
+  const gap = names.indexOf(undefined);
+  if (gap === 0) throw compacted(account, from);
+  const slots = names.slice(0, gap < 0 ? count : gap) as string[];
   const entries = await readSlots(notary, slots);
   let bytes = 0;
   const fitting = entries.filter(({ value }, i) => {
@@ -106,6 +119,13 @@ async function readTrail(notary: Notary, account: string, from: number) {
     return i === 0 || bytes <= MAX_PAGE_BYTES;
   });
   return { entries: fitting, more: from + fitting.length < total };
+}
+
+function compacted(account: string, from: number): CodedError<DeskErrorType> {
+  return new CodedError<DeskErrorType>(
+    { code: 'TRAIL_COMPACTED', account, from },
+    `entry ${from} of the trail was removed after its owner had read it: ask for the account's standing, and go on from there`,
+  );
 }
 
 /** What an account holds here, and whether it is a member. */

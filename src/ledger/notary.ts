@@ -20,6 +20,7 @@ import {
   seal,
 } from '../wire/index.ts';
 import { type Committee, committeeOf } from './certificates.ts';
+import { Checkpoints } from './checkpoints.ts';
 import { decide, type Known } from './decide.ts';
 import { NotaryDraft } from './notary-draft.ts';
 import { loadNotary } from './notary-state.ts';
@@ -71,6 +72,7 @@ export interface Notary {
   readonly committee: Committee;
   readonly signer: Signer;
   readonly store: NotaryStore;
+  readonly checkpoints: Checkpoints;
   /** @throws CodedError `LEDGER_NOT_NOTARY` and those of `loadNotary`. */
   start(): Promise<void>;
   /** Waits for the batch under way. */
@@ -88,7 +90,7 @@ export interface Notary {
 /** What only several notaries are asked. */
 export type RoundRequest = Exclude<
   LedgerRequest,
-  { type: 'submit' | 'join' | 'funds' | 'trail' | 'invite' | 'members' | 'escrow' | 'slot' }
+  { type: 'submit' | 'join' | 'funds' | 'trail' | 'standing' | 'invite' | 'members' | 'escrow' | 'slot' }
 >;
 
 /** The notary of a network that has one. */
@@ -96,6 +98,7 @@ export class SingleNotary implements Notary {
   readonly committee: Committee;
   readonly signer: Signer;
   readonly store: NotaryStore;
+  readonly checkpoints: Checkpoints;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #info: GenesisInfo;
@@ -109,6 +112,7 @@ export class SingleNotary implements Notary {
     this.committee = committeeOf(genesis);
     this.signer = signer;
     this.store = openNotaryStore(db);
+    this.checkpoints = new Checkpoints(this);
     this.#clock = clock;
     this.#logger = logger;
     this.#info = genesis;
@@ -117,6 +121,7 @@ export class SingleNotary implements Notary {
   async start(): Promise<void> {
     requireNotary(this.signer.peer, this.committee);
     this.#meta = await loadNotary(this.store, this.#info);
+    await this.checkpoints.start(this.now());
     this.#failure = undefined;
   }
 
@@ -184,9 +189,11 @@ export class SingleNotary implements Notary {
   }
 
   async #decideBatch(batch: readonly Proposal[]): Promise<void> {
+    const nowMs = this.now();
+    await this.checkpoints.makeAlone(this.committee, this.#meta!, nowMs);
+    await this.checkpoints.compact(nowMs);
     const draft = new NotaryDraft(this.store, this.#info, this.#meta!);
     await draft.load(batch.map(({ statement }) => statement));
-    const nowMs = this.now();
     const answers = batch.map(proposal => this.#decideOne(proposal, draft, nowMs));
     const operations = draft.operations();
     if (operations.length > 0) await this.store.db.write(operations, { sync: true });

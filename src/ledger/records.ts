@@ -2,9 +2,11 @@ import * as z from 'zod';
 import {
   amountSchema,
   bytesSchema,
+  CHECKPOINT_BYTES,
   countSchema,
   decidedSchema,
   defineMessage,
+  exactBytesSchema,
   hashSchema,
   hexHashSchema,
   lockSchema,
@@ -16,6 +18,7 @@ import {
   timeSchema,
   transferSchema,
 } from '../wire/index.ts';
+import { STATE_BYTES } from './state-digest.ts';
 
 /** What the notary and the wallet keep on disk. Money is in 1e-8 FLOP. */
 
@@ -68,12 +71,27 @@ export const slotRecord = defineMessage(
 );
 export type StoredSlot = ReturnType<typeof slotRecord.decode>;
 
-/** One name of a slot: an entry of the log and of a trail. */
+/** One name of a slot: an entry of a trail. */
 export const slotNameRecord = defineMessage('ledger-slot-name', 256, slotSchema);
+
+/** An entry of the log. */
+export const logRecord = defineMessage(
+  'ledger-log',
+  16 * 1024,
+  z.strictObject({
+    slot: slotSchema,
+    at: timeSchema,
+    /** That it opened, or is a step of. */
+    escrows: z.array(hexHashSchema).max(MAX_OPS),
+    /** Where else it is named: keys of entries of trails. */
+    trails: z.array(z.string().max(80)).max(MAX_OPS + 2),
+  }),
+);
+export type LogEntry = ReturnType<typeof logRecord.decode>;
 
 export const notaryMetaRecord = defineMessage(
   'notary-meta',
-  256,
+  256 + STATE_BYTES,
   z.strictObject({
     net: hashSchema,
     /** The time T of the last decision. */
@@ -82,9 +100,24 @@ export const notaryMetaRecord = defineMessage(
     log: countSchema,
     balances: amountSchema,
     escrows: amountSchema,
+    /** The sum over all items of the state. */
+    state: exactBytesSchema(STATE_BYTES),
   }),
 );
 export type NotaryMeta = ReturnType<typeof notaryMetaRecord.decode>;
+
+/** The last checkpoint. */
+export const checkpointRecord = defineMessage(
+  'notary-checkpoint',
+  4096,
+  z.strictObject({
+    /** Signed by all notaries. */
+    bytes: bytesSchema(CHECKPOINT_BYTES),
+    /** Entries of the log that lie before it: as many as there are decisions. */
+    height: countSchema,
+  }),
+);
+export type StoredCheckpoint = ReturnType<typeof checkpointRecord.decode>;
 
 /** ASCII characters of an idempotency key. */
 export const MAX_SEND_KEY = 128;
@@ -171,6 +204,8 @@ export const walletMetaRecord = defineMessage(
     cursor: countSchema,
     /** The same of every notary after the first. */
     others: z.array(countSchema).max(6).optional(),
+    /** It goes on from a standing: what came before is in the sums, and not known one by one. */
+    isResumed: z.literal(true).optional(),
     /** Lines of the history. */
     lines: countSchema,
     /** The number of our next order. */

@@ -1,3 +1,4 @@
+import type { Checkpoint } from '../wire/index.ts';
 import type { BallotContext, Intent } from './ballots.ts';
 import type { Notary } from './notary.ts';
 import type { StoredSlot } from './records.ts';
@@ -18,9 +19,12 @@ export interface JobResult {
 }
 
 /** What the desk of several notaries needs of its own. */
-export interface RoundNotary extends Pick<Notary, 'committee' | 'signer' | 'store' | 'now' | 'certify'> {
+export interface RoundNotary
+  extends Pick<Notary, 'committee' | 'signer' | 'store' | 'checkpoints' | 'now' | 'certify'> {
   /** Entries in the log, and decisions that wait for others. */
   readonly counts: { readonly log: number; readonly parked: number };
+  /** Where its ledger stands now. @throws CodedError `LEDGER_STOPPED`. */
+  standing(at: number): Checkpoint;
   /** @throws CodedError `QUEUE_FULL`, `LEDGER_STOPPED`, and what the job's rule throws. */
   do(job: Job): Promise<JobResult>;
 }

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import {
   type Grant,
   grantKind,
@@ -16,8 +17,11 @@ import {
   removalKind,
   revokeKind,
   type Skip,
+  type Standing,
   seal,
+  sha256,
   skipKind,
+  standingKind,
   timeoutKind,
   toHex,
 } from '../wire/index.ts';
@@ -34,8 +38,30 @@ export type Statement =
   | { readonly type: 'skip'; readonly skip: Opened<Skip> }
   | { readonly type: 'evidence'; readonly evidence: Evidence };
 
+/** What a trail can hold: what was decided, or where its account stands. */
+export type TrailStatement = Statement | { readonly type: 'standing'; readonly standing: Opened<Standing> };
+
+/** @throws as `readStatement`. */
+export function readTrailStatement(bytes: Uint8Array): TrailStatement {
+  return peekKind(bytes, MAX_VALUE_BYTES) === standingKind.name
+    ? { type: 'standing', standing: open(standingKind, bytes) }
+    : readStatement(bytes);
+}
+
+/** Statements that were opened, by the hash of their bytes: one is read at several steps of its way, and by wallet and notary of one node. */
+const known = new LRUCache<string, Statement>({ max: 4096, maxSize: 4 * 1024 * 1024 });
+
 /** @throws WireError for bytes that are not what they claim; CodedError `STATEMENT_KIND`. */
 export function readStatement(bytes: Uint8Array): Statement {
+  const name = Buffer.from(sha256(bytes)).toString('base64');
+  const found = known.get(name);
+  if (found) return found;
+  const statement = openStatement(bytes);
+  known.set(name, statement, { size: bytes.length });
+  return statement;
+}
+
+function openStatement(bytes: Uint8Array): Statement {
   const kind = peekKind(bytes, MAX_VALUE_BYTES) ?? 'unknown';
   switch (kind) {
     case 'ledger-order':
@@ -58,7 +84,7 @@ export function readStatement(bytes: Uint8Array): Statement {
 }
 
 /** What a certificate's `value` is for this statement: independent of how many signatures the envelope carries. */
-export function digestOf(statement: Statement): Uint8Array {
+export function digestOf(statement: TrailStatement): Uint8Array {
   switch (statement.type) {
     case 'order':
       return statement.order.digest;
@@ -72,6 +98,8 @@ export function digestOf(statement: Statement): Uint8Array {
       return statement.removal.digest;
     case 'skip':
       return statement.skip.digest;
+    case 'standing':
+      return statement.standing.digest;
     case 'evidence':
       return statement.evidence.statement.digest;
   }
@@ -82,6 +110,9 @@ export const grantSlot = ({ invite, use }: Pick<Grant, 'invite' | 'use'>): strin
 export const useSlot = (invite: string, use: number): string => `G/${invite}/${use}`;
 export const removalSlot = ({ invite, use }: Pick<Removal, 'invite' | 'use'>): string => `R/${invite}/${use}`;
 export const escrowSlot = (escrowId: string, steps: number): string => `E/${escrowId}/${steps}`;
+export const standingSlot = (account: string, at: number): string => `S/${account}/${at}`;
+/** Of all steps that an escrow can have. */
+export const escrowSlots = (escrowId: string): string[] => [0, 1, 2].map(step => escrowSlot(escrowId, step));
 
 /** The one slot that a statement can decide; which step of an escrow evidence is for, the escrow says. */
 export function slotOf(statement: Exclude<Statement, { type: 'evidence' }>): string {

@@ -83,11 +83,12 @@ export class BookPage {
     this.meta = {
       ...meta,
       lines: meta.lines + effect.lines.length,
-      seq: Math.max(meta.seq, (effect.seq ?? -1) + 1),
+      seq: Math.max(meta.seq, effect.nextSeq ?? 0, (effect.seq ?? -1) + 1),
       confirmed: meta.confirmed + effect.confirmed,
       locked: meta.locked + effect.locked,
       incoming: meta.incoming + effect.incoming,
       ...(today ? { today } : {}),
+      ...(effect.nextSeq === undefined ? {} : { isResumed: true as const }),
     };
   }
 

@@ -107,7 +107,8 @@ export class WalletStanding {
     const { admin, membership, openGrant } = committee.info.genesis;
     if (membership !== 'open' || openGrant === 0n || this.#account === admin) return;
     try {
-      if (await book.decided(grantSlot({ invite: OPEN_INVITE, use: this.#account }))) return;
+      const isKnown = await book.decided(grantSlot({ invite: OPEN_INVITE, use: this.#account }));
+      if (isKnown || book.meta.isResumed) return;
       const { decided } = await client.persist({ type: 'join' }, 'decided', signal);
       if (await book.absorb(decided)) changed();
     } catch (error) {

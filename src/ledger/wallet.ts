@@ -114,7 +114,7 @@ class Wallet implements Settlement {
     this.#funds = new WalletFunds({ orders: this.#orders, clock, logger, sync });
     this.#sends = new WalletSends({ store, book, orders: this.#orders, funds: this.#funds, clock });
     this.#steps = new WalletSteps(client);
-    this.#sync = new WalletSync(book, client, signer.peer, changed);
+    this.#sync = new WalletSync({ book, client, clock, changed }, signer.peer);
     this.#standing = new WalletStanding({ book, client, clock, logger, committee, changed }, signer.peer);
   }
 
@@ -158,6 +158,7 @@ class Wallet implements Settlement {
       reachable: this.#client.reachable,
       member: this.#standing.member,
       note: this.#note(),
+      fault: this.#parts.notary?.checkpoints.fault ?? null,
     };
   }
 
@@ -240,6 +241,9 @@ class Wallet implements Settlement {
   }
 
   async inspect(escrow: Escrow, options: Abortable = {}): Promise<Standing> {
+    // What the trail has, the notaries may no longer have.
+    const known = await this.#book.closing(escrow);
+    if (known) return { claim: undefined, dispute: undefined, closing: known };
     const request = { type: 'escrow' as const, escrowId: escrow.escrowId };
     const { decided } = await this.#client.request(request, 'decided', options);
     const checked = decided.map(entry => checkDecided(entry, this.#committee));
@@ -265,8 +269,7 @@ class Wallet implements Settlement {
   }
 
   trail(options: Abortable = {}): AsyncIterable<TrailPart> {
-    const { signer, clock } = this.#parts;
-    const parts = { store: this.#store, book: this.#book, committee: this.#committee, signer, clock };
+    const parts = { ...this.#parts, store: this.#store, book: this.#book, committee: this.#committee };
     return walletTrail(parts, options);
   }
 

@@ -4,6 +4,7 @@ export * from './award.ts';
 export * from './bid.ts';
 export * from './cbor.ts';
 export * from './certificate.ts';
+export * from './checkpoint.ts';
 export * from './envelope.ts';
 export * from './escrow-evidence.ts';
 export * from './experience-record.ts';

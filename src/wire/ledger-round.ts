@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { decidedSchema, MAX_VALUE_BYTES, slotSchema } from './certificate.ts';
+import { CHECKPOINT_BYTES } from './checkpoint.ts';
 import { type BodyOf, defineKind, MAX_SIGNATURES } from './envelope.ts';
 import { amountSchema, bytesSchema, countSchema, hashSchema, peerSchema, timeSchema } from './primitives.ts';
 
@@ -116,6 +117,13 @@ export function roundRequests(maxSubmit: number, maxNames: number) {
       member: z.boolean(),
       at: timeSchema,
     }),
+    /** Where the asking notary stands; signed by one that stands there too. */
+    z.strictObject({
+      type: z.literal('checkpoint'),
+      decisions: countSchema,
+      state: hashSchema,
+      at: timeSchema,
+    }),
   ] as const;
 }
 
@@ -150,6 +158,15 @@ export function roundAnswers(maxSubmit: number, maxNames: number) {
       value: bytesSchema(MAX_VALUE_BYTES),
     }),
     z.strictObject({ type: z.literal('log'), slots: z.array(slotSchema).max(maxNames), more: z.boolean() }),
+    /** What was asked for lies before a checkpoint, and may have been removed. */
+    z.strictObject({ type: z.literal('compacted'), checkpoint: bytesSchema(CHECKPOINT_BYTES) }),
+    /** Where the notary that was asked stands, and its signature if that is where the other one does. */
+    z.strictObject({
+      type: z.literal('checkpoint'),
+      decisions: countSchema,
+      state: hashSchema,
+      signed: bytesSchema(CHECKPOINT_BYTES).nullable(),
+    }),
     /** Statements for the client to have decided: its grant, signed by the admin. */
     z.strictObject({ type: z.literal('statements'), values: z.array(bytesSchema(MAX_VALUE_BYTES)).max(1) }),
   ] as const;

@@ -147,6 +147,7 @@ const streamSamples: readonly MessageSample[] = [
     { type: 'members', from: 3 },
     { type: 'funds', account: alice.peer },
     { type: 'trail', account: alice.peer, from: 0 },
+    { type: 'standing', account: alice.peer, at: T0 },
     { type: 'escrow', escrowId },
     { type: 'slot', slot },
     { type: 'propose', values: [bytesOf('order')] },
@@ -158,6 +159,7 @@ const streamSamples: readonly MessageSample[] = [
     { type: 'log', from: 0 },
     { type: 'decisions', slots: [slot] },
     { type: 'cosign', account: alice.peer, balance: 5n, member: true, at: T0 },
+    { type: 'checkpoint', decisions: 1, state: hashOf('state'), at: T0 },
   ),
   ...samples(
     ledgerAnswerMessage,
@@ -171,6 +173,7 @@ const streamSamples: readonly MessageSample[] = [
     { type: 'funds', funds: bytesOf('funds') },
     { type: 'trail', entries: [decided], more: false },
     { type: 'decided', decided: [decided] },
+    { type: 'standing', decided, cursors: [{ peer: bob.peer, at: 7 }] },
     {
       type: 'round',
       outcomes: [
@@ -183,6 +186,8 @@ const streamSamples: readonly MessageSample[] = [
     { type: 'report', shown, values: [bytesOf('order')] },
     { type: 'proposal', proposal: bytesOf('proposal'), value: bytesOf('order') },
     { type: 'log', slots: [slot], more: false },
+    { type: 'compacted', checkpoint: bytesOf('checkpoint') },
+    { type: 'checkpoint', decisions: 1, state: hashOf('state'), signed: bytesOf('checkpoint') },
     { type: 'statements', values: [bytesOf('grant')] },
   ),
   ...samples(statusRequestMessage, ref),

@@ -8,6 +8,7 @@ import {
   cancelKind,
   cborCid,
   certificateKind,
+  checkpointKind,
   disputeKind,
   encodeCbor,
   fundsKind,
@@ -15,6 +16,7 @@ import {
   grantKind,
   inviteKind,
   type Kind,
+  type Lock,
   ledgerOrderKind,
   mutualKind,
   offerKind,
@@ -31,6 +33,7 @@ import {
   sha256,
   signerFromSeed,
   skipKind,
+  standingKind,
   timeoutKind,
   trailEndKind,
   verdictKind,
@@ -79,6 +82,22 @@ const terms = {
 };
 
 const deal = { requester: alice.peer, worker: bob.peer, price: 1_000_000n };
+
+const lock: Lock = {
+  op: 'lock',
+  amount: 2n ** 63n - 1n,
+  worker: bob.peer,
+  ...ref,
+  termsHash: hashOf('terms'),
+  claimBy: T0 + 1,
+  disputeBy: T0 + 2,
+  verdictBy: T0 + 2,
+  verifiers: [],
+  verifierQuorum: 0,
+  arbiters: [carol.peer],
+  arbiterQuorum: 1,
+  defaultPermille: 500,
+};
 
 export const kindSamples: readonly KindSample[] = [
   sample(
@@ -229,24 +248,7 @@ export const kindSamples: readonly KindSample[] = [
       net,
       account: alice.peer,
       seq: 4,
-      ops: [
-        {
-          op: 'lock',
-          amount: 2n ** 63n - 1n,
-          worker: bob.peer,
-          ...ref,
-          termsHash: hashOf('terms'),
-          claimBy: T0 + 1,
-          disputeBy: T0 + 2,
-          verdictBy: T0 + 2,
-          verifiers: [],
-          verifierQuorum: 0,
-          arbiters: [carol.peer],
-          arbiterQuorum: 1,
-          defaultPermille: 500,
-        },
-        { op: 'transfer', amount: 1n, to: carol.peer },
-      ],
+      ops: [lock, { op: 'transfer', amount: 1n, to: carol.peer }],
     },
     alice,
   ),
@@ -261,6 +263,20 @@ export const kindSamples: readonly KindSample[] = [
     alice,
     bob,
   ),
+  sample(
+    checkpointKind,
+    { net, epoch: 0, decisions: 9, state: hashOf('state'), balances: 5n, escrows: 2n, at: T0 },
+    alice,
+    bob,
+  ),
+  sample(standingKind, {
+    net,
+    account: bob.peer,
+    at: T0,
+    balance: 5n,
+    seq: 4,
+    escrows: [{ escrowId, requester: alice.peer, lock, state: 'OPEN', steps: 0 }],
+  }),
   sample(
     voteKind,
     { net, epoch: 0, slot: `A/${alice.peer}/4`, ballot: 1, value: hashOf('value') },

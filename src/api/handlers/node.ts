@@ -24,7 +24,10 @@ function healthOf({ network, executor, settlement, node }: HandlerParts): Health
     p2p: ok(peers === 0 ? 'no peers are connected' : `${peers} peers`),
     docker,
     db: node.storage(),
-    ledger: ledger.reachable ? ok(ledger.note) : { status: 'degraded' as const, detail: ledger.note },
+    ledger:
+      ledger.reachable && !ledger.fault
+        ? ok(ledger.note)
+        : { status: 'degraded' as const, detail: ledger.fault ?? ledger.note },
   };
   const states = Object.values(parts).map(part => part.status);
   const status = states.includes('down') ? 'down' : states.includes('degraded') ? 'degraded' : 'ok';
