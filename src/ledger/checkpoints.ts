@@ -12,7 +12,7 @@ import {
 } from '../wire/index.ts';
 import type { Committee } from './certificates.ts';
 import { holdsMoney } from './escrow-lock.ts';
-import { isPurse, MEMBERS } from './invites.ts';
+import { MEMBERS } from './invites.ts';
 import { CHECKPOINT_KEY, countKey, countOf, type NotaryStore } from './notary-store.ts';
 import type { LogEntry, NotaryMeta, StoredCheckpoint, StoredEscrow } from './records.ts';
 import { isKept } from './state-digest.ts';
@@ -136,9 +136,7 @@ export class Checkpoints {
   }
 
   async #removals(entries: readonly [string, LogEntry][], nowMs: number): Promise<BatchOp[]> {
-    const settled = entries.filter(
-      ([, { at, trails }]) => !isOfMembers(trails) && (at < nowMs - UNREAD_MS || this.#isRead(trails)),
-    );
+    const settled = entries.filter(([, { at, trails }]) => at < nowMs - UNREAD_MS || this.#isRead(trails));
     const ids = [...new Set(settled.flatMap(([, { escrows }]) => escrows))];
     const found = await this.#store.escrows.getMany(ids);
     const escrows = new Map(ids.map((id, i) => [id, found[i]]));
@@ -150,13 +148,14 @@ export class Checkpoints {
   #isRead(trails: readonly string[]): boolean {
     return trails.every(key => {
       const account = key.slice(0, key.lastIndexOf('/'));
-      return isPurse(account) || countOf(key) < (this.#read.get(account) ?? 0);
+      return isForAll(key) || countOf(key) < (this.#read.get(account) ?? 0);
     });
   }
 
   #removal(key: string, { slot, trails }: LogEntry, escrows: EscrowsById): BatchOp[] {
     const { log, slots, escrows: escrowStore, trails: trailStore } = this.#store;
-    const named = [log.delOp(key), ...trails.map(trail => trailStore.delOp(trail))];
+    const own = trails.filter(trail => !isForAll(trail));
+    const named = [log.delOp(key), ...own.map(trail => trailStore.delOp(trail))];
     if (isKept(slot)) return named;
     const [type, id = ''] = slot.split('/');
     const closed = type === 'E' && escrows.get(id) ? [escrowStore.delOp(id)] : [];
@@ -164,10 +163,8 @@ export class Checkpoints {
   }
 }
 
-/** Who is a member is asked for from the beginning, by everyone. */
-function isOfMembers(trails: readonly string[]): boolean {
-  return trails.some(key => key.startsWith(`${MEMBERS}/`));
-}
+/** The list of members is read from its beginning by everyone who comes. */
+const isForAll = (trail: string): boolean => trail.startsWith(`${MEMBERS}/`);
 
 type EscrowsById = ReadonlyMap<string, StoredEscrow | undefined>;
 

@@ -8,9 +8,6 @@ export const MEMBERS = 'members';
 /** The account of what was set aside for an invite; its number is that of the next use. */
 export const purseOf = (invite: string): string => `G/${invite}`;
 
-/** Nobody reads its trail. */
-export const isPurse = (account: string): boolean => account.startsWith('G/');
-
 /** A record beside the accounts, of number use + 1 once `account` has redeemed the invite. */
 export const ticketOf = (invite: string, account: string): string => `G/${invite}/${account}`;
 

@@ -51,7 +51,10 @@ export function createLedgerDesk(notary: Notary): LedgerDesk {
       case 'standing':
         return standings.answer(request, from);
       case 'members':
-        return { type: 'trail', ...(await readTrail(notary, { ...request, account: MEMBERS }, from)) };
+        return {
+          type: 'trail',
+          ...(await readTrail(notary, { account: MEMBERS, from: request.from }, from)),
+        };
       case 'invite':
         return { type: 'decided', decided: await readUses(notary, request.invite, request.account) };
       case 'escrow':

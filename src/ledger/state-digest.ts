@@ -11,11 +11,13 @@ import { holdsMoney, type LedgerEscrow } from './escrow-lock.ts';
 export const STATE_BYTES = 2048;
 export const EMPTY_STATE: Uint8Array = new Uint8Array(STATE_BYTES);
 
-/** An account that holds nothing and ordered nothing counts as none. */
-export function accountItems(id: string, account: Account): string[] {
-  const { balance, seq, memberships = 0, revoked = false } = account;
-  const isNone = balance === 0n && seq === 0 && memberships === 0 && !revoked;
-  return isNone ? [] : [`A/${id}/${seq}/${balance}/${memberships}/${revoked}`];
+/** An account that nothing was ever said of counts as none. */
+export function accountItems(
+  id: string,
+  { balance, seq, memberships = 0, revoked = false }: Account,
+): string[] {
+  if (balance === 0n && seq === 0 && memberships === 0 && !revoked) return [];
+  return [`A/${id}/${seq}/${balance}/${memberships}/${revoked ? 'revoked' : ''}`];
 }
 
 /** Its name stands for its lock. One that is closed counts as none: what it paid is in the accounts. */
@@ -23,7 +25,7 @@ export function escrowItems(escrow: LedgerEscrow | undefined): string[] {
   return escrow && holdsMoney(escrow) ? [`E/${escrow.escrowId}/${escrow.steps}/${escrow.state}`] : [];
 }
 
-/** Slots that nothing but their own record shows to be used up: of committees, invites, members and deposits; not of orders and steps. */
+/** Slots whose decisions are looked at for ever: of committees, invites, removals and deposits; not of orders and steps. */
 export const KEPT_SLOTS = ['C/', 'G/', 'M/', 'R/'];
 
 export function isKept(slot: string): boolean {

@@ -86,6 +86,8 @@ function openStatement(bytes: Uint8Array): Statement {
 /** What a certificate's `value` is for this statement: independent of how many signatures the envelope carries. */
 export function digestOf(statement: TrailStatement): Uint8Array {
   switch (statement.type) {
+    case 'standing':
+      return statement.standing.digest;
     case 'order':
       return statement.order.digest;
     case 'grant':
@@ -98,8 +100,6 @@ export function digestOf(statement: TrailStatement): Uint8Array {
       return statement.removal.digest;
     case 'skip':
       return statement.skip.digest;
-    case 'standing':
-      return statement.standing.digest;
     case 'evidence':
       return statement.evidence.statement.digest;
   }

@@ -1,7 +1,7 @@
 import { type Clock, CodedError, type Deferred, deferred } from '../util/index.ts';
 import { type Decided, sameBytes } from '../wire/index.ts';
 import { type CheckedDecision, type Committee, checkDecided, peekSlot, standingOf } from './certificates.ts';
-import type { Closing, Escrow, HistoryEntry } from './interface.ts';
+import type { Escrow, HistoryEntry, Standing } from './interface.ts';
 import { META_KEY } from './notary-store.ts';
 import type { WalletMeta } from './records.ts';
 import { escrowSlots } from './statement.ts';
@@ -211,11 +211,11 @@ export class WalletBook {
     return this.#store.trail.get(slotKey(slot));
   }
 
-  /** How an escrow closed, as far as it was taken in. */
-  async closing(escrow: Escrow): Promise<Closing | undefined> {
+  /** How an escrow stands, as far as it was taken in. */
+  async standing(escrow: Escrow): Promise<Standing> {
     const found = await this.#store.trail.getMany(escrowSlots(escrow.escrowId).map(slotKey));
     const steps = found.flatMap(decided => (decided ? [checkDecided(decided, this.#committee)] : []));
-    return standingOf(steps, escrow, this.#committee).closing;
+    return standingOf(steps, escrow, this.#committee);
   }
 
   async history(limit: number, before?: number): Promise<HistoryEntry[]> {

@@ -241,15 +241,12 @@ class Wallet implements Settlement {
   }
 
   async inspect(escrow: Escrow, options: Abortable = {}): Promise<Standing> {
-    // What the trail has, the notaries may no longer have.
-    const known = await this.#book.closing(escrow);
-    if (known) return { claim: undefined, dispute: undefined, closing: known };
     const request = { type: 'escrow' as const, escrowId: escrow.escrowId };
     const { decided } = await this.#client.request(request, 'decided', options);
     const checked = decided.map(entry => checkDecided(entry, this.#committee));
-    const standing = standingOf(checked, escrow, this.#committee);
     await this.#take(checked);
-    return standing;
+    // What the notaries have removed, the trail has.
+    return decided.length > 0 ? standingOf(checked, escrow, this.#committee) : this.#book.standing(escrow);
   }
 
   async observe(decided: readonly Decided[]): Promise<void> {
