@@ -5,6 +5,7 @@ import {
   type LeaseRecord,
   leaseChainMessage,
   leaseRecordMessage,
+  OFFER_BYTES,
   statusAnswerMessage,
   statusRequestMessage,
   type TaskRecord,
@@ -33,7 +34,6 @@ export interface Market {
 }
 
 /** Offers a second from one peer: a requester with 16 auctions at a time makes far fewer. */
-const MAX_OFFER_BYTES = 2048;
 const OFFER_LIMITS = { maxBytes: 4096, rate: 500, burst: 1_000, deadlineMs: 5_000 };
 const STATUS_LIMITS = { maxBytes: 1024, rate: 100, burst: 500, deadlineMs: 5_000 };
 /** A dispute takes two or three questions, each some signatures to check. */
@@ -110,7 +110,7 @@ function serve({ network, logger }: MarketComponents, worker: Worker, requester:
   network.handle('task', TASK_LIMITS, stream =>
     judged(stream.peer, () => worker.serve(workerChannel(stream))),
   );
-  network.subscribe('offer/all', MAX_OFFER_BYTES, async bytes => {
+  network.subscribe('offer/all', OFFER_BYTES, async bytes => {
     const { verdict, answer } = worker.gossiped(bytes);
     if (answer)
       network

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { decidedSchema } from './certificate.ts';
 import { defineMessage } from './message.ts';
+import { OFFER_BYTES } from './offer.ts';
 import { bytesSchema, taskRef } from './primitives.ts';
 
 /** Runs of its own that an arbiter may need: one that agrees with the claim, or two that agree with each other. */
@@ -16,7 +17,7 @@ export const verdictRequestMessage = defineMessage(
     dispute: decidedSchema,
     order: bytesSchema(1024),
     /** The offer whose terms the lock names by their hash. */
-    offer: bytesSchema(2048),
+    offer: bytesSchema(OFFER_BYTES),
     runs: z.array(z.strictObject(taskRef)).max(MAX_RERUNS),
   }),
 );

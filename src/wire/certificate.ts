@@ -37,10 +37,13 @@ export const decidedSchema = z.strictObject({
 
 export type Decided = z.output<typeof decidedSchema>;
 
+/** With the signatures of a quorum of seven notaries. */
+export const FUNDS_BYTES = 1024;
+
 /** A balance as a quorum of notaries saw it, so that a worker can check a payer without asking. */
 export const fundsKind = defineKind(
   'funds',
-  768,
+  FUNDS_BYTES,
   z.strictObject({
     net: hashSchema,
     account: peerSchema,

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { decidedSchema } from './certificate.ts';
 import { defineMessage } from './message.ts';
+import { OFFER_BYTES } from './offer.ts';
 import { relativePathSchema } from './path.ts';
 import {
   amountSchema,
@@ -31,7 +32,7 @@ export const leaseRecordMessage = defineMessage(
     state: leaseStateSchema,
     order: bytesSchema(1024),
     award: bytesSchema(2048),
-    offer: bytesSchema(2048),
+    offer: bytesSchema(OFFER_BYTES),
     acceptance: bytesSchema(2048),
     escrowId: hexHashSchema.nullable(),
     lock: decidedSchema.nullable(),

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { decidedSchema, MAX_VALUE_BYTES, slotSchema } from './certificate.ts';
+import { decidedSchema, FUNDS_BYTES, MAX_VALUE_BYTES, slotSchema } from './certificate.ts';
 import { MAX_SIGNATURES } from './envelope.ts';
 import { roundAnswers, roundRequests } from './ledger-round.ts';
 import { defineMessage } from './message.ts';
@@ -55,7 +55,7 @@ export const ledgerAnswerMessage = defineMessage(
   MAX_MESSAGE,
   z.union([
     z.strictObject({ type: z.literal('outcomes'), outcomes: z.array(outcomeSchema).max(MAX_SUBMIT) }),
-    z.strictObject({ type: z.literal('funds'), funds: bytesSchema(768) }),
+    z.strictObject({ type: z.literal('funds'), funds: bytesSchema(FUNDS_BYTES) }),
     z.strictObject({
       type: z.literal('trail'),
       entries: z.array(decidedSchema).max(MAX_TRAIL_PAGE),

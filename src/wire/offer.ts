@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { encodeCbor } from './cbor.ts';
+import { FUNDS_BYTES } from './certificate.ts';
 import { type BodyOf, defineKind } from './envelope.ts';
 import { sha256 } from './hash.ts';
 import {
@@ -68,10 +69,13 @@ export const needsSchema = z.strictObject({
   outputBytes: countSchema,
 });
 
+/** With the longest image name, four arbiters, and funds that five notaries signed. */
+export const OFFER_BYTES = 3072;
+
 /** A signed offer never holds code, environment, inputs or names. */
 export const offerKind = defineKind(
   'offer',
-  2048,
+  OFFER_BYTES,
   z.strictObject({
     net: hashSchema,
     ...taskRef,
@@ -87,7 +91,7 @@ export const offerKind = defineKind(
     deadline: timeSchema,
     verification: z.enum(['none', 'check']),
     /** A funds statement, required of a paid offer. */
-    funds: bytesSchema(768).nullable(),
+    funds: bytesSchema(FUNDS_BYTES).nullable(),
   }),
 );
 

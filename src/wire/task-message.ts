@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { refusalSchema } from './bid.ts';
 import { decidedSchema } from './certificate.ts';
 import { defineMessage } from './message.ts';
+import { OFFER_BYTES } from './offer.ts';
 import { relativePathSchema } from './path.ts';
 import { bytesSchema, cidSchema, countSchema, hashSchema, taskRef } from './primitives.ts';
 import { MAX_INPUTS_BYTES, MAX_OUTPUT_BYTES, MAX_OUTPUT_FILES, MAX_SPEC_BYTES } from './task-spec.ts';
@@ -37,7 +38,7 @@ export const requesterMessage = defineMessage(
     z.strictObject({
       type: z.literal('award'),
       award: bytesSchema(2048),
-      offer: bytesSchema(2048),
+      offer: bytesSchema(OFFER_BYTES),
       order: bytesSchema(1024),
       salt: hashSchema,
       spec: bytesSchema(MAX_SPEC_BYTES),

@@ -3,7 +3,7 @@ import { findingSchema } from './arbitration.ts';
 import { refusalSchema } from './bid.ts';
 import { decidedSchema } from './certificate.ts';
 import { defineMessage } from './message.ts';
-import { MAX_ARBITERS } from './offer.ts';
+import { MAX_ARBITERS, OFFER_BYTES } from './offer.ts';
 import { relativePathSchema } from './path.ts';
 import {
   amountSchema,
@@ -111,7 +111,7 @@ const attemptSchema = z.strictObject({
   attempt: countSchema,
   worker: peerSchema.nullable(),
   price: amountSchema.nullable(),
-  offer: bytesSchema(2048),
+  offer: bytesSchema(OFFER_BYTES),
   award: bytesSchema(2048).nullable(),
   acceptance: bytesSchema(2048).nullable(),
   awardedAt: timeSchema.nullable(),

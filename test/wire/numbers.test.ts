@@ -3,12 +3,19 @@ import * as assert from 'uvu/assert';
 import {
   amountSchema,
   encodeCbor,
+  type Funds,
+  fundsKind,
   MAX_AMOUNT,
+  MAX_ARBITERS,
+  type Offer,
+  offerKind,
   open,
   positiveAmountSchema,
+  type Signer,
+  seal,
   WireError,
 } from '../../src/wire/index.ts';
-import { forge, type KindSample, kindSamples } from './samples.ts';
+import { alice, forge, type KindSample, kindSamples, signerOf } from './samples.ts';
 
 const test = suite('wire: numbers and bytes');
 
@@ -102,6 +109,16 @@ test('no hash takes another length, no bytes take text', () => {
         const code = codeOf(sample, forge(sample, replaced(sample.body, path, leaf)));
         assert.is(code, nullable ? 'opened' : 'WIRE_SCHEMA', `${sample.kind.name}.${path.join('.')}`);
       }
+});
+
+test('the largest offer fits: the longest image name, four arbiters, funds that five of seven notaries signed', () => {
+  const bodyOf = (kind: KindSample['kind']) => kindSamples.find(sample => sample.kind === kind)!.body;
+  const notaries = ['one', 'two', 'three', 'four', 'five'].map(signerOf) as [Signer, ...Signer[]];
+  const funds = seal(fundsKind, bodyOf(fundsKind) as Funds, ...notaries).bytes;
+  const offer = bodyOf(offerKind) as Offer;
+  const needs = { ...offer.needs, image: 'i'.repeat(255) };
+  const terms = { ...offer.terms, arbiters: notaries.slice(0, MAX_ARBITERS).map(({ peer }) => peer) };
+  assert.ok(seal(offerKind, { ...offer, funds, needs, terms }, alice).bytes.length > 2048);
 });
 
 test('an amount is 0 to 2^63 - 1, an operation’s at least 1', () => {
