@@ -23,6 +23,9 @@ export const ONE_AT_A_TIME: readonly { readonly path: string; readonly reason: s
   },
 ];
 
+/** Files of these folders that run beside others all the same: they wait for a clock, or for one command after another. */
+const BESIDE: readonly string[] = ['test/e2e/wallet.test.ts', 'test/faults/windows.test.ts'];
+
 /** Files that run when all others have ended, with nothing beside them: hundreds of tasks at once want every core. */
 const ALONE: readonly string[] = ['test/e2e/hundred.test.ts', 'test/market/load.test.ts'];
 
@@ -68,7 +71,7 @@ export async function planFiles(root: string, args: readonly string[]): Promise<
 }
 
 function toTestFile(path: string): TestFile {
-  const serial = ONE_AT_A_TIME.some(entry => path.startsWith(entry.path));
+  const serial = !BESIDE.includes(path) && ONE_AT_A_TIME.some(entry => path.startsWith(entry.path));
   const alone = ALONE.includes(path);
   return { path, serial, alone, limitMs: serial ? SERIAL_FILE_LIMIT_MS : FILE_LIMIT_MS };
 }
