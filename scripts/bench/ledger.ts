@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openDatabase } from '../../src/db/index.ts';
-import { createNotary, createSettlement, type Escrow } from '../../src/ledger/index.ts';
+import { createLedgerDesk, createNotary, createSettlement, type Escrow } from '../../src/ledger/index.ts';
 import { silentLogger, systemClock } from '../../src/util/index.ts';
 import {
   acceptKind,
@@ -116,7 +116,14 @@ await benchNotary(COUNT, 64);
 
 const network = { call: () => Promise.reject(new Error('no network here')) };
 const wallet = createSettlement(
-  { network, db, clock: systemClock, logger: silentLogger, signer: admin, notary },
+  {
+    network,
+    db,
+    clock: systemClock,
+    logger: silentLogger,
+    signer: admin,
+    notary: { peer: admin.peer, desk: createLedgerDesk(notary) },
+  },
   { genesis },
 );
 await wallet.start();

@@ -26,6 +26,7 @@ export const BUCKETS = [
   'notary-ballots',
   'wallet-sends',
   'shares',
+  'committees',
 ] as const;
 
 export type Bucket = (typeof BUCKETS)[number];

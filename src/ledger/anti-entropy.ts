@@ -1,24 +1,20 @@
 import type { Network } from '../network/index.ts';
-import { type Clock, codeOf, every, type Logger, messageOf, withDeadline } from '../util/index.ts';
-import {
-  type LedgerAnswer,
-  type LedgerRequest,
-  ledgerAnswerMessage,
-  ledgerRequestMessage,
-  MAX_TRAIL_PAGE,
-} from '../wire/index.ts';
+import { type Clock, CodedError, codeOf, every, type Logger, messageOf } from '../util/index.ts';
+import { MAX_TRAIL_PAGE } from '../wire/index.ts';
+import type { Ask } from './ask.ts';
 import { certifyJob } from './committee-desk.ts';
-import { LEDGER_PROTOCOL } from './notary-server.ts';
 import type { RoundNotary } from './round-job.ts';
 
 /** From one look at the others' logs to the next: what a client could not tell this notary is known here after that. */
 const PULL_MS = 1_000;
 /** Pages of one log in one look: a notary that was away for long catches up over several, within its rate at the others. */
 const MAX_PAGES = 8;
-const REQUEST_MS = 10_000;
+
+export type AntiEntropyErrorType = { code: 'LOG_INCOMPLETE'; peer: string; log: number };
 
 export interface AntiEntropyComponents {
-  readonly network: Pick<Network, 'call' | 'isConnected'>;
+  readonly network: Pick<Network, 'isConnected'>;
+  readonly ask: Ask;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly notary: RoundNotary;
@@ -51,6 +47,16 @@ export class AntiEntropy {
     await this.#looking;
   }
 
+  /** Takes in the first `log` entries of a notary's log. @throws CodedError `LOG_INCOMPLETE`, and what the notary refuses. */
+  async catchUp(peer: string, log: number): Promise<void> {
+    while ((this.#cursors.get(peer) ?? 0) < log)
+      if ((await this.#pullPage(peer)) === 'stuck')
+        throw new CodedError<AntiEntropyErrorType>(
+          { code: 'LOG_INCOMPLETE', peer, log },
+          'a notary does not show all that its log names',
+        );
+  }
+
   /** Never rejects. */
   async #look(): Promise<void> {
     const { notary, network } = this.#parts;
@@ -62,7 +68,7 @@ export class AntiEntropy {
 
   async #pull(peer: string): Promise<void> {
     try {
-      for (let page = 0; page < MAX_PAGES; page++) if (!(await this.#pullPage(peer))) return;
+      for (let page = 0; page < MAX_PAGES; page++) if ((await this.#pullPage(peer)) !== 'more') return;
     } catch (error) {
       if (this.#controller.signal.aborted) return;
       this.#parts.logger.debug(
@@ -72,38 +78,30 @@ export class AntiEntropy {
     }
   }
 
-  /** True where there is more. */
-  async #pullPage(peer: string): Promise<boolean> {
+  /** One page of a log; `stuck` where it names what the notary does not show, or what cannot be taken in now. */
+  async #pullPage(peer: string): Promise<'more' | 'done' | 'stuck'> {
+    const { notary, ask } = this.#parts;
+    const { signal } = this.#controller;
     const from = this.#cursors.get(peer) ?? 0;
-    const log = await this.#ask(peer, { type: 'log', from });
-    if (log.type !== 'log' || log.slots.length === 0) return false;
-    const missing = await this.#missing(log.slots);
-    for (let at = 0; at < missing.length; ) {
-      const slots = missing.slice(at, at + MAX_TRAIL_PAGE);
-      const answer = await this.#ask(peer, { type: 'decisions', slots });
-      if (answer.type !== 'trail' || answer.entries.length === 0) return false;
-      for (const decided of answer.entries) await this.#parts.notary.do(certifyJob(decided));
-      at += answer.entries.length;
+    const log = await ask(peer, { type: 'log', from }, { signal });
+    if (log.type !== 'log') return 'stuck';
+    for (let missing = await this.#missing(log.slots); missing.length > 0; ) {
+      const slots = missing.slice(0, MAX_TRAIL_PAGE);
+      const answer = await ask(peer, { type: 'decisions', slots }, { signal });
+      if (answer.type !== 'trail') return 'stuck';
+      await Promise.all(answer.entries.map(decided => notary.do(certifyJob(decided))));
+      const left = await this.#missing(missing);
+      if (left.length === missing.length) return 'stuck';
+      missing = left;
     }
     this.#cursors.set(peer, from + log.slots.length);
-    return log.more;
+    if (log.slots.length === 0) return 'stuck';
+    return log.more ? 'more' : 'done';
   }
 
   async #missing(slots: readonly string[]): Promise<string[]> {
-    const known = await this.#parts.notary.store.slots.getMany(slots);
-    return slots.filter((_, i) => known[i] === undefined);
-  }
-
-  #ask(peer: string, request: LedgerRequest): Promise<LedgerAnswer> {
-    const { network, clock } = this.#parts;
-    return withDeadline(
-      REQUEST_MS,
-      'a request to another notary',
-      async signal => {
-        const bytes = ledgerRequestMessage.encode(request);
-        return ledgerAnswerMessage.decode(await network.call(peer, LEDGER_PROTOCOL, bytes, { signal }));
-      },
-      { signal: this.#controller.signal, clock },
-    );
+    const { notary } = this.#parts;
+    const known = await notary.store.slots.getMany(slots);
+    return slots.filter((slot, i) => known[i] === undefined && !notary.isParked(slot));
   }
 }

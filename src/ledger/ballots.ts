@@ -19,6 +19,16 @@ import { kindOf, type Stated } from './statement.ts';
 
 /** The ledger and the undecided slots of one notary. What is set here is on disk before anything is signed. */
 export interface BallotBook extends Book {
+  /** The last epoch of this notary has ended, and it has no part in the next one yet. */
+  readonly isFrozen: boolean;
+  /** The first epoch of those up to `epoch` that this notary took part in without a gap. */
+  readonly since: number;
+  /** Entries in the log. */
+  readonly log: number;
+  /** Slots that something is kept of; only where the whole of them was read. */
+  undecided(): readonly string[];
+  /** Takes part in an epoch from now on, and took part in all from `since` on. */
+  begin(epoch: number, since: number): void;
   ballot(slot: string): slots.SlotState;
   setBallot(slot: string, state: slots.SlotState): void;
   apply(decision: Decision, slot: StoredSlot, nowMs: number): void;
@@ -45,9 +55,13 @@ export type Intent =
     }
   | { readonly type: 'decided'; readonly slot: string }
   /** `waitsFor`: the account or escrow that has to change before it can be taken in; null when it was. */
-  | { readonly type: 'taken'; readonly waitsFor: string | null };
+  | { readonly type: 'taken'; readonly waitsFor: string | null }
+  /** Entries in the log, now that the epoch has ended. */
+  | { readonly type: 'left'; readonly log: number }
+  | { readonly type: 'begun' };
 
 export type BallotErrorType =
+  | { code: 'WRONG_EPOCH'; epoch: number }
   | { code: 'SLOT_BEHIND'; slot: string }
   | { code: 'SLOT_UNPROPOSED'; slot: string }
   | { code: 'SLOT_UNDECIDABLE'; slot: string }
@@ -59,12 +73,21 @@ function refuse(type: BallotErrorType, message: string): never {
   throw new CodedError(type, message);
 }
 
+/** Nothing is signed any more in an epoch that has ended, and nothing yet in one that was not taken over. @throws CodedError `WRONG_EPOCH`. */
+function requirePart({ book, committee: { epoch } }: BallotContext, asked = epoch): void {
+  if (book.isFrozen || book.epoch !== epoch || asked !== epoch)
+    refuse(
+      { code: 'WRONG_EPOCH', epoch },
+      `this notary has no part in epoch ${asked}, or not yet, or not any more: ask those of the last one again`,
+    );
+}
+
 function bodyOf(slot: string, ballot: number, digest: string, { committee }: BallotContext): Vote {
   const { info, epoch } = committee;
   return { net: info.net, epoch, slot, ballot, value: new Uint8Array(Buffer.from(digest, 'hex')) };
 }
 
-function known(
+export function known(
   { statement, value, digest }: Stated,
   { timely, afford }: { timely: boolean; afford: boolean },
 ) {
@@ -83,10 +106,10 @@ function opinionIn(slot: string, value: Stated, { book, committee }: BallotConte
 }
 
 /**
- * A statement at ballot 0. It is remembered even where no vote can be given.
- * @throws CodedError as `decide` and `slots.propose`; `SLOT_UNPROPOSED` for what recovery alone may bring.
+ * A statement at ballot 0 of the epoch that its bearer knows of. It is remembered even where no vote can be given.
+ * @throws CodedError `WRONG_EPOCH`, as `decide` and `slots.propose`; `SLOT_UNPROPOSED` for what recovery alone may bring.
  */
-export function propose(value: Stated, context: BallotContext): Intent {
+export function propose(value: Stated, context: BallotContext, asked = context.committee.epoch): Intent {
   const { book, nowMs, committee } = context;
   const opinion = judge(value, nowMs, book, committee.info);
   if (opinion.type === 'decided') return { type: 'decided', slot: opinion.slot };
@@ -99,8 +122,9 @@ export function propose(value: Stated, context: BallotContext): Intent {
     const state = slots.learn(before, known(value, opinion));
     if (state !== before) book.setBallot(slot, state);
   }
+  requirePart(context, asked);
   if (refusal) throw refusal;
-  book.setBallot(slot, slots.propose(book.ballot(slot), slot, value));
+  book.setBallot(slot, slots.propose(book.ballot(slot), slot, committee.epoch, value));
   return { type: 'vote', body: bodyOf(slot, 0, value.digest, context) };
 }
 
@@ -114,11 +138,12 @@ export function commit(
   const { book, committee } = context;
   checkCertificate({ body, signers }, committee);
   checkValue(body, value);
-  const { slot, ballot } = body;
+  const { slot, epoch, ballot } = body;
   if (book.slot(slot)) return { type: 'decided', slot };
+  requirePart(context, epoch);
   opinionIn(slot, value, context);
   const entry = known(value, { timely: false, afford: false });
-  book.setBallot(slot, slots.commit(book.ballot(slot), slot, ballot, entry, qc));
+  book.setBallot(slot, slots.commit(book.ballot(slot), slot, { epoch, ballot }, entry, qc));
   return { type: 'commit', body: bodyOf(slot, ballot, value.digest, context) };
 }
 
@@ -172,16 +197,18 @@ export function certify(
   }
 }
 
-/** A report for `ballot`. @throws CodedError as `slots.recover`. */
+/** A report for `ballot` of the epoch that who asks for it knows of. @throws CodedError `WRONG_EPOCH`, as `slots.recover`. */
 export function recover(
   slot: string,
   ballot: number,
   reasons: slots.RecoverReasons,
   valuesOf: (state: slots.SlotState) => readonly Stated[],
   context: BallotContext,
+  asked = context.committee.epoch,
 ): Intent {
   const { book, committee, nowMs } = context;
   if (book.slot(slot)) return { type: 'decided', slot };
+  requirePart(context, asked);
   const state = slots.recover(book.ballot(slot), slot, ballot, reasons, committee);
   book.setBallot(slot, state);
   const affordable = new Set(
@@ -189,6 +216,7 @@ export function recover(
   );
   const { info, epoch } = committee;
   const lock = state.lock && {
+    epoch: state.lock.epoch,
     ballot: state.lock.ballot,
     value: bodyOf(slot, 0, state.lock.digest, context).value,
   };
@@ -250,6 +278,7 @@ export function coordinate(
 ): Intent {
   const { book, committee, self } = context;
   if (book.slot(slot)) return { type: 'decided', slot };
+  requirePart(context);
   if (slots.coordinatorOf(slot, ballot, committee) !== self)
     refuse({ code: 'COORDINATOR', slot, ballot }, `another notary coordinates ballot ${ballot} of ${slot}`);
   const value = chosen(slot, checkReports(slot, ballot, shown, committee), values, context);
@@ -267,8 +296,12 @@ export function elect(
   const { book, committee, nowMs } = context;
   const { slot, ballot } = body;
   if (book.slot(slot)) return { type: 'decided', slot };
-  const isOurs = sameBytes(body.net, committee.info.net) && body.epoch === committee.epoch;
-  if (!isOurs || signers.length !== 1 || signers[0] !== slots.coordinatorOf(slot, ballot, committee))
+  requirePart(context, body.epoch);
+  if (
+    !sameBytes(body.net, committee.info.net) ||
+    signers.length !== 1 ||
+    signers[0] !== slots.coordinatorOf(slot, ballot, committee)
+  )
     refuse({ code: 'COORDINATOR', slot, ballot }, `not the word of the coordinator of ballot ${ballot}`);
   const reports = checkReports(slot, ballot, shown, committee);
   const value = chosen(slot, reports, values, context);

@@ -15,17 +15,27 @@ import {
   sameBytes,
   type TaskRef,
 } from '../wire/index.ts';
-import { checkGrant, checkOrder } from './accounts.ts';
+import { checkChange, checkGrant, checkOrder } from './accounts.ts';
 import { type EscrowRules, type StepResult, step } from './escrow.ts';
 import { type EscrowState, holdsMoney, openEscrow } from './escrow-lock.ts';
 import type { Evidence } from './evidence.ts';
 import type { Closing, Escrow } from './interface.ts';
-import { digestOf, escrowSlot, grantSlot, orderSlot, readStatement, type Statement } from './statement.ts';
+import {
+  committeeSlot,
+  digestOf,
+  escrowSlot,
+  grantSlot,
+  orderSlot,
+  readStatement,
+  type Statement,
+} from './statement.ts';
 
 /** The notaries of an epoch: `quorum` of them decide, and up to `faults` may lie. */
 export interface Committee {
   readonly info: GenesisInfo;
   readonly epoch: number;
+  /** Of the epoch before; null: this is the genesis's. */
+  readonly previous: Committee | null;
   readonly keys: readonly string[];
   readonly faults: number;
   readonly quorum: number;
@@ -43,11 +53,33 @@ function invalid(reason: string): never {
   );
 }
 
-/** The first committee: that of the genesis. f = floor((n - 1) / 3), q = floor((n + f) / 2) + 1 (design/ledger.md). */
+/** f = floor((n - 1) / 3), q = floor((n + f) / 2) + 1 (design/ledger.md). */
+function sizesOf({ length }: readonly string[]): Pick<Committee, 'faults' | 'quorum'> {
+  const faults = Math.floor((length - 1) / 3);
+  return { faults, quorum: Math.floor((length + faults) / 2) + 1 };
+}
+
+/** The first committee: that of the genesis. */
 export function committeeOf(info: GenesisInfo): Committee {
-  const keys = [...new Set(info.genesis.notaries)];
-  const faults = Math.floor((keys.length - 1) / 3);
-  return { info, epoch: 0, keys, faults, quorum: Math.floor((keys.length + faults) / 2) + 1 };
+  const keys = info.genesis.notaries;
+  return { info, epoch: 0, previous: null, keys, ...sizesOf(keys) };
+}
+
+/** The committee that follows on `previous`. */
+export function committeeWith(keys: readonly string[], previous: Committee): Committee {
+  return { info: previous.info, epoch: previous.epoch + 1, previous, keys, ...sizesOf(keys) };
+}
+
+/** The committee of `epoch`, up to that of `committee`. */
+export function committeeAt(epoch: number, committee: Committee): Committee | undefined {
+  let found: Committee | null = committee;
+  while (found && found.epoch > epoch) found = found.previous;
+  return found?.epoch === epoch ? found : undefined;
+}
+
+/** True where the founder alone decides, in one round and not in two: only as long as its network has never had other notaries. */
+export function isFounderAlone({ epoch, keys }: Committee): boolean {
+  return epoch === 0 && keys.length === 1;
 }
 
 export function rulesOf({ genesis, net }: GenesisInfo): EscrowRules {
@@ -57,18 +89,20 @@ export function rulesOf({ genesis, net }: GenesisInfo): EscrowRules {
 /** A decided slot whose certificate and statement were checked. */
 export interface CheckedDecision {
   readonly slot: string;
+  readonly epoch: number;
   readonly statement: Statement;
   readonly decided: Decided;
 }
 
-/** Network, epoch and quorum of a certificate, or of the votes for one. @throws CodedError `CERTIFICATE_INVALID`. */
+/** Network and quorum of a certificate, or of the votes for one, by the committee of its epoch. @throws CodedError `CERTIFICATE_INVALID`. */
 export function checkCertificate(
   { body, signers }: Pick<Opened<Certificate>, 'body' | 'signers'>,
   committee: Committee,
 ): void {
   if (!sameBytes(body.net, committee.info.net)) invalid('belongs to another network');
-  if (body.epoch !== committee.epoch) invalid(`of epoch ${body.epoch}, not ${committee.epoch}`);
-  checkQuorum(signers, committee);
+  const signed = committeeAt(body.epoch, committee);
+  if (!signed) invalid(`of epoch ${body.epoch}, where ${committee.epoch} is the last that is known`);
+  checkQuorum(signers, signed);
 }
 
 function checkQuorum(signers: readonly string[], { keys, quorum }: Committee): void {
@@ -86,6 +120,10 @@ function checkSlot(slot: string, statement: Statement, { info }: Committee): boo
     checkGrant(statement.grant, info);
     return slot === grantSlot(statement.grant.body);
   }
+  if (statement.type === 'committee') {
+    checkChange(statement.committee, info);
+    return slot === committeeSlot(statement.committee.body.epoch);
+  }
   if (statement.type === 'skip') {
     const { net, account, seq } = statement.skip.body;
     return sameBytes(net, info.net) && slot === orderSlot(account, seq);
@@ -102,14 +140,15 @@ function checkSlot(slot: string, statement: Statement, { info }: Committee): boo
 /**
  * Checks a certificate's quorum, and that it decides the statement beside it. For a step of an escrow, whether the evidence fits
  * the lock is left to `readClosing` and `replayStep`, which know the lock.
- * @throws CodedError `CERTIFICATE_INVALID`, `STATEMENT_KIND`, those of `checkOrder` and `checkGrant`; WireError.
+ * @throws CodedError `CERTIFICATE_INVALID`, `STATEMENT_KIND`, those of `checkOrder`, `checkGrant` and `checkChange`; WireError.
  */
 export function checkDecided(decided: Decided, committee: Committee): CheckedDecision {
   const certificate = open(certificateKind, decided.certificate);
   checkCertificate(certificate, committee);
   const statement = readStatement(decided.value);
   checkDecides(certificate.body, statement, committee);
-  return { slot: certificate.body.slot, statement, decided };
+  const { slot, epoch } = certificate.body;
+  return { slot, epoch, statement, decided };
 }
 
 /** That a certificate decides `statement`, and in a slot of it. @throws as `checkDecided`. */
@@ -121,17 +160,28 @@ export function checkDecides({ slot, value }: Certificate, statement: Statement,
 /** Of the longest slot: G/, two names of 64 and what is between. */
 const MAX_SLOT_LENGTH = 131;
 
-/** The slot that a certificate claims to decide, unchecked: to skip what is known without the cost of signatures. */
-export function peekSlot({ certificate }: Decided): string | undefined {
+/** What a certificate claims, unchecked. */
+function peek({ certificate }: Decided): { slot?: unknown; epoch?: unknown } {
   try {
     const { body } = decodeCanonical(certificate, certificateKind.maxBytes, 'certificate') as {
       body: Uint8Array;
     };
-    const { slot } = decodeCanonical(body, certificateKind.maxBytes, 'certificate') as { slot: unknown };
-    return typeof slot === 'string' && slot.length <= MAX_SLOT_LENGTH ? slot : undefined;
+    return decodeCanonical(body, certificateKind.maxBytes, 'certificate') as object;
   } catch {
-    return undefined;
+    return {};
   }
+}
+
+/** The slot that a certificate claims to decide, unchecked: to skip what is known without the cost of signatures. */
+export function peekSlot(decided: Decided): string | undefined {
+  const { slot } = peek(decided);
+  return typeof slot === 'string' && slot.length <= MAX_SLOT_LENGTH ? slot : undefined;
+}
+
+/** The epoch that a certificate claims to be of, unchecked. */
+export function peekEpoch(decided: Decided): number | undefined {
+  const { epoch } = peek(decided);
+  return typeof epoch === 'number' ? epoch : undefined;
 }
 
 function lockAt(order: Opened<LedgerOrder>, ref: TaskRef | number): number {

@@ -17,6 +17,7 @@ import {
 } from '../wire/index.ts';
 import * as ballots from './ballots.ts';
 import { checkDecided, peekSlot } from './certificates.ts';
+import { leave } from './handover-desk.ts';
 import type { RoundRequest } from './notary.ts';
 import { readFunds, readSlots } from './notary-desk.ts';
 import { countKey } from './notary-store.ts';
@@ -37,7 +38,7 @@ type RequestOf<T extends RoundRequest['type']> = Extract<RoundRequest, { type: T
 export function answerRound(notary: RoundNotary, request: RoundRequest): Promise<LedgerAnswer> {
   switch (request.type) {
     case 'propose':
-      return outcomesOf(request.values, value => run(notary, proposeJob(value)));
+      return outcomesOf(request.values, value => run(notary, proposeJob(value, request.epoch)));
     case 'commit':
       return outcomesOf(request.items, item => run(notary, commitJob(item)));
     case 'certify':
@@ -54,6 +55,8 @@ export function answerRound(notary: RoundNotary, request: RoundRequest): Promise
       return readLog(notary, request.from);
     case 'decisions':
       return readDecisions(notary, request.slots);
+    case 'handover':
+      return leave(notary, request);
     case 'cosign':
       return cosign(notary, request);
   }
@@ -116,9 +119,9 @@ function signed(notary: RoundNotary, { intent, stored }: JobResult): RoundOutcom
   }
 }
 
-function proposeJob(bytes: Uint8Array): Job {
+function proposeJob(bytes: Uint8Array, epoch: number): Job {
   const value = stated(bytes);
-  return { values: [value], slots: [], reported: [], run: context => ballots.propose(value, context) };
+  return { values: [value], slots: [], reported: [], run: context => ballots.propose(value, context, epoch) };
 }
 
 function commitJob(item: RequestOf<'commit'>['items'][number]): Job {
@@ -160,13 +163,13 @@ function openShown({ report, qc }: ShownReport): SignedReport {
 
 async function recover(
   notary: RoundNotary,
-  { slot, ballot, joined: shown }: RequestOf<'recover'>,
+  { epoch, slot, ballot, joined: shown }: RequestOf<'recover'>,
 ): Promise<LedgerAnswer> {
   const { keys } = notary.committee;
   const joined = new Set(
     shown
       .map(bytes => open(reportKind, bytes))
-      .filter(({ body }) => body.slot === slot && body.ballot >= ballot)
+      .filter(({ body }) => body.epoch === epoch && body.slot === slot && body.ballot >= ballot)
       .flatMap(({ signers: [signer] }) => (signer && keys.includes(signer) ? [signer] : [])),
   ).size;
   const job: Job = {
@@ -180,6 +183,7 @@ async function recover(
         { quietMs: quietMs(slot), joined },
         state => state.known.map(({ value }) => stated(value)),
         context,
+        epoch,
       ),
   };
   return answerOne(notary, job);

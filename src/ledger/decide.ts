@@ -1,15 +1,17 @@
 import { CodedError } from '../util/index.ts';
-import { type GenesisInfo, type Skip, sameBytes } from '../wire/index.ts';
-import { type Account, type AccountResult, applyGrant, applyOrder } from './accounts.ts';
+import { type CommitteeChange, type GenesisInfo, type Opened, type Skip, sameBytes } from '../wire/index.ts';
+import { type Account, type AccountResult, applyGrant, applyOrder, checkChange } from './accounts.ts';
 import { rulesOf } from './certificates.ts';
 import { type Payment, step } from './escrow.ts';
 import { holdsMoney } from './escrow-lock.ts';
 import { type Evidence, escrowOf, type Signed } from './evidence.ts';
 import type { StoredAccount, StoredEscrow, StoredSlot } from './records.ts';
-import { digestOf, escrowSlot, grantSlot, orderSlot, type Statement } from './statement.ts';
+import { committeeSlot, digestOf, escrowSlot, grantSlot, orderSlot, type Statement } from './statement.ts';
 
 /** The records that a decision looks at, loaded before. */
 export interface Book {
+  /** The last epoch that this notary has or had a part in. */
+  readonly epoch: number;
   account(id: string): StoredAccount;
   escrow(id: string): StoredEscrow | undefined;
   slot(name: string): StoredSlot | undefined;
@@ -32,7 +34,8 @@ export interface Known {
 
 export type DecideErrorType =
   | { code: 'ESCROW_UNKNOWN'; escrowId: string }
-  | { code: 'ORDER_SEQ'; expected: number; seq: number };
+  | { code: 'ORDER_SEQ'; expected: number; seq: number }
+  | { code: 'EPOCH_NEXT'; expected: number; epoch: number };
 
 /** What a statement needs from disk before it can be decided; an escrow's own accounts come with the escrow. */
 export function needsOf(statement: Statement, { genesis }: GenesisInfo) {
@@ -44,6 +47,8 @@ export function needsOf(statement: Statement, { genesis }: GenesisInfo) {
     const { body } = statement.grant;
     return { accounts: [genesis.admin, body.account], escrows: [], slots: [grantSlot(body)] };
   }
+  if (statement.type === 'committee')
+    return { accounts: [], escrows: [], slots: [committeeSlot(statement.committee.body.epoch)] };
   if (statement.type === 'skip') {
     const { account, seq } = statement.skip.body;
     return { accounts: [account], escrows: [], slots: [orderSlot(account, seq)] };
@@ -120,10 +125,31 @@ function decideSkip({ body }: Signed<Skip>, book: Book): Decision {
   return { slot: orderSlot(id, seq), accounts, escrows: [], concerned: [id] };
 }
 
+/** A change of the committee moves no money. That its epoch comes next is left out with the rules of time: others' decisions come in any order. */
+function decideChange(
+  change: Opened<CommitteeChange>,
+  nowMs: number | null,
+  book: Book,
+  info: GenesisInfo,
+): Decision | Known {
+  const { epoch } = change.body;
+  const slot = committeeSlot(epoch);
+  const decided = known(slot, book.slot(slot), change.digest);
+  if (decided) return decided;
+  checkChange(change, info);
+  const expected = book.epoch + 1;
+  if (nowMs !== null && epoch !== expected)
+    throw new CodedError<DecideErrorType>(
+      { code: 'EPOCH_NEXT', expected, epoch },
+      `epoch ${epoch} where ${expected} comes next`,
+    );
+  return { slot, accounts: new Map(), escrows: [], concerned: [] };
+}
+
 /**
  * What a statement does to the ledger as `book` shows it. Pure: nothing is changed here.
  * @param nowMs the notary's time T; null leaves the rules of time out, for what others decided.
- * @throws CodedError `ESCROW_UNKNOWN`, `ORDER_SEQ` and those of `applyOrder`, `applyGrant` and `step`.
+ * @throws CodedError `ESCROW_UNKNOWN`, `ORDER_SEQ`, `EPOCH_NEXT` and those of `applyOrder`, `applyGrant` and `step`.
  */
 export function decide(
   statement: Statement,
@@ -142,6 +168,7 @@ export function decide(
     const accounts = paid(book, admin, applyGrant(book.account(admin), grant, info));
     return { slot, accounts, escrows: [], concerned: [admin, grant.body.account] };
   }
+  if (statement.type === 'committee') return decideChange(statement.committee, nowMs, book, info);
   const { account, seq } = statement.type === 'skip' ? statement.skip.body : statement.order.body;
   const slot = orderSlot(account, seq);
   const decided = known(slot, book.slot(slot), digest);

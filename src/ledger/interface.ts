@@ -1,5 +1,6 @@
 import type { Abortable } from '../util/index.ts';
 import type { Decided, Lock, TaskRef } from '../wire/index.ts';
+import type { Committee } from './certificates.ts';
 
 export interface Balance {
   /** What can be spent now: confirmed, less what is in orders under way. */
@@ -58,7 +59,7 @@ export interface TrailLine extends Omit<HistoryEntry, 'slot'> {
 export interface TrailEntry {
   readonly slot: string;
   readonly decided: Decided;
-  /** None where it only makes a later entry provable: a lock of others that the treasury has its fee from. */
+  /** None where it only makes a later entry provable: a change of the committee, a lock of others that the treasury has its fee from. */
   readonly lines: readonly TrailLine[];
 }
 
@@ -75,6 +76,8 @@ export type TrailPart =
   | { readonly type: 'end'; readonly bytes: Uint8Array };
 
 export interface LedgerStatus {
+  /** Changes of the committee so far, as far as this node knows. */
+  readonly epoch: number;
   readonly isNotary: boolean;
   readonly notaries: readonly string[];
   /** Some notary answered the last request. */
@@ -98,6 +101,12 @@ export interface TransferOptions extends Abortable {
  */
 export interface Settlement {
   readonly account: string;
+  /** The notaries of now, as far as this node knows, and by them those before: what certificates are checked with. */
+  readonly committee: Committee;
+  /** The changes of the committee that certificates of now stand on. */
+  committees(): readonly Decided[];
+  /** Learns of the notaries that `decided` are of from the peer that showed them, where this node does not know them yet. */
+  follow(decided: readonly Decided[], peer: string, options?: Abortable): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
   status(): LedgerStatus;

@@ -6,6 +6,7 @@ import { GRACE_MS } from './escrow.ts';
 import { holdsMoney } from './escrow-lock.ts';
 import { escrowOf } from './evidence.ts';
 import {
+  committeeSlot,
   escrowSlot,
   grantSlot,
   kindOf,
@@ -34,6 +35,7 @@ export type Opinion =
 export function slotFor(statement: Statement, book: Book): string {
   if (statement.type === 'order') return orderSlot(statement.order.body.account, statement.order.body.seq);
   if (statement.type === 'skip') return orderSlot(statement.skip.body.account, statement.skip.body.seq);
+  if (statement.type === 'committee') return committeeSlot(statement.committee.body.epoch);
   if (statement.type === 'grant') return grantSlot(statement.grant.body);
   const escrowId = escrowOf(statement.evidence) ?? '';
   return escrowSlot(escrowId, book.escrow(escrowId)?.escrow.steps ?? 0);

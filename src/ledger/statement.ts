@@ -1,4 +1,6 @@
 import {
+  type CommitteeChange,
+  committeeKind,
   type Grant,
   grantKind,
   type LedgerOrder,
@@ -21,6 +23,7 @@ export type Statement =
   | { readonly type: 'order'; readonly order: Opened<LedgerOrder> }
   | { readonly type: 'grant'; readonly grant: Opened<Grant> }
   | { readonly type: 'skip'; readonly skip: Opened<Skip> }
+  | { readonly type: 'committee'; readonly committee: Opened<CommitteeChange> }
   | { readonly type: 'evidence'; readonly evidence: Evidence };
 
 /** @throws WireError for bytes that are not what they claim; CodedError `STATEMENT_KIND`. */
@@ -31,6 +34,8 @@ export function readStatement(bytes: Uint8Array): Statement {
       return { type: 'order', order: open(ledgerOrderKind, bytes) };
     case 'grant':
       return { type: 'grant', grant: open(grantKind, bytes) };
+    case 'committee':
+      return { type: 'committee', committee: open(committeeKind, bytes) };
     case 'skip':
       return { type: 'skip', skip: open(skipKind, bytes) };
     default:
@@ -42,11 +47,13 @@ export function readStatement(bytes: Uint8Array): Statement {
 export function digestOf(statement: Statement): Uint8Array {
   if (statement.type === 'order') return statement.order.digest;
   if (statement.type === 'skip') return statement.skip.digest;
+  if (statement.type === 'committee') return statement.committee.digest;
   return statement.type === 'grant' ? statement.grant.digest : statement.evidence.statement.digest;
 }
 
 export const orderSlot = (account: string, seq: number): string => `A/${account}/${seq}`;
 export const grantSlot = ({ invite, use }: Pick<Grant, 'invite' | 'use'>): string => `G/${invite}/${use}`;
+export const committeeSlot = (epoch: number): string => `C/${epoch}`;
 export const escrowSlot = (escrowId: string, steps: number): string => `E/${escrowId}/${steps}`;
 
 /** A statement as several notaries handle it: opened once, beside its bytes and its digest as hex. */

@@ -3,6 +3,7 @@ export type ValueKind =
   | 'order'
   | 'grant'
   | 'skip'
+  | 'committee'
   | 'accept'
   | 'mutual'
   | 'cancel'

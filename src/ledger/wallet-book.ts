@@ -1,6 +1,7 @@
 import { type Clock, CodedError, type Deferred, deferred } from '../util/index.ts';
 import { type Decided, sameBytes } from '../wire/index.ts';
-import { type CheckedDecision, type Committee, checkDecided, peekSlot } from './certificates.ts';
+import { type CheckedDecision, checkDecided, peekSlot } from './certificates.ts';
+import type { Committees } from './committees.ts';
 import type { HistoryEntry } from './interface.ts';
 import { META_KEY } from './notary-store.ts';
 import type { WalletMeta } from './records.ts';
@@ -38,7 +39,7 @@ function slotOf(entry: Entry): string {
 export class WalletBook {
   readonly #store: WalletStore;
   readonly #clock: Pick<Clock, 'now'>;
-  readonly #committee: Committee;
+  readonly #committees: Committees;
   readonly account: string;
   #jobs: Job[] = [];
   #running: Promise<void> | undefined;
@@ -46,17 +47,17 @@ export class WalletBook {
 
   constructor(
     { store, clock }: { store: WalletStore; clock: Pick<Clock, 'now'> },
-    committee: Committee,
+    committees: Committees,
     account: string,
   ) {
     this.#store = store;
     this.#clock = clock;
-    this.#committee = committee;
+    this.#committees = committees;
     this.account = account;
     this.#meta = {
-      net: committee.info.net,
+      net: committees.current.info.net,
       account,
-      cursor: 0,
+      cursors: [],
       lines: 0,
       seq: 0,
       confirmed: 0n,
@@ -70,16 +71,15 @@ export class WalletBook {
   }
 
   /** The next entry to ask a notary for. */
-  cursor(source: number): number {
-    const { cursor, others = [] } = this.#meta;
-    return source === 0 ? cursor : (others[source - 1] ?? 0);
+  cursor(peer: string): number {
+    return this.#meta.cursors.find(cursor => cursor.peer === peer)?.at ?? 0;
   }
 
   /** Reads the state, or begins with the genesis allocation. @throws CodedError `LEDGER_OTHER_NETWORK`. */
   async start(): Promise<void> {
     const meta = await this.#store.meta.get(META_KEY);
     if (!meta) return this.#begin();
-    if (meta.account !== this.account || !sameBytes(meta.net, this.#committee.info.net))
+    if (meta.account !== this.account || !sameBytes(meta.net, this.#committees.current.info.net))
       throw new CodedError<BookErrorType>(
         { code: 'LEDGER_OTHER_NETWORK' },
         'the wallet in this data directory belongs to another network or peer: choose another directory',
@@ -88,7 +88,7 @@ export class WalletBook {
   }
 
   async #begin(): Promise<void> {
-    const { allocations } = this.#committee.info.genesis;
+    const { allocations } = this.#committees.current.info.genesis;
     const own = allocations.filter(({ account }) => account === this.account);
     const confirmed = own.reduce((sum, { amount }) => sum + amount, 0n);
     const line = {
@@ -176,12 +176,13 @@ export class WalletBook {
     known: ReadonlySet<string>,
     page: BookPage,
   ): Promise<boolean | { error: unknown }> {
+    const committee = this.#committees.current;
     let changed = false;
     try {
       for (const [i, entry] of entries.entries()) {
         if (known.has(slots[i]!) || page.has(slots[i]!)) continue;
-        const checked = 'slot' in entry ? entry : checkDecided(entry, this.#committee);
-        const effect = effectOf(checked, this.account, await page.escrowOf(checked), this.#committee);
+        const checked = 'slot' in entry ? entry : checkDecided(entry, committee);
+        const effect = effectOf(checked, this.account, await page.escrowOf(checked), committee);
         if (!effect || !concerns(checked, effect)) continue;
         await page.take(checked, effect);
         changed = true;

@@ -153,6 +153,7 @@ export function effectOf(
     const { account: owner, seq } = statement.skip.body;
     return owner === account ? { ...NOTHING, seq } : NOTHING;
   }
+  if (statement.type === 'committee') return NOTHING;
   const { amount, account: to } = statement.grant.body;
   const { admin } = committee.info.genesis;
   if (to === account) return { ...NOTHING, confirmed: amount, lines: [line('grant', amount, admin)] };

@@ -11,8 +11,9 @@ import {
   type Signer,
   type TaskRef,
 } from '../wire/index.ts';
-import { type Committee, checkDecided, closingOf, committeeOf } from './certificates.ts';
-import { LedgerClient, refused } from './client.ts';
+import { type Committee, checkDecided, closingOf } from './certificates.ts';
+import { LedgerClient, type LocalNotary, refused } from './client.ts';
+import { Committees } from './committees.ts';
 import { checkLock } from './escrow-lock.ts';
 import type {
   Balance,
@@ -25,8 +26,6 @@ import type {
   TrailPart,
   TransferOptions,
 } from './interface.ts';
-import type { Notary } from './notary.ts';
-import { createLedgerDesk } from './notary-desk.ts';
 import { type Entry, WalletBook } from './wallet-book.ts';
 import { WalletFunds } from './wallet-funds.ts';
 import { parsePayment, tooLarge } from './wallet-input.ts';
@@ -50,7 +49,9 @@ export interface SettlementComponents {
   readonly logger: Logger;
   readonly signer: Signer;
   /** The notary of this node, started before; asked without the network. */
-  readonly notary?: Notary | undefined;
+  readonly notary?: LocalNotary | undefined;
+  /** Absent: those of the genesis, for ever. */
+  readonly committees?: Committees | undefined;
 }
 
 export interface SettlementInit {
@@ -67,7 +68,7 @@ export function createSettlement(components: SettlementComponents, init: Settlem
 class Wallet implements Settlement {
   readonly account: string;
   readonly #parts: SettlementComponents;
-  readonly #committee: Committee;
+  readonly #committees: Committees;
   readonly #client: LedgerClient;
   readonly #store: WalletStore;
   readonly #book: WalletBook;
@@ -85,14 +86,16 @@ class Wallet implements Settlement {
 
   constructor(components: SettlementComponents, { genesis, perDay = null }: SettlementInit) {
     const { network, db, clock, logger, signer, notary } = components;
+    const { committees = new Committees(components, genesis) } = components;
     this.account = signer.peer;
     this.#parts = components;
-    const committee = committeeOf(genesis);
-    this.#committee = committee;
-    const desk = notary && createLedgerDesk(notary);
-    const client = new LedgerClient({ network, clock, logger }, { account: signer.peer, committee, desk });
+    this.#committees = committees;
+    const client = new LedgerClient(
+      { network, clock, logger },
+      { account: signer.peer, committees, local: notary },
+    );
     const store = openWalletStore(db);
-    const book = new WalletBook({ store, clock }, committee, signer.peer);
+    const book = new WalletBook({ store, clock }, committees, signer.peer);
     const changed = () => this.#changed();
     const sync = (options: Abortable) => this.sync(options);
     this.#client = client;
@@ -106,7 +109,7 @@ class Wallet implements Settlement {
       logger,
       signer,
       perDay,
-      committee,
+      committees,
       sync,
       changed,
     });
@@ -114,7 +117,7 @@ class Wallet implements Settlement {
     this.#sends = new WalletSends({ store, book, orders: this.#orders, funds: this.#funds, clock });
     this.#steps = new WalletSteps(client);
     this.#sync = new WalletSync(book, client, signer.peer, changed);
-    this.#standing = new WalletStanding({ book, client, clock, logger, committee, changed }, signer.peer);
+    this.#standing = new WalletStanding({ book, client, clock, logger, committees, changed }, signer.peer);
   }
 
   async start(): Promise<void> {
@@ -126,7 +129,13 @@ class Wallet implements Settlement {
     await this.#orders.start(signal);
     this.#standing.start(signal);
     this.#introduction = this.#introduce(signal);
-    this.#stopSync = every(this.#parts.clock, SYNC_MS, () => this.#syncQuietly());
+    const stopTimer = every(this.#parts.clock, SYNC_MS, () => this.#syncQuietly());
+    // Workers look for the signatures of the notaries of now.
+    const stopFollowing = this.#committees.on(() => void this.#standing.refresh(signal));
+    this.#stopSync = () => {
+      stopTimer();
+      stopFollowing();
+    };
   }
 
   /** What is told and asked at once, without anybody waiting for it. */
@@ -149,9 +158,22 @@ class Wallet implements Settlement {
     await this.#book.stop();
   }
 
+  get committee(): Committee {
+    return this.#committees.current;
+  }
+
+  committees(): readonly Decided[] {
+    return this.#committees.changes();
+  }
+
+  follow(decided: readonly Decided[], peer: string, options: Abortable = {}): Promise<void> {
+    return this.#client.follow(decided, peer, options);
+  }
+
   status(): LedgerStatus {
-    const { keys } = this.#committee;
+    const { keys, epoch } = this.committee;
     return {
+      epoch,
       isNotary: keys.includes(this.account),
       notaries: keys,
       reachable: this.#client.reachable,
@@ -161,13 +183,13 @@ class Wallet implements Settlement {
   }
 
   #note(): string | null {
-    const { keys, quorum } = this.#committee;
+    const { keys, quorum, faults } = this.committee;
     if (!this.#client.reachable)
       return keys.length === 1
         ? 'no notary answers: payments wait until one does'
         : `fewer than ${quorum} of the ${keys.length} notaries answer: payments wait until so many do`;
     if (this.#orders.refusal) return this.#orders.refusal;
-    if (this.#committee.faults > 0) return null;
+    if (faults > 0) return null;
     return `safety rests on trusting the notar${keys.length === 1 ? 'y' : 'ies'}: four or more survive a lie`;
   }
 
@@ -207,7 +229,7 @@ class Wallet implements Settlement {
   }
 
   async findLock(ref: TaskRef, options: Abortable = {}): Promise<Escrow | undefined> {
-    const parts = { store: this.#store, book: this.#book, committee: this.#committee };
+    const parts = { store: this.#store, book: this.#book, committee: this.committee };
     return this.#orders.pendingLock(ref, options) ?? (await decidedLock(parts, ref));
   }
 
@@ -219,8 +241,8 @@ class Wallet implements Settlement {
     if (evidence.length > MAX_VALUE_BYTES) throw tooLarge(evidence.length);
     const outcome = await this.#steps.submit(evidence, options);
     if (!outcome.ok) return this.#settledOtherwise(escrow, outcome, options);
-    const checked = checkDecided(outcome.decided, this.#committee);
-    const closing = closingOf(checked, escrow, this.#committee);
+    const checked = checkDecided(outcome.decided, this.committee);
+    const closing = closingOf(checked, escrow, this.committee);
     await this.#take([escrow.decided, checked]);
     if (closing) return closing;
     // The same claim or dispute may have been decided long ago, and the escrow closed since.
@@ -241,10 +263,10 @@ class Wallet implements Settlement {
   async inspect(escrow: Escrow, options: Abortable = {}): Promise<Closing | 'open'> {
     const request = { type: 'escrow' as const, escrowId: escrow.escrowId };
     const { decided } = await this.#client.request(request, 'decided', options);
-    const checked = decided.map(entry => checkDecided(entry, this.#committee));
+    const checked = decided.map(entry => checkDecided(entry, this.committee));
     const closings = checked
       .filter(({ statement }) => statement.type === 'evidence')
-      .map(step => closingOf(step, escrow, this.#committee));
+      .map(step => closingOf(step, escrow, this.committee));
     await this.#take(checked);
     return closings.find(closing => closing !== undefined) ?? 'open';
   }
@@ -267,7 +289,7 @@ class Wallet implements Settlement {
 
   trail(options: Abortable = {}): AsyncIterable<TrailPart> {
     const { signer, clock } = this.#parts;
-    const parts = { store: this.#store, book: this.#book, committee: this.#committee, signer, clock };
+    const parts = { store: this.#store, book: this.#book, committees: this.#committees, signer, clock };
     return walletTrail(parts, options);
   }
 

@@ -3,6 +3,7 @@ export * from './award.ts';
 export * from './bid.ts';
 export * from './cbor.ts';
 export * from './certificate.ts';
+export * from './committee.ts';
 export * from './envelope.ts';
 export * from './escrow-evidence.ts';
 export * from './experience-record.ts';

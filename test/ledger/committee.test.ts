@@ -85,7 +85,7 @@ test('conflicting orders at different notaries: recovery decides one of them, an
       await waitFor(() => alice.wallet.balance().free === 10n * FLOP, 'the grant', WAIT_MS);
       const value = await rival(ledger, alice, bob.signer.peer);
       for (const node of ledger.nodes.slice(0, 2)) {
-        const answer = await node.notary!.round!({ type: 'propose', values: [value] });
+        const answer = await node.notary!.round!({ type: 'propose', epoch: 0, values: [value] });
         assert.ok(answer.type === 'round' && answer.outcomes[0]?.type === 'signed');
       }
       const { ref, lock } = terms(bob, 'contested');

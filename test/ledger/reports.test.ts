@@ -26,7 +26,7 @@ function report(index: number, change: Partial<Report> = {}, qc: Signed<Vote> | 
   return { report: { body, signers: [keys[index]!.peer], digest: new Uint8Array() }, qc };
 }
 
-const lock = (ballot: number) => ({ lock: { ballot, value: digestOf(value.digest) } });
+const lock = (ballot: number) => ({ lock: { epoch: 0, ballot, value: digestOf(value.digest) } });
 const check = (...last: SignedReport[]) =>
   thrownCode(() => checkReports(slot, 2, [report(0), report(1), ...last], committee));
 
@@ -50,7 +50,7 @@ test('a lock counts with the votes of a quorum for it, below the ballot', () => 
     report(2, lock(1), votes(1, 0, 1)),
     report(2, lock(1), votes(0, 0, 1, 3)),
     report(2, lock(2), votes(2, 0, 1, 3)),
-    report(2, { lock: { ballot: 1, value: digestOf(rival.digest) } }, votes(1, 0, 1, 3)),
+    report(2, { lock: { epoch: 0, ballot: 1, value: digestOf(rival.digest) } }, votes(1, 0, 1, 3)),
   ])
     assert.is(check(bad), 'REPORTS_INSUFFICIENT');
 });

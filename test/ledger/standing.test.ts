@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert';
 import {
   checkFunds,
   committeeOf,
+  createLedgerDesk,
   createNotary,
   createSettlement,
   type Settlement,
@@ -27,7 +28,10 @@ async function withWallet(
     const parts = { db, clock, logger: silentLogger, signer: admin };
     const notary = createNotary(parts, { genesis: s.genesis });
     await notary.start();
-    const wallet = createSettlement({ ...parts, network, notary }, { genesis: s.genesis });
+    const wallet = createSettlement(
+      { ...parts, network, notary: { peer: admin.peer, desk: createLedgerDesk(notary) } },
+      { genesis: s.genesis },
+    );
     await wallet.start();
     try {
       await fn(wallet, clock);

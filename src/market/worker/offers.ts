@@ -32,7 +32,7 @@ export type Answer = { readonly bid: Opened<Bid> } | { readonly refusal: Refusal
 export class OfferDesk {
   readonly #components: Pick<
     WorkerComponents,
-    'network' | 'blobs' | 'executor' | 'signer' | 'genesis' | 'committee' | 'clock' | 'metrics' | 'options'
+    'network' | 'blobs' | 'executor' | 'signer' | 'genesis' | 'settlement' | 'clock' | 'metrics' | 'options'
   >;
   readonly #capacity: Capacity;
   readonly #estimates: Estimates;
@@ -179,7 +179,8 @@ export class OfferDesk {
 
   /** The statement in an offer, if notaries of this network signed it about this requester, lately. */
   #fundsOf(offer: Offer): Funds | undefined {
-    const { genesis, committee, clock } = this.#components;
+    const { genesis, settlement, clock } = this.#components;
+    const { committee } = settlement;
     if (!offer.funds) return undefined;
     const funds = open(fundsKind, offer.funds);
     const signed = funds.signers.filter(peer => committee.keys.includes(peer)).length;
