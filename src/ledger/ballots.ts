@@ -105,13 +105,23 @@ function opinionIn(slot: string, value: Stated, { book, committee }: BallotConte
   return opinion;
 }
 
+/** The statement's standing; a notary without a part in the epoch may lack what it stands on. @throws CodedError `WRONG_EPOCH`, as `judge`. */
+function opinionAt(epoch: number, value: Stated, context: BallotContext): Opinion {
+  try {
+    return judge(value, context.nowMs, context.book, context.committee.info);
+  } catch (error) {
+    requirePart(context, epoch);
+    throw error;
+  }
+}
+
 /**
  * A statement at ballot 0 of the epoch that its bearer knows of. It is remembered even where no vote can be given.
  * @throws CodedError `WRONG_EPOCH`, as `decide` and `slots.propose`; `SLOT_UNPROPOSED` for what recovery alone may bring.
  */
 export function propose(value: Stated, context: BallotContext, asked = context.committee.epoch): Intent {
-  const { book, nowMs, committee } = context;
-  const opinion = judge(value, nowMs, book, committee.info);
+  const { book, committee } = context;
+  const opinion = opinionAt(asked, value, context);
   if (opinion.type === 'decided') return { type: 'decided', slot: opinion.slot };
   const { slot, refusal } = opinion;
   if (value.statement.type === 'skip')

@@ -103,6 +103,11 @@ export interface Settlement {
   readonly account: string;
   /** The notaries of now, as far as this node knows, and by them those before: what certificates are checked with. */
   readonly committee: Committee;
+  /**
+   * Has other notaries decide from now on: all of `keys`, one to seven. Waits until those of now have decided it, or for the signal.
+   * @throws CodedError `NOT_ADMIN`, `LEDGER_REFUSED`, `LEDGER_UNREACHABLE`; WireError for keys that are none, or too many.
+   */
+  changeNotaries(keys: readonly string[], options?: Abortable): Promise<void>;
   /** The changes of the committee that certificates of now stand on. */
   committees(): readonly Decided[];
   /** Learns of the notaries that `decided` are of from the peer that showed them, where this node does not know them yet. */

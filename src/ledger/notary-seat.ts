@@ -23,7 +23,7 @@ const LOOK_MS = 5_000;
 const MAX_ASKED = 8;
 
 export interface SeatComponents extends NotaryComponents {
-  readonly network: Pick<Network, 'call' | 'isConnected' | 'peers' | 'subscribe'>;
+  readonly network: Pick<Network, 'call' | 'isConnected' | 'peers' | 'publish' | 'subscribe'>;
 }
 
 /** A node's place among the notaries: follows the committee, and is a notary whenever the node is one of its keys. */
@@ -64,7 +64,7 @@ export class NotarySeat {
     const store = openNotaryStore(db);
     const wasNotary = (await store.meta.get(META_KEY)) !== undefined;
     if (wasNotary || committees.current.keys.includes(this.peer)) await this.#sit();
-    this.#stops = [committees.on(() => this.#follow()), every(clock, LOOK_MS, () => this.#look())];
+    this.#stops = [committees.on(() => this.#changed()), every(clock, LOOK_MS, () => this.#look())];
     network.subscribe(COMMITTEE_TOPIC, MAX_NEWS_BYTES, (bytes, from) => this.#hear(bytes, from));
     // Of what the process was doing when it ended: decided, and not followed yet.
     for (let stored = await this.#nextChange(); stored; stored = await this.#nextChange())
@@ -106,6 +106,18 @@ export class NotarySeat {
     await this.#takeover?.stop();
     await this.#antiEntropy?.stop();
     await this.#notary?.stop();
+  }
+
+  /** The admin's node tells everybody. */
+  #changed(): void {
+    const { committees, network, logger } = this.#parts;
+    const { epoch, info } = committees.current;
+    this.#follow();
+    if (this.peer !== info.genesis.admin) return;
+    const news = ledgerAnswerMessage.encode({ type: 'decided', decided: [...committees.changes(epoch)] });
+    network.publish(COMMITTEE_TOPIC, news).catch(error => {
+      logger.debug({ code: codeOf(error) }, 'a change of the committee was not told');
+    });
   }
 
   #follow(): void {

@@ -12,6 +12,7 @@ import {
   type TaskRef,
 } from '../wire/index.ts';
 import { type Committee, checkDecided, closingOf } from './certificates.ts';
+import { changeNotaries } from './change-notaries.ts';
 import { LedgerClient, type LocalNotary, refused } from './client.ts';
 import { Committees } from './committees.ts';
 import { checkLock } from './escrow-lock.ts';
@@ -160,6 +161,11 @@ class Wallet implements Settlement {
 
   get committee(): Committee {
     return this.#committees.current;
+  }
+
+  changeNotaries(keys: readonly string[], options: Abortable = {}): Promise<void> {
+    const { signer } = this.#parts;
+    return changeNotaries({ client: this.#client, committees: this.#committees, signer }, keys, options);
   }
 
   committees(): readonly Decided[] {

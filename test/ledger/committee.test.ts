@@ -1,10 +1,10 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type CommitteeNotary, checkFunds, committeeOf, readLock } from '../../src/ledger/index.ts';
+import { type CommitteeNotary, checkFunds, committeeAt, committeeOf, readLock, TrailReplay } from '../../src/ledger/index.ts';
 import type { Lock, TaskRef } from '../../src/wire/index.ts';
 import { acceptKind, certificateKind, open, seal } from '../../src/wire/index.ts';
 import { waitFor } from '../fixtures/wait.ts';
-import { type TestLedger, type TestNode, withLedger } from './network.ts';
+import { code, type TestLedger, type TestNode, withLedger } from './network.ts';
 import * as s from './support.ts';
 
 const test = suite('ledger: several notaries');
@@ -29,8 +29,8 @@ async function pay(ledger: TestLedger, from: TestNode, worker: TestNode, name: s
   const { ref, lock } = terms(worker, name);
   const escrow = await from.wallet.lock(ref, lock);
   const { body, signers } = open(certificateKind, escrow.decided.certificate);
-  const committee = committeeOf(ledger.info);
-  assert.is(signers.length, committee.quorum);
+  const { committee } = from.wallet;
+  assert.is(signers.length, committeeAt(body.epoch, committee)?.quorum);
   assert.is(body.ballot, 0);
   assert.is(readLock(escrow.decided, ref, committee).escrowId, escrow.escrowId);
   const accept = seal(
@@ -126,5 +126,52 @@ test('one notary away: work goes on; two away: it waits, and goes on when one is
     },
     { notaries: 4 },
   ));
+
+const counts = (nodes: readonly TestNode[]) =>
+  nodes.map(({ notary }) => (notary as CommitteeNotary).counts.log);
+
+test('the founder alone, then three, then three others: payments go on, and what is old is checked by the genesis alone', () =>
+  withLedger(async ledger => {
+    const { first } = ledger;
+    const [alice, bob, carol, dora] = [
+      await ledger.add(),
+      await ledger.add(),
+      await ledger.add(),
+      await ledger.add(),
+    ];
+    await waitFor(() => alice.wallet.balance().free === 10n * FLOP, 'the grant', WAIT_MS);
+    await pay(ledger, alice, bob, 'one');
+    assert.is(await code(alice.wallet.changeNotaries([alice.signer.peer])), 'NOT_ADMIN');
+
+    const peers = (...nodes: TestNode[]) => nodes.map(({ signer }) => signer.peer);
+    await first.wallet.changeNotaries(peers(first, bob, carol));
+    await pay(ledger, alice, bob, 'two');
+    await pay(ledger, alice, carol, 'three');
+    assert.equal(alice.wallet.status().notaries, peers(first, bob, carol));
+
+    await first.wallet.changeNotaries(peers(bob, carol, dora));
+    await pay(ledger, alice, bob, 'four');
+    const three = [bob, carol, dora];
+    await waitFor(() => new Set(counts(three)).size === 1, 'all notaries to know all decisions', WAIT_MS);
+    for (const { notary } of three)
+      await waitFor(
+        async () => (await notary!.store.meta.get('state'))!.epoch === 2,
+        'every notary to take over',
+        WAIT_MS,
+      );
+
+    await first.wallet.sync();
+    const account = first.signer.peer;
+    const replay = new TrailReplay(ledger.info, account);
+    for await (const part of first.wallet.trail()) if (part.type === 'entry') replay.take(part.decided);
+    assert.is(replay.committee.epoch, 2);
+    assert.is(replay.sums.confirmed, first.wallet.balance().free);
+
+    // A newcomer that starts again goes on where it was.
+    await ledger.stop(dora);
+    await ledger.start(dora);
+    await pay(ledger, alice, dora, 'five');
+    await ledger.audit();
+  }));
 
 test.run();

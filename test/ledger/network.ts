@@ -88,7 +88,7 @@ export async function withLedger(
         dir,
         perDay: options.perDay ?? null,
         get notary() {
-          return (this as TestNode).seat.notary;
+          return (this as Partial<TestNode>).seat?.notary;
         },
       } as unknown as TestNode;
       nodes.push(node);
