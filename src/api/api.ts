@@ -7,6 +7,7 @@ import { blobHandlers } from './handlers/blobs.ts';
 import type { Call, HandlerParts, Handlers } from './handlers/context.ts';
 import { docsHandlers } from './handlers/docs.ts';
 import { nodeHandlers } from './handlers/node.ts';
+import { notaryHandlers } from './handlers/notaries.ts';
 import { resultHandlers } from './handlers/results.ts';
 import { taskHandlers } from './handlers/tasks.ts';
 import { walletHandlers } from './handlers/wallet.ts';
@@ -58,6 +59,7 @@ class HttpApi implements Api {
       ...blobHandlers(parts),
       ...nodeHandlers(parts),
       ...walletHandlers(parts),
+      ...notaryHandlers(parts),
       ...docsHandlers(parts),
     };
   }

@@ -26,6 +26,9 @@ export type ApiErrorType =
   | { code: 'OUTPUT_NOT_FOUND'; path: string }
   | { code: 'BLOB_NOT_FOUND'; cid: string }
   | { code: 'CERTIFICATE_NOT_FOUND'; slot: string }
+  | { code: 'NOTARIES_FULL'; limit: number }
+  | { code: 'NOTARY_AWAY'; peer: string }
+  | { code: 'NOTARY_LAST'; peer: string }
   | { code: 'BODY_BROKEN' }
   | { code: 'BODY_TOO_LARGE' }
   | { code: 'RECEIPT_NOT_READY'; taskId: string }
@@ -57,12 +60,16 @@ export const ERRORS: Readonly<Record<string, Entry>> = {
   SPENDING_LIMIT: entry(403, 'More was spent without a token today than is allowed'),
   TASK_LIMIT: entry(403, 'A task of this node may not cost so much'),
   DAY_LIMIT: entry(403, 'This node may not spend more today'),
+  NOT_ADMIN: entry(403, 'Only the network’s admin may do this'),
   NOT_FOUND: entry(404, 'There is nothing at this path'),
   TASK_NOT_FOUND: entry(404, 'This node knows no such task'),
   OUTPUT_NOT_FOUND: entry(404, 'The task made no such file'),
   BLOB_NOT_FOUND: entry(404, 'This node has no such bytes'),
   CERTIFICATE_NOT_FOUND: entry(404, 'This account’s trail has no such slot'),
   METHOD_NOT_ALLOWED: entry(405, 'This path does not know this method'),
+  NOTARIES_FULL: entry(409, 'There are as many notaries as there can be'),
+  NOTARY_AWAY: entry(409, 'That node is not connected'),
+  NOTARY_LAST: entry(409, 'The last notary stays'),
   TASK_OVER: entry(409, 'The task has ended or is being paid'),
   TASK_NOT_WAITING: entry(409, 'Nothing waits for this decision'),
   RESULT_NOT_READY: entry(409, 'The result is not there yet'),

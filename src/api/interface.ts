@@ -33,7 +33,17 @@ export interface ApiComponents {
   readonly blobs: Pick<BlobStore, 'create' | 'read' | 'sizeOf'>;
   readonly settlement: Pick<
     Settlement,
-    'account' | 'status' | 'balance' | 'spending' | 'history' | 'sync' | 'transfer' | 'trail' | 'certificate'
+    | 'account'
+    | 'status'
+    | 'balance'
+    | 'spending'
+    | 'history'
+    | 'sync'
+    | 'transfer'
+    | 'trail'
+    | 'certificate'
+    | 'committee'
+    | 'changeNotaries'
   >;
   readonly shares: Pick<ShareBook, 'list'>;
   readonly network: Pick<Network, 'self' | 'addresses' | 'peers'>;

@@ -262,6 +262,20 @@ function addWallet(program: Command, run: Run): void {
   );
 }
 
+function addNotaries(program: Command, run: Run): void {
+  const load = () => import('./commands/notary.ts');
+  const notary = program.command('notary').description('The nodes that decide on payments');
+  reading(notary.command('list', { isDefault: true }))
+    .description('Who they are, and what they bear')
+    .action(async (_, self: Command) => {
+      run.exitCode = await (await load()).list(run.io, [], self.optsWithGlobals());
+    });
+  const add = async () => (await load()).add;
+  reading(command(notary, run, 'add <peer>', 'Make a node a notary (on the admin’s node)', add));
+  const remove = async () => (await load()).remove;
+  reading(command(notary, run, 'remove <peer>', 'Have a notary decide no more (likewise)', remove));
+}
+
 function build(run: Run): Command {
   const program = new Command('duxnode')
     .description('Use several machines as one: submit a task anywhere, run it on another, attested and paid.')
@@ -281,6 +295,7 @@ function build(run: Run): Command {
   addTasks(program, run);
   addViews(program, run);
   addWallet(program, run);
+  addNotaries(program, run);
   return program;
 }
 

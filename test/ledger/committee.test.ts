@@ -1,6 +1,13 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type CommitteeNotary, checkFunds, committeeAt, committeeOf, readLock, TrailReplay } from '../../src/ledger/index.ts';
+import {
+  type CommitteeNotary,
+  checkFunds,
+  committeeAt,
+  committeeOf,
+  readLock,
+  TrailReplay,
+} from '../../src/ledger/index.ts';
 import type { Lock, TaskRef } from '../../src/wire/index.ts';
 import { acceptKind, certificateKind, open, seal } from '../../src/wire/index.ts';
 import { waitFor } from '../fixtures/wait.ts';

@@ -1,6 +1,7 @@
 import { blobRoutes } from './blobs.ts';
 import { docsRoutes } from './docs.ts';
 import { nodeRoutes } from './node.ts';
+import { notaryRoutes } from './notaries.ts';
 import { resultRoutes } from './results.ts';
 import { taskRoutes } from './tasks.ts';
 import { walletRoutes } from './wallet.ts';
@@ -12,6 +13,7 @@ export const routes = {
   ...blobRoutes,
   ...nodeRoutes,
   ...walletRoutes,
+  ...notaryRoutes,
   ...docsRoutes,
 };
 
