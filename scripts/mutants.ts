@@ -94,7 +94,7 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'statement left out of what is shown',
-    file: 'src/ledger/ballots.ts',
+    file: 'src/ledger/ballot-recovery.ts',
     from: '!namedByHonest(reports, committee).every(isShown)',
     to: 'namedByHonest(reports, committee).length < 0',
     tests: [SCHEDULES, REPORTS],

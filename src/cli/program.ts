@@ -1,49 +1,12 @@
 import { Command, CommanderError } from 'commander';
 import { messageOf, VERSION } from '../util/index.ts';
+import { type Action, command, type Run, reading, targeted } from './command.ts';
 import { EXIT, exitCodeOf } from './exit.ts';
 import type { Io } from './io.ts';
+import { addNotaries, addWallet } from './money-commands.ts';
 import { plain } from './print.ts';
 
-type Action = (io: Io, args: readonly string[], options: Record<string, never>) => Promise<number>;
-
-/** What one run of the program ends with. */
-interface Run {
-  readonly io: Io;
-  exitCode: number;
-}
-
 const collect = (item: string, before: string[] = []): string[] => [...before, item];
-
-/** Commands are loaded when they run, so that --help costs nothing of them. */
-function command(
-  parent: Command,
-  run: Run,
-  syntax: string,
-  summary: string,
-  load: () => Promise<Action>,
-): Command {
-  return parent
-    .command(syntax)
-    .description(summary)
-    .action(async (...given: unknown[]) => {
-      const self = given.at(-1) as Command;
-      const action = await load();
-      run.exitCode = await action(run.io, self.args, self.optsWithGlobals());
-    });
-}
-
-/** Which daemon. */
-function targeted(made: Command): Command {
-  return made
-    .option('--data <dir>', 'the daemon of this data directory (DUXNODE_DATA, ~/.duxnode)')
-    .option('--api <url>', 'the daemon at this URL (DUXNODE_API)')
-    .option('--token-file <file>', 'its API token (DUXNODE_TOKEN_FILE)');
-}
-
-/** How it prints. */
-function reading(made: Command): Command {
-  return targeted(made).option('--json', 'print JSON').option('-q, --quiet', 'print ids alone');
-}
 
 function configured(made: Command): Command {
   return made
@@ -228,52 +191,6 @@ function addViews(program: Command, run: Run): void {
     'Check a receipt offline',
     async () => (await load()).verifyReceipt,
   ).option('--json', 'print JSON');
-}
-
-function addWallet(program: Command, run: Run): void {
-  const load = () => import('./commands/wallet.ts');
-  const wallet = program.command('wallet').description('What this node’s account holds');
-  reading(wallet.command('balance', { isDefault: true }))
-    .description('The balance')
-    .action(async (_, self: Command) => {
-      run.exitCode = await (await load()).balance(run.io, [], self.optsWithGlobals());
-    });
-  reading(
-    command(wallet, run, 'history', 'The account’s trail', async () => (await load()).history as Action),
-  )
-    .option('--limit <n>', 'how many (default 50)')
-    .option('--before <n>', 'before this one');
-  const shares = async () => (await load()).shares;
-  reading(command(wallet, run, 'shares', 'Who lent to this node and who used it, by receipts', shares));
-  const send = async () => (await load()).send as Action;
-  reading(command(wallet, run, 'send <peer> <amount>', 'Send FLOP to another account', send))
-    .option('--key <key>', 'an idempotency key: however often it is repeated, it is sent once')
-    .option('--again', 'the same amount to the same peer once more, within ten minutes');
-  const exportTrail = async () => (await load()).exportTrail as Action;
-  targeted(
-    command(wallet, run, 'export', 'Write the account’s certificates, to be checked offline', exportTrail),
-  )
-    .option('--format <format>', 'json or csv (default json)')
-    .option('-o, --output <file>', 'to this file');
-  const verify = async () => (await load()).verifyTrail;
-  command(wallet, run, 'verify <file>', 'Check an exported trail offline', verify).option(
-    '--json',
-    'print JSON',
-  );
-}
-
-function addNotaries(program: Command, run: Run): void {
-  const load = () => import('./commands/notary.ts');
-  const notary = program.command('notary').description('The nodes that decide on payments');
-  reading(notary.command('list', { isDefault: true }))
-    .description('Who they are, and what they bear')
-    .action(async (_, self: Command) => {
-      run.exitCode = await (await load()).list(run.io, [], self.optsWithGlobals());
-    });
-  const add = async () => (await load()).add;
-  reading(command(notary, run, 'add <peer>', 'Make a node a notary (on the admin’s node)', add));
-  const remove = async () => (await load()).remove;
-  reading(command(notary, run, 'remove <peer>', 'Have a notary decide no more (likewise)', remove));
 }
 
 function build(run: Run): Command {

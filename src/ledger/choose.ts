@@ -1,4 +1,4 @@
-import type { Committee } from './certificates.ts';
+import type { Committee } from './committee.ts';
 import { isAbove, type KnownValue, type Rank } from './slot.ts';
 import type { ValueKind } from './value-kind.ts';
 

@@ -12,7 +12,7 @@ import {
 } from '../util/index.ts';
 import type { Decided, LedgerAnswer, LedgerRequest } from '../wire/index.ts';
 import { type Ask, askOver, following, isNewer, learnFrom } from './ask.ts';
-import { isFounderAlone } from './certificates.ts';
+import { isFounderAlone } from './committee.ts';
 import { CommitteeClient } from './committee-client.ts';
 import type { Committees } from './committees.ts';
 import type { LedgerDesk } from './notary-desk.ts';

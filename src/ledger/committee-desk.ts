@@ -15,6 +15,7 @@ import {
   toHex,
   voteKind,
 } from '../wire/index.ts';
+import * as recovery from './ballot-recovery.ts';
 import * as ballots from './ballots.ts';
 import { checkDecided, peekSlot } from './certificates.ts';
 import { leave } from './handover-desk.ts';
@@ -177,7 +178,7 @@ async function recover(
     slots: [slot],
     reported: [slot],
     run: (context, quietMs) =>
-      ballots.recover(
+      recovery.recover(
         slot,
         ballot,
         { quietMs: quietMs(slot), joined },
@@ -232,7 +233,7 @@ async function choose(
     values,
     slots: [slot],
     reported: [],
-    run: context => ballots.coordinate(slot, ballot, shown, values, context),
+    run: context => recovery.coordinate(slot, ballot, shown, values, context),
   });
 }
 
@@ -248,7 +249,7 @@ function electJob(
     values,
     slots: [proposal.body.slot],
     reported: [],
-    run: context => ballots.elect(proposal, shown, values, context),
+    run: context => recovery.elect(proposal, shown, values, context),
   };
 }
 

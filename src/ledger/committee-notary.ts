@@ -5,7 +5,7 @@ import type { Decided, GenesisInfo, LedgerAnswer, ShownLock, Signer } from '../w
 import { BallotDraft } from './ballot-draft.ts';
 import { openBallotStore } from './ballot-store.ts';
 import type { BallotContext, BallotErrorType, Intent } from './ballots.ts';
-import { type Committee, committeeAt } from './certificates.ts';
+import { type Committee, committeeAt } from './committee.ts';
 import { answerRound } from './committee-desk.ts';
 import type { Committees } from './committees.ts';
 import {

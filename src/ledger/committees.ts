@@ -7,7 +7,8 @@ import {
   type GenesisInfo,
   MAX_VALUE_BYTES,
 } from '../wire/index.ts';
-import { type Committee, checkDecided, committeeOf, committeeWith } from './certificates.ts';
+import { checkDecided } from './certificates.ts';
+import { type Committee, committeeOf, committeeWith } from './committee.ts';
 import { countKey } from './notary-store.ts';
 
 /** A change of the committee, with the certificate of the one before. */

@@ -1,5 +1,5 @@
 import type { GenesisInfo } from '../wire/index.ts';
-import { isFounderAlone } from './certificates.ts';
+import { isFounderAlone } from './committee.ts';
 import { CommitteeNotary } from './committee-notary.ts';
 import { Committees } from './committees.ts';
 import { type Notary, type NotaryComponents, SingleNotary } from './notary.ts';

@@ -9,7 +9,7 @@ import {
   sha256,
 } from '../wire/index.ts';
 import type { BallotErrorType } from './ballots.ts';
-import { committeeAt } from './certificates.ts';
+import { committeeAt } from './committee.ts';
 import type { Job, RoundNotary } from './round-job.ts';
 
 /** Of one page: large orders would otherwise make it 4 MiB. */

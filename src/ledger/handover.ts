@@ -1,7 +1,8 @@
 import { CodedError } from '../util/index.ts';
 import { sameBytes, type Vote } from '../wire/index.ts';
 import { type BallotContext, type Intent, known } from './ballots.ts';
-import { type Committee, checkCertificate } from './certificates.ts';
+import { checkCertificate } from './certificates.ts';
+import type { Committee } from './committee.ts';
 import type { Signed } from './evidence.ts';
 import { carryOver, inherit } from './slot.ts';
 import type { Stated } from './statement.ts';

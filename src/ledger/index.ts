@@ -2,6 +2,7 @@ export * from './accounts.ts';
 export * from './anti-entropy.ts';
 export * from './certificates.ts';
 export type { ClientErrorType } from './client.ts';
+export * from './committee.ts';
 export { CommitteeNotary } from './committee-notary.ts';
 export * from './committees.ts';
 export * from './create-notary.ts';

@@ -1,6 +1,6 @@
 import type { Abortable } from '../util/index.ts';
 import type { Decided, Lock, TaskRef } from '../wire/index.ts';
-import type { Committee } from './certificates.ts';
+import type { Committee } from './committee.ts';
 
 export interface Balance {
   /** What can be spent now: confirmed, less what is in orders under way. */
@@ -76,8 +76,6 @@ export type TrailPart =
   | { readonly type: 'end'; readonly bytes: Uint8Array };
 
 export interface LedgerStatus {
-  /** Changes of the committee so far, as far as this node knows. */
-  readonly epoch: number;
   readonly isNotary: boolean;
   readonly notaries: readonly string[];
   /** Some notary answered the last request. */

@@ -3,7 +3,7 @@ import { codeOf, every, messageOf } from '../util/index.ts';
 import { type LedgerAnswer, ledgerAnswerMessage } from '../wire/index.ts';
 import { AntiEntropy } from './anti-entropy.ts';
 import { type Ask, askOver, following, isNewer, learnFrom } from './ask.ts';
-import { isFounderAlone } from './certificates.ts';
+import { isFounderAlone } from './committee.ts';
 import { certifyJob } from './committee-desk.ts';
 import { CommitteeNotary } from './committee-notary.ts';
 import { createNotary } from './create-notary.ts';

@@ -10,7 +10,7 @@ import {
   seal,
 } from '../wire/index.ts';
 import type { BallotErrorType } from './ballots.ts';
-import type { Committee } from './certificates.ts';
+import type { Committee } from './committee.ts';
 import type { Committees } from './committees.ts';
 import { decide, type Known } from './decide.ts';
 import { NotaryDraft } from './notary-draft.ts';

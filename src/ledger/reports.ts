@@ -1,7 +1,8 @@
 import { CodedError } from '../util/index.ts';
 import { type Report, sameBytes, toHex, type Vote } from '../wire/index.ts';
-import { type Committee, checkCertificate } from './certificates.ts';
+import { checkCertificate } from './certificates.ts';
 import type { CheckedReport } from './choose.ts';
+import type { Committee } from './committee.ts';
 import type { Signed } from './evidence.ts';
 import { isAbove } from './slot.ts';
 

@@ -13,7 +13,8 @@ import {
   type Vote,
   voteKind,
 } from '../wire/index.ts';
-import { type Committee, checkDecided } from './certificates.ts';
+import { checkDecided } from './certificates.ts';
+import type { Committee } from './committee.ts';
 import { askAll, type SeveralComponents } from './several.ts';
 import { digestOf, readStatement, type Stated, stated } from './statement.ts';
 

@@ -1,6 +1,6 @@
 import { CodedError } from '../util/index.ts';
 import { sha256 } from '../wire/index.ts';
-import type { Committee } from './certificates.ts';
+import type { Committee } from './committee.ts';
 import type { ValueKind } from './value-kind.ts';
 
 /** A statement that a notary has seen for a slot. */

@@ -9,7 +9,8 @@ import {
   type TrailEnd,
   trailEndKind,
 } from '../wire/index.ts';
-import { type CheckedDecision, type Committee, checkDecided, committeeOf } from './certificates.ts';
+import { type CheckedDecision, checkDecided } from './certificates.ts';
+import { type Committee, committeeOf } from './committee.ts';
 import { nextCommittee } from './committees.ts';
 import type { LedgerEscrow } from './escrow-lock.ts';
 import { escrowOf } from './evidence.ts';

@@ -1,5 +1,6 @@
 import { escrowIdOf, type LedgerOrder, type Opened, type TaskRef } from '../wire/index.ts';
-import { type CheckedDecision, type Committee, replayStep, rulesOf } from './certificates.ts';
+import { type CheckedDecision, replayStep, rulesOf } from './certificates.ts';
+import type { Committee } from './committee.ts';
 import { holdsMoney, type LedgerEscrow, openEscrow } from './escrow-lock.ts';
 import type { Evidence } from './evidence.ts';
 import type { HistoryEntry } from './interface.ts';

@@ -226,10 +226,9 @@ export class WalletOrders {
 
   /** Leaves out locks that another order of ours made meanwhile, and answers them with it. */
   async #withoutDecided(pending: readonly Pending[]): Promise<Pending[]> {
-    const parts = { ...this.#parts, committee: this.#parts.committees.current };
     const fresh: Pending[] = [];
     for (const item of pending) {
-      const escrow = item.op.op === 'lock' ? await decidedLock(parts, item.op) : undefined;
+      const escrow = item.op.op === 'lock' ? await decidedLock(this.#parts, item.op) : undefined;
       if (escrow) {
         this.#strike([item]);
         item.done.resolve({ decided: escrow.decided, escrow });

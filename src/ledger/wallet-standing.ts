@@ -44,9 +44,12 @@ export class WalletStanding {
     this.#signal = signal;
     const stopFunds = every(clock, CHECK_MS, () => this.#keepFresh(signal));
     const stopJoin = every(clock, JOIN_RETRY_MS, () => this.join(signal));
+    // Workers look for the signatures of the notaries of now.
+    const stopFollowing = this.#parts.committees.on(() => void this.refresh(signal));
     this.#stopTimers = () => {
       stopFunds();
       stopJoin();
+      stopFollowing();
     };
   }
 

@@ -6,14 +6,12 @@ import {
   type GenesisInfo,
   type Lock,
   lockSchema,
-  MAX_VALUE_BYTES,
-  type Outcome,
   type Signer,
   type TaskRef,
 } from '../wire/index.ts';
-import { type Committee, checkDecided, closingOf } from './certificates.ts';
 import { changeNotaries } from './change-notaries.ts';
-import { LedgerClient, type LocalNotary, refused } from './client.ts';
+import { LedgerClient, type LocalNotary } from './client.ts';
+import type { Committee } from './committee.ts';
 import { Committees } from './committees.ts';
 import { checkLock } from './escrow-lock.ts';
 import type {
@@ -28,8 +26,9 @@ import type {
   TransferOptions,
 } from './interface.ts';
 import { type Entry, WalletBook } from './wallet-book.ts';
+import { WalletClosings } from './wallet-closings.ts';
 import { WalletFunds } from './wallet-funds.ts';
-import { parsePayment, tooLarge } from './wallet-input.ts';
+import { parsePayment } from './wallet-input.ts';
 import { WalletOrders } from './wallet-orders.ts';
 import { WalletSends } from './wallet-sends.ts';
 import { WalletStanding } from './wallet-standing.ts';
@@ -77,6 +76,7 @@ class Wallet implements Settlement {
   readonly #funds: WalletFunds;
   readonly #sends: WalletSends;
   readonly #steps: WalletSteps;
+  readonly #closings: WalletClosings;
   readonly #sync: WalletSync;
   readonly #standing: WalletStanding;
   /** Other parts of this node: a handful. */
@@ -117,6 +117,8 @@ class Wallet implements Settlement {
     this.#funds = new WalletFunds({ orders: this.#orders, clock, logger, sync });
     this.#sends = new WalletSends({ store, book, orders: this.#orders, funds: this.#funds, clock });
     this.#steps = new WalletSteps(client);
+    const take = (entries: readonly Entry[]) => this.#take(entries);
+    this.#closings = new WalletClosings({ client, committees, steps: this.#steps, take });
     this.#sync = new WalletSync(book, client, signer.peer, changed);
     this.#standing = new WalletStanding({ book, client, clock, logger, committees, changed }, signer.peer);
   }
@@ -130,13 +132,7 @@ class Wallet implements Settlement {
     await this.#orders.start(signal);
     this.#standing.start(signal);
     this.#introduction = this.#introduce(signal);
-    const stopTimer = every(this.#parts.clock, SYNC_MS, () => this.#syncQuietly());
-    // Workers look for the signatures of the notaries of now.
-    const stopFollowing = this.#committees.on(() => void this.#standing.refresh(signal));
-    this.#stopSync = () => {
-      stopTimer();
-      stopFollowing();
-    };
+    this.#stopSync = every(this.#parts.clock, SYNC_MS, () => this.#syncQuietly());
   }
 
   /** What is told and asked at once, without anybody waiting for it. */
@@ -177,9 +173,8 @@ class Wallet implements Settlement {
   }
 
   status(): LedgerStatus {
-    const { keys, epoch } = this.committee;
+    const { keys } = this.committee;
     return {
-      epoch,
       isNotary: keys.includes(this.account),
       notaries: keys,
       reachable: this.#client.reachable,
@@ -235,7 +230,7 @@ class Wallet implements Settlement {
   }
 
   async findLock(ref: TaskRef, options: Abortable = {}): Promise<Escrow | undefined> {
-    const parts = { store: this.#store, book: this.#book, committee: this.committee };
+    const parts = { store: this.#store, book: this.#book, committees: this.#committees };
     return this.#orders.pendingLock(ref, options) ?? (await decidedLock(parts, ref));
   }
 
@@ -243,38 +238,12 @@ class Wallet implements Settlement {
     return this.#sends.transfer(to, amount, options);
   }
 
-  async settle(escrow: Escrow, evidence: Uint8Array, options: Abortable = {}): Promise<Closing | 'pending'> {
-    if (evidence.length > MAX_VALUE_BYTES) throw tooLarge(evidence.length);
-    const outcome = await this.#steps.submit(evidence, options);
-    if (!outcome.ok) return this.#settledOtherwise(escrow, outcome, options);
-    const checked = checkDecided(outcome.decided, this.committee);
-    const closing = closingOf(checked, escrow, this.committee);
-    await this.#take([escrow.decided, checked]);
-    if (closing) return closing;
-    // The same claim or dispute may have been decided long ago, and the escrow closed since.
-    const standing = await this.inspect(escrow, options);
-    return standing === 'open' ? 'pending' : standing;
+  settle(escrow: Escrow, evidence: Uint8Array, options: Abortable = {}): Promise<Closing | 'pending'> {
+    return this.#closings.settle(escrow, evidence, options);
   }
 
-  async #settledOtherwise(
-    escrow: Escrow,
-    { code, message }: Extract<Outcome, { ok: false }>,
-    options: Abortable,
-  ): Promise<Closing> {
-    const standing = await this.inspect(escrow, options);
-    if (standing === 'open') throw refused(code, message);
-    return standing;
-  }
-
-  async inspect(escrow: Escrow, options: Abortable = {}): Promise<Closing | 'open'> {
-    const request = { type: 'escrow' as const, escrowId: escrow.escrowId };
-    const { decided } = await this.#client.request(request, 'decided', options);
-    const checked = decided.map(entry => checkDecided(entry, this.committee));
-    const closings = checked
-      .filter(({ statement }) => statement.type === 'evidence')
-      .map(step => closingOf(step, escrow, this.committee));
-    await this.#take(checked);
-    return closings.find(closing => closing !== undefined) ?? 'open';
+  inspect(escrow: Escrow, options: Abortable = {}): Promise<Closing | 'open'> {
+    return this.#closings.inspect(escrow, options);
   }
 
   async observe(decided: readonly Decided[]): Promise<void> {

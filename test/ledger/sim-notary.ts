@@ -1,3 +1,4 @@
+import * as recovery from '../../src/ledger/ballot-recovery.ts';
 import * as ballots from '../../src/ledger/ballots.ts';
 import type { Decision } from '../../src/ledger/decide.ts';
 import type { Signed } from '../../src/ledger/evidence.ts';
@@ -156,15 +157,15 @@ export class SimNotary implements ballots.BallotBook {
   recover(slot: string, ballot: number, quietMs: number): ballots.Intent {
     const valuesOf = ({ known }: SlotState) =>
       known.map(({ value, digest }) => this.#world.byDigest.get(digest) ?? stated(value));
-    return ballots.recover(slot, ballot, { quietMs, joined: 0 }, valuesOf, this.#context);
+    return recovery.recover(slot, ballot, { quietMs, joined: 0 }, valuesOf, this.#context);
   }
 
   coordinate(slot: string, ballot: number, shown: SignedReport[], values: Stated[]): ballots.Intent {
-    return ballots.coordinate(slot, ballot, shown, values, this.#context);
+    return recovery.coordinate(slot, ballot, shown, values, this.#context);
   }
 
   elect(proposal: Signed<BallotProposal>, shown: SignedReport[], values: Stated[]): ballots.Intent {
-    return ballots.elect(proposal, shown, values, this.#context);
+    return recovery.elect(proposal, shown, values, this.#context);
   }
 
   /** Takes a decision in, and what was parked for want of it. */
