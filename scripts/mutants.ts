@@ -111,7 +111,7 @@ const MUTANTS: readonly Mutant[] = [
     file: 'src/ledger/handover.ts',
     from: 'signers.size < previous.quorum',
     to: 'signers.size < 1',
-    tests: [SCHEDULES],
+    tests: [SCHEDULES, REPORTS],
   },
   {
     name: 'lock not inherited',

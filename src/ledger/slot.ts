@@ -133,7 +133,7 @@ function higher(lock: Lock | null, other: Lock): Lock {
 
 /** The slot as the next epoch begins with it: ballots count anew, and nothing that was seen or committed to is forgotten. */
 export function carryOver({ known, lock }: SlotState): SlotState {
-  return { ...NEW_SLOT, known, lock };
+  return known.length === 0 && !lock ? NEW_SLOT : { ...NEW_SLOT, known, lock };
 }
 
 /** Takes over what another notary had committed to. */

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { DaemonProcess } from '../fixtures/daemons.ts';
@@ -42,6 +43,20 @@ async function changeUnderLoad(
   assert.ok((await epochsOf(daemons)).every(epoch => epoch === 2));
 }
 
+/** A task of now and the account's whole trail are checked offline, by the genesis and the changes that they carry. */
+async function assertProven(requester: DaemonProcess, taskId: string): Promise<void> {
+  const folder = ['--data', requester.dataDir];
+  for (const [name, argv] of [
+    ['receipt', ['receipt', taskId]],
+    ['wallet', ['wallet', 'export']],
+  ] as const) {
+    const file = join(requester.dataDir, `${name}.proof`);
+    assert.is((await command([...argv, '-o', file, ...folder])).code, 0, name);
+    const verified = await command([name, 'verify', file]);
+    assert.is(verified.code, 0, verified.stderr + verified.stdout);
+  }
+}
+
 test('four notaries, five and four again under load; one killed, work goes on; two killed, it halts without loss and goes on', () =>
   withDevnet(
     5,
@@ -56,8 +71,10 @@ test('four notaries, five and four again under load; one killed, work goes on; t
       assert.is((await requester.client.getWallet()).body.note, null, 'four notaries survive a lie');
       const body = { payment_amount: '1', require: [await second.peer()] };
       const work = (text: string) => submit(requester, taskBody(`print("${text}")`, body));
-      assert.is((await completed(requester, await work('four'))).stdout, 'four\n');
       await changeUnderLoad(daemons, async text => (await completed(requester, await work(text))).stdout);
+      const four = await work('four');
+      assert.is((await completed(requester, four)).stdout, 'four\n');
+      await assertProven(requester, four);
 
       await fourth.kill();
       assert.is((await completed(requester, await work('three'))).stdout, 'three\n');

@@ -67,17 +67,17 @@ const fewSeven = { byzantine: 2, steps: 60 };
 const handovers = { handovers: true };
 
 test('one liar of four, five and four again, fast signatures', () =>
-  assertClean('1 of 4-5-4, fast', 3_000, runAll(3_000, 4, { ...four, steps: 110 }, fastPost, handovers)));
+  assertClean('1 of 4-5-4, fast', 1_500, runAll(1_500, 4, { ...four, steps: 110 }, fastPost, handovers)));
 
 test('one liar of four, five and four again, real signatures', () =>
   assertClean(
     '1 of 4-5-4, real',
-    200,
-    runAll(200, 4, { ...fewFour, steps: 90 }, () => realPost, handovers),
+    100,
+    runAll(100, 4, { ...fewFour, steps: 90 }, () => realPost, handovers),
   ));
 
 test('one liar of four, fast signatures', () =>
-  assertClean('1 of 4, fast', 8_000, runAll(8_000, 4, four, fastPost)));
+  assertClean('1 of 4, fast', 6_500, runAll(6_500, 4, four, fastPost)));
 
 test('two liars of seven, fast signatures', () =>
   assertClean('2 of 7, fast', 2_000, runAll(2_000, 7, seven, fastPost)));
@@ -85,8 +85,8 @@ test('two liars of seven, fast signatures', () =>
 test('one liar of four, real signatures', () =>
   assertClean(
     '1 of 4, real',
-    850,
-    runAll(850, 4, fewFour, () => realPost),
+    750,
+    runAll(750, 4, fewFour, () => realPost),
   ));
 
 test('two liars of seven, real signatures', () =>

@@ -185,7 +185,7 @@ export class Schedule {
       return true;
     }
     const { quorum } = this.#committee(this.#epoch - 1);
-    this.#takeOver(notary, this.#epoch, this.#random() < 0.2 ? this.#below(quorum) : quorum);
+    this.#takeOver(notary, this.#epoch, this.#random() < 0.5 ? this.#below(quorum) : quorum);
     return true;
   }
 

@@ -54,6 +54,20 @@ test('a commit below a promise is refused; the highest lock stays', () => {
   assert.is(slots.commit(locked, SLOT, { epoch: 0, ballot: 3 }, value('y'), QC).lock?.digest, 'y');
 });
 
+test('what an ended epoch left is not voted on at ballot 0, and may be recovered at once', () => {
+  const locked = slots.commit(slots.NEW_SLOT, SLOT, { epoch: 0, ballot: 2 }, value('x'), QC);
+  const left = slots.carryOver(locked);
+  assert.equal([left.promised, left.voted, left.lock?.ballot], [0, null, 2]);
+  assert.is(
+    thrownCode(() => slots.propose(left, SLOT, 1, value('x'))),
+    'SLOT_BALLOT',
+  );
+  const next = { ...four, epoch: 1 };
+  assert.is(slots.recover(left, SLOT, 1, { quietMs: 0, joined: 0 }, next).promised, 1);
+  assert.is(slots.commit(left, SLOT, { epoch: 1, ballot: 0 }, value('y'), QC).lock?.digest, 'y');
+  assert.is(slots.carryOver(slots.elect(slots.NEW_SLOT, SLOT, 1, 'x')), slots.NEW_SLOT);
+});
+
 test('a recovery waits for quiet, twice as long at each ballot, unless it is contested or others have joined', () => {
   const voted = slots.propose(slots.learn(slots.NEW_SLOT, value('x')), SLOT, 0, value('x'));
   const attempt = (state: slots.SlotState, quietMs: number, joined = 0) => {
@@ -111,6 +125,8 @@ test('choice: the highest lock, then the word of the parties, then what is in ti
     report('c'),
   ];
   assert.is(choose(locks, candidates, skip, four), 'y');
+  const later = report('c', { lock: { epoch: 1, ballot: 0, digest: 'z' } });
+  assert.is(choose([...locks, later], candidates, skip, four), 'z');
   const known = (...flags: boolean[]) =>
     flags.map((flag, i) => report(`n${i}`, { known: [entry('b', flag), entry('a', false)] }));
   assert.is(choose(known(true, true, false), candidates, skip, four), 'b');
