@@ -1,145 +1,244 @@
-/** CPU of one notary and its wallet for a lock and its release, in µs an operation: `npx tsx scripts/bench/ledger.ts`. */
+import { generateKeyPairSync, sign, verify } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openDatabase } from '../../src/db/index.ts';
-import { createLedgerDesk, createNotary, createSettlement, type Escrow } from '../../src/ledger/index.ts';
+import { type Database, openDatabase } from '../../src/db/index.ts';
+import {
+  createLedgerDesk,
+  createNotary,
+  createSettlement,
+  type LedgerDesk,
+  type Notary,
+} from '../../src/ledger/index.ts';
+import { orderSlot } from '../../src/ledger/statement.ts';
 import { silentLogger, systemClock } from '../../src/util/index.ts';
 import {
-  acceptKind,
+  certificateKind,
   escrowIdOf,
   type GenesisInfo,
-  genesisInfo,
-  genesisKind,
-  type Lock,
-  ledgerOrderKind,
-  rawCid,
+  keyBytesToPeer,
+  type LedgerRequest,
+  type Opened,
   type Signer,
   seal,
-  sha256,
-  signerFromSeed,
+  type Vote,
+  voteKind,
 } from '../../src/wire/index.ts';
+import { type DaemonProcess, Devnet } from '../../test/fixtures/daemons.ts';
+import * as s from '../../test/ledger/support.ts';
+import { atLeast, type Figure, figure, median } from './figures.ts';
+import { runTask, TRIVIAL } from './tasks.ts';
 
-const COUNT = 2_048;
-const AMOUNT = 1_000_000n;
-const admin = signerFromSeed(sha256(Buffer.from('bench admin')));
-const worker = signerFromSeed(sha256(Buffer.from('bench worker')));
-const hash = sha256(Buffer.from('bench'));
+const { admin } = s;
+const alice = stranger();
+const clock = systemClock;
+const logger = silentLogger;
+const AMOUNT = 1_000n;
 
-function makeGenesis(): GenesisInfo {
-  const body = {
-    name: 'bench',
-    admin: admin.peer,
-    notaries: [admin.peer],
-    allocations: [{ account: admin.peer, amount: 10n ** 15n }],
-    treasury: admin.peer,
-    feeBasisPoints: 200,
-    currency: 'FLOP' as const,
-    membership: 'open' as const,
-    openGrant: 0n,
-    createdAt: Date.now(),
-    nonce: new Uint8Array(16),
-  };
-  return genesisInfo(seal(genesisKind, body, admin));
+/** One whose signatures this process has not made: it has to check them, as those of another machine. */
+function stranger(): Signer {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const key = publicKey.export({ format: 'der', type: 'spki' }).subarray(-32);
+  return { peer: keyBytesToPeer(key), sign: bytes => sign(null, bytes, privateKey) };
 }
 
-function makeLock(name: string): Lock {
-  const at = Date.now() + 3_600_000;
-  return {
-    op: 'lock',
-    amount: AMOUNT,
-    worker: worker.peer,
-    taskId: rawCid(Buffer.from(name)),
-    replica: 0,
-    attempt: 1,
-    termsHash: hash,
-    claimBy: at,
-    disputeBy: at + 1,
-    verdictBy: at + 2,
-    verifiers: [],
-    verifierQuorum: 0,
-    arbiters: [],
-    arbiterQuorum: 0,
-    defaultPermille: 500,
-  };
+const allocations = [{ account: alice.peer, amount: 10n ** 12n }];
+
+interface Statements {
+  readonly order: Opened<unknown>;
+  readonly slot: string;
+  readonly accepts: readonly { readonly accept: Opened<unknown>; readonly slot: string }[];
 }
 
-function acceptOf(
-  net: Uint8Array,
-  { escrowId, lock }: Pick<Escrow, 'escrowId' | 'lock'>,
-  signer: Signer,
-): Uint8Array {
-  const { taskId, replica, attempt } = lock;
-  const body = { net, escrowId, taskId, replica, attempt, attestation: hash, verification: 'check' as const };
-  return seal(acceptKind, body, signer).bytes;
-}
-
-/** Prints the CPU and the time of `fn`, an operation. */
-async function measure<T>(what: string, count: number, fn: () => Promise<T>): Promise<T> {
-  const cpu = process.cpuUsage();
-  const start = performance.now();
-  const result = await fn();
-  const { user, system } = process.cpuUsage(cpu);
-  const wallUs = ((performance.now() - start) * 1000) / count;
-  console.log(`${what}: ${((user + system) / count).toFixed(0)} µs CPU, ${wallUs.toFixed(0)} µs wall`);
-  return result;
-}
-
-const dir = await mkdtemp(join(tmpdir(), 'duxnode-bench-'));
-const db = await openDatabase({ logger: silentLogger, clock: systemClock }, { dir });
-const genesis = makeGenesis();
-const { net } = genesis;
-const notary = createNotary({ db, clock: systemClock, logger: silentLogger, signer: admin }, { genesis });
-await notary.start();
-
-/** `COUNT` locks in orders of `size`, and the release of each, at the notary alone. */
-async function benchNotary(seqFrom: number, size: number): Promise<void> {
-  const orders = Array.from({ length: COUNT / size }, (_, i) => {
-    const ops = Array.from({ length: size }, (_, j) => makeLock(`${size}/${i}/${j}`));
-    return seal(ledgerOrderKind, { net, account: admin.peer, seq: seqFrom + i, ops }, admin);
-  });
-  const accepts = orders.flatMap(order =>
-    order.body.ops.map((op, i) => acceptOf(net, { escrowId: escrowIdOf(order, i), lock: op as Lock }, admin)),
+/** One order of `size` locks, and the acceptance of each. */
+function makeStatements({ net }: GenesisInfo, seq: number, size: number): Statements {
+  const locks = Array.from({ length: size }, (_, i) =>
+    s.makeLock({ ...s.taskRefOf(`${seq}/${i}`), amount: AMOUNT }),
   );
-  const submitAll = async (values: Uint8Array[]) => {
-    for (let i = 0; i < values.length; i += 64) {
-      const outcomes = await notary.submit(values.slice(i, i + 64));
-      if (!outcomes.every(({ ok }) => ok)) throw new Error('refused');
-    }
-  };
-  await measure(`notary, lock, ${size} an order`, COUNT, () => submitAll(orders.map(({ bytes }) => bytes)));
-  await measure('notary, release, batches of 64', COUNT, () => submitAll(accepts));
+  const order = s.makeOrder(alice, seq, locks, { net });
+  const accepts = locks.map((lock, i) => {
+    const escrowId = escrowIdOf(order, i);
+    return { accept: s.accept({ escrowId, lock }, alice, { net }), slot: `E/${escrowId}/0` };
+  });
+  return { order, slot: orderSlot(alice.peer, seq), accepts };
 }
 
-await benchNotary(0, 1);
-await benchNotary(COUNT, 64);
+async function withDb<T>(fn: (db: Database, dir: string) => Promise<T>): Promise<T> {
+  const dir = await mkdtemp(join(tmpdir(), 'duxnode-bench-'));
+  const db = await openDatabase({ logger, clock }, { dir });
+  try {
+    return await fn(db, dir);
+  } finally {
+    await db.close();
+    await rm(dir, { recursive: true });
+  }
+}
 
-const network = { call: () => Promise.reject(new Error('no network here')) };
-const wallet = createSettlement(
-  {
-    network,
-    db,
-    clock: systemClock,
-    logger: silentLogger,
-    signer: admin,
-    notary: { peer: admin.peer, desk: createLedgerDesk(notary) },
-  },
-  { genesis },
-);
-await wallet.start();
-await wallet.sync();
-const { op: _, taskId, replica, attempt, ...terms } = makeLock('wallet');
-const escrows = await measure('wallet and notary, lock, all at once', COUNT, () =>
-  Promise.all(
-    Array.from({ length: COUNT }, (_, i) =>
-      wallet.lock({ taskId: rawCid(Buffer.from(`w${i}`)), replica, attempt }, terms),
-    ),
-  ),
-);
-await measure('wallet and notary, release, all at once', COUNT, () =>
-  Promise.all(escrows.map(escrow => wallet.settle(escrow, acceptOf(net, escrow, admin)))),
-);
-await wallet.stop();
-await notary.stop();
-await db.close();
-await rm(dir, { recursive: true });
+/** CPU of this process while `fn` runs, µs. */
+async function cpuUs(fn: () => Promise<void>): Promise<number> {
+  const before = process.cpuUsage();
+  await fn();
+  const { user, system } = process.cpuUsage(before);
+  return user + system;
+}
+
+/** The others' part of a decision, made before the clock runs: their votes with ours, and their commits with ours. */
+class FourNotaries {
+  readonly keys = [admin, stranger(), stranger(), stranger()];
+  readonly genesis = s.makeGenesis({ notaries: this.keys.map(({ peer }) => peer), allocations });
+
+  /** What a client sends to one notary for each statement: its proposal, the votes of a quorum, the certificate. */
+  requests(slot: string, { bytes: value, digest }: Opened<unknown>): LedgerRequest[] {
+    const body: Vote = { net: this.genesis.net, epoch: 0, slot, ballot: 0, value: digest };
+    const quorum = this.keys.slice(0, 3);
+    const qc = seal(voteKind, body, ...quorum).bytes;
+    const certificate = seal(certificateKind, body, ...quorum).bytes;
+    return [
+      { type: 'propose', epoch: 0, values: [value] },
+      { type: 'commit', items: [{ qc, value }] },
+      { type: 'certify', decided: [{ certificate, value }] },
+    ];
+  }
+}
+
+async function mustAnswer(desk: LedgerDesk, request: LedgerRequest): Promise<void> {
+  const answer = await desk(request, alice.peer);
+  if (answer.type === 'round' && answer.outcomes.every(({ type }) => type !== 'refused')) return;
+  throw new Error(JSON.stringify(answer));
+}
+
+/** A lock and its release at one of four notaries, one after another: all that it is asked, checks, syncs and signs. */
+async function ofFour(count: number): Promise<Figure> {
+  const four = new FourNotaries();
+  const { genesis } = four;
+  const made = Array.from({ length: count }, (_, seq) => makeStatements(genesis, seq, 1));
+  const requests = made.flatMap(({ order, slot, accepts }) => [
+    ...four.requests(slot, order),
+    ...accepts.flatMap(({ accept, slot: step }) => four.requests(step, accept)),
+  ]);
+  return withDb(async db => {
+    const notary = createNotary({ db, clock, logger, signer: admin }, { genesis });
+    await notary.start();
+    const desk = createLedgerDesk(notary);
+    const warm = requests.splice(0, requests.length / 4);
+    for (const request of warm) await mustAnswer(desk, request);
+    const used = await cpuUs(async () => {
+      for (const request of requests) await mustAnswer(desk, request);
+    });
+    await notary.stop();
+    return figure('lock and release, CPU of one notary of four', used / (count * 0.75) / 1000, 1.4, 'ms');
+  });
+}
+
+async function submitAll(notary: Notary, values: readonly Uint8Array[]): Promise<void> {
+  for (let i = 0; i < values.length; i += 64) {
+    const outcomes = await notary.submit(values.slice(i, i + 64));
+    if (!outcomes.every(({ ok }) => ok)) throw new Error('refused');
+  }
+}
+
+/** Locks in orders of 64 at one notary, their releases, and the start on what both left. */
+async function ofOne(settlements: number): Promise<Figure[]> {
+  const genesis = s.makeGenesis({ allocations });
+  const made = Array.from({ length: settlements / 64 }, (_, seq) => makeStatements(genesis, seq, 64));
+  return withDb(async (db, dir) => {
+    const notary = createNotary({ db, clock, logger, signer: admin }, { genesis });
+    await notary.start();
+    const locked = await cpuUs(() =>
+      submitAll(
+        notary,
+        made.map(({ order }) => order.bytes),
+      ),
+    );
+    const accepts = made.flatMap(statements => statements.accepts.map(({ accept }) => accept.bytes));
+    const released = await cpuUs(() => submitAll(notary, accepts));
+    console.error(`release in batches of 64: ${(released / settlements).toFixed(0)} µs CPU`);
+    await notary.stop();
+    await db.close();
+    const began = performance.now();
+    const again = await openDatabase({ logger, clock }, { dir });
+    const restarted = createNotary({ db: again, clock, logger, signer: admin }, { genesis });
+    await restarted.start();
+    const startMs = performance.now() - began;
+    await restarted.stop();
+    await again.close();
+    return [
+      figure('lock in an order of 64, CPU of the notary', locked / settlements, 50, 'µs'),
+      figure('start of a notary with 10,000 settlements, none of them compacted', startMs / 1000, 2, 's'),
+    ];
+  });
+}
+
+/** Tasks' worth of locks and releases through wallet and notary, a second; 64 tasks at a time. */
+async function sustained(tasks: number): Promise<Figure> {
+  return withDb(async db => {
+    const genesis = s.makeGenesis({ allocations: [{ account: admin.peer, amount: 10n ** 12n }] });
+    const notary = createNotary({ db, clock, logger, signer: admin }, { genesis });
+    await notary.start();
+    const network = { call: () => Promise.reject(new Error('no network here')) };
+    const local = { peer: admin.peer, desk: createLedgerDesk(notary) };
+    const wallet = createSettlement(
+      { network, db, clock, logger, signer: admin, notary: local },
+      { genesis },
+    );
+    await wallet.start();
+    await wallet.sync();
+    const { op: _op, taskId: _task, replica, attempt, ...terms } = s.makeLock({ amount: AMOUNT });
+    let left = tasks;
+    const worker = async () => {
+      while (left > 0) {
+        const { taskId } = s.taskRefOf(`task ${left--}`);
+        const escrow = await wallet.lock({ taskId, replica, attempt }, terms);
+        await wallet.settle(escrow, s.accept(escrow, admin, { net: genesis.net }).bytes);
+      }
+    };
+    const began = performance.now();
+    await Promise.all(Array.from({ length: 64 }, worker));
+    const rate = (tasks * 1000) / (performance.now() - began);
+    await wallet.stop();
+    await notary.stop();
+    return atLeast('tasks settled a second, one notary and its wallet', rate, 200);
+  });
+}
+
+/** What payment adds until the result is in hand: paid and unpaid tasks in turn. */
+async function addedToTask(rounds: number): Promise<Figure> {
+  const net = await Devnet.start(2);
+  try {
+    const requester = net.daemons[1] as DaemonProcess;
+    const unpaidTask = { ...TRIVIAL, payment_amount: '0' };
+    for (let i = 0; i < 5; i++) await runTask(requester);
+    const [paid, unpaid]: [number[], number[]] = [[], []];
+    for (let i = 0; i < rounds; i++) {
+      unpaid.push((await runTask(requester, unpaidTask)).resultMs);
+      paid.push((await runTask(requester)).resultMs);
+    }
+    console.error(
+      `result in hand: paid ${median(paid).toFixed(1)} ms, unpaid ${median(unpaid).toFixed(1)} ms`,
+    );
+    return figure(
+      'what the ledger adds until the result is in hand, p50',
+      median(paid) - median(unpaid),
+      5,
+      'ms',
+    );
+  } finally {
+    await net.stop();
+  }
+}
+
+/** What everything here is made of; a busy or slow machine shows by it. */
+async function signatureCheckUs(count: number): Promise<number> {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const bytes = Buffer.alloc(300);
+  const signature = sign(null, bytes, privateKey);
+  const used = await cpuUs(async () => {
+    for (let i = 0; i < count; i++) verify(null, bytes, publicKey, signature);
+  });
+  return used / count;
+}
+
+export async function settlements(rounds: number): Promise<Figure[]> {
+  console.error(`one Ed25519 check: ${(await signatureCheckUs(2048)).toFixed(0)} µs CPU`);
+  return [await ofFour(1024), ...(await ofOne(10_048)), await sustained(4096), await addedToTask(rounds)];
+}

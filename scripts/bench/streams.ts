@@ -28,9 +28,12 @@ async function growth(daemons: readonly DaemonProcess[], fn: () => Promise<void>
       await new Promise(resolve => setTimeout(resolve, LOOK_MS));
     }
   })();
-  await fn();
-  running = false;
-  await looking;
+  try {
+    await fn();
+  } finally {
+    running = false;
+    await looking;
+  }
   return Math.max(...most.map((bytes, i) => bytes - (before[i] as number))) / MIB;
 }
 

@@ -1,4 +1,4 @@
-import type { Settlement } from '../ledger/index.ts';
+import type { Invitations, Membership, Settlement } from '../ledger/index.ts';
 import type { TaskMarket } from '../market/index.ts';
 import type { Network } from '../network/index.ts';
 import type { ShareBook } from '../reputation/index.ts';
@@ -17,6 +17,10 @@ export interface NodePort {
     /** The network's name and its id (CID of the genesis). */
     readonly network: string;
     readonly networkId: string;
+    readonly membership: 'invited' | 'open';
+    readonly admin: string;
+    /** What its money is called. */
+    readonly currency: 'FLOP' | 'credits';
     readonly version: string;
     /** Wall-clock milliseconds. */
     readonly startedAt: number;
@@ -45,6 +49,8 @@ export interface ApiComponents {
     | 'committee'
     | 'changeNotaries'
   >;
+  readonly membership: Pick<Membership, 'isOpen' | 'has' | 'list' | 'sync' | 'redeem'>;
+  readonly invitations: Pick<Invitations, 'create' | 'list' | 'revoke' | 'remove'>;
   readonly shares: Pick<ShareBook, 'list'>;
   readonly network: Pick<Network, 'self' | 'addresses' | 'peers'>;
   /** Null where this node runs nothing itself. */

@@ -24,6 +24,7 @@ export function reportReceipt(bytes: Uint8Array): ReceiptReportReply {
         image_digest: report.imageDigest,
         verification: report.verification,
         settlement: report.settlement,
+        closed_by: report.closedBy,
         escrow_id: report.escrowId,
         price: formatAmount(report.price),
         paid: formatAmount(report.pay),

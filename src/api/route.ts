@@ -43,7 +43,7 @@ export interface FileBody {
 export interface Route {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   readonly path: string;
-  readonly tag: 'tasks' | 'blobs' | 'engine' | 'node' | 'money' | 'receipts' | 'docs';
+  readonly tag: 'tasks' | 'blobs' | 'engine' | 'node' | 'money' | 'members' | 'receipts' | 'docs';
   readonly summary: string;
   /** `local`: no token from this machine (access.ts); `token`: always the token. */
   readonly access: 'local' | 'token';

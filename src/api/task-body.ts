@@ -22,6 +22,8 @@ export interface TaskDefaults {
   readonly automaticPayment: boolean;
   /** The highest `max_total` of a task that names none; null: no limit. */
   readonly maxPerTask: bigint | null;
+  /** Who may judge disputes over a task that names nobody. */
+  readonly arbiters: readonly string[];
   /** This node's peer id: what `self` means. */
   readonly self: string;
 }
@@ -126,6 +128,8 @@ function policyOf(
     requirePeers: [...new Set(require)],
     labels: body.labels ?? {},
     automaticPayment: defaults.automaticPayment,
+    // nobody judges in its own matter
+    arbiters: [...new Set(body.arbiters ?? defaults.arbiters)].filter(peer => peer !== defaults.self),
   };
 }
 

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { taskPhaseSchema, taskStateSchema } from '../wire/index.ts';
+import { findingSchema, taskPhaseSchema, taskStateSchema } from '../wire/index.ts';
 import { amountText, isoTime, peerText } from './fields.ts';
 
 const status = taskStateSchema;
@@ -11,11 +11,27 @@ export const failureReply = z.object({
   message: z.string(),
 });
 
+const escrowState = z.enum(['open', 'claimed', 'disputed', 'paid', 'split', 'refunded']);
+
+const escrowReply = z.object({
+  state: escrowState,
+  claim_by: isoTime,
+  dispute_by: isoTime,
+  verdict_by: isoTime,
+  arbiters: z.array(peerText).meta({ description: 'Drawn to judge a dispute' }),
+  closed_by: z
+    .string()
+    .nullable()
+    .meta({ description: 'accept, cancel, mutual, verdict, verified or timeout' }),
+  finding: findingSchema.nullable().meta({ description: 'What the arbiters found of the result' }),
+});
+
 export const paymentReply = z.object({
   amount: amountText,
   fee: amountText,
   escrow_id: z.string().nullable(),
   state: z.enum(['none', 'locked', 'released', 'split', 'refunded']),
+  escrow: escrowReply.nullable().meta({ description: 'Null where nothing was locked' }),
 });
 
 /** What every answer about a task says first. */
@@ -80,6 +96,7 @@ export const taskReply = taskStatusReply.omit({ attempts: true }).extend({
   labels: z.record(z.string(), z.string()),
   avoid: z.array(z.string()),
   require: z.array(z.string()),
+  arbiters: z.array(peerText),
   image: z.string(),
   code: z.string().nullable(),
   command: z.array(z.string()).nullable(),
@@ -169,6 +186,7 @@ export const taskEventReply = z.object({
   status,
   phase,
   worker: peerText.nullable(),
+  escrow: escrowState.nullable().meta({ description: 'Of the last attempt' }),
   at: isoTime,
 });
 

@@ -4,6 +4,7 @@ import {
   cidSchema,
   hostPatternSchema,
   MAX_ALLOWED_HOSTS,
+  MAX_ARBITERS,
   MAX_INPUT_BYTES,
   MAX_OUTPUT_BYTES,
   peerSchema,
@@ -136,6 +137,11 @@ export const taskBodySchema = z
     result_schema: z.record(z.string(), z.unknown()).optional(),
     avoid: z.array(peerOrSelf).max(64).optional(),
     require: z.array(peerOrSelf).max(64).optional(),
+    arbiters: z
+      .array(peerSchema)
+      .max(MAX_ARBITERS)
+      .optional()
+      .meta({ description: 'Who may judge a dispute: for tasks that give the same output each time' }),
     idempotent: z.boolean().optional(),
     runtime: z.enum(['docker', 'container', 'runsc', 'native']).optional(),
     reuse: z.boolean().optional().meta({
@@ -159,6 +165,11 @@ export const taskBodySchema = z
   .refine(body => !(body?.code !== undefined && body?.entrypoint !== undefined), {
     path: ['entrypoint'],
     message: 'goes with command, not with code',
+    when: () => true,
+  })
+  .refine(body => !(body?.arbiters?.length && (body.reuse || typeof body.network === 'object')), {
+    path: ['arbiters'],
+    message: 'must not stand beside reuse or network: another run of such a task proves nothing',
     when: () => true,
   })
   .refine(body => [body?.code, body?.command, body?.entrypoint].some(value => value !== undefined), {

@@ -19,8 +19,22 @@ function amountOrNull(amount: bigint | null): string | null {
 
 export function paymentReplyOf(payment: PaymentView | null): TaskStatusReply['payment'] {
   if (payment === null) return null;
-  const { amount, fee, escrowId, state } = payment;
-  return { amount: formatAmount(amount), fee: formatAmount(fee), escrow_id: escrowId, state };
+  const { amount, fee, escrowId, state, escrow } = payment;
+  return {
+    amount: formatAmount(amount),
+    fee: formatAmount(fee),
+    escrow_id: escrowId,
+    state,
+    escrow: escrow && {
+      state: escrow.state,
+      claim_by: iso(escrow.claimBy),
+      dispute_by: iso(escrow.disputeBy),
+      verdict_by: iso(escrow.verdictBy),
+      arbiters: [...escrow.arbiters],
+      closed_by: escrow.closedBy,
+      finding: escrow.finding,
+    },
+  };
 }
 
 function headOf(task: TaskView) {
@@ -108,6 +122,7 @@ export function taskOf(task: TaskView): TaskReply {
     labels: { ...policy.labels },
     avoid: [...(policy.avoidSelf ? ['self'] : []), ...policy.avoidPeers],
     require: [...policy.requirePeers],
+    arbiters: [...policy.arbiters],
     image: spec.image,
     code: 'code' in spec.program ? spec.program.code : null,
     command: 'argv' in spec.program ? [...spec.program.argv] : null,
@@ -133,6 +148,6 @@ export function taskOf(task: TaskView): TaskReply {
 }
 
 export function eventOf(event: TaskEvent): TaskEventReply {
-  const { taskId, state, phase, worker, at } = event;
-  return { task_id: taskId, status: state, phase, worker, at: iso(at) };
+  const { taskId, state, phase, worker, escrow, at } = event;
+  return { task_id: taskId, status: state, phase, worker, escrow, at: iso(at) };
 }

@@ -4,6 +4,7 @@ import { amountInput, amountText, isoTime, peerText } from './fields.ts';
 
 export const walletReply = z.object({
   account: peerText,
+  currency: z.enum(['FLOP', 'credits']).meta({ description: 'What the network’s money is called' }),
   balance: amountText.meta({ description: 'What can be spent now, FLOP' }),
   locked: amountText.meta({ description: 'In open escrows of own tasks, and on its way there' }),
   incoming: amountText.meta({ description: 'In open escrows of others, for work of this node' }),
@@ -69,6 +70,7 @@ export const sendReply = z.object({
   status: z.enum(['sent', 'pending']),
   to: peerText,
   amount: amountText,
+  currency: z.enum(['FLOP', 'credits']),
   slot: z.string().nullable().meta({ description: 'The decided slot' }),
 });
 

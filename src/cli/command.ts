@@ -9,6 +9,8 @@ export interface Run {
   exitCode: number;
 }
 
+export const collect = (item: string, before: string[] = []): string[] => [...before, item];
+
 /** Commands are loaded when they run, so that --help costs nothing of them. */
 export function command(
   parent: Command,
@@ -38,4 +40,23 @@ export function targeted(made: Command): Command {
 /** How it prints. */
 export function reading(made: Command): Command {
   return targeted(made).option('--json', 'print JSON').option('-q, --quiet', 'print ids alone');
+}
+
+export function configured(made: Command): Command {
+  return made
+    .option('--config <file>', 'the configuration (default: config.yaml of the data directory, if there)')
+    .option('--data <dir>', 'the data directory (DUXNODE_DATA, ~/.duxnode)')
+    .option('--api-port <n>', 'the control port')
+    .option('--p2p-port <n>', 'the port for other nodes; 0 takes a free one')
+    .option('--open', 'start a network that everybody who connects is a member of')
+    .option('--name <name>', 'the name of the network that is started')
+    .option('--no-worker', 'submit tasks, run none')
+    .option('--json', 'print JSON');
+}
+
+/** The key of a data directory. */
+export function keyed(made: Command): Command {
+  return made
+    .option('--data <dir>', 'the data directory (DUXNODE_DATA, ~/.duxnode)')
+    .option('--passphrase-file <file>', 'what opens an encrypted key (DUXNODE_PASSPHRASE_FILE)');
 }

@@ -1,36 +1,20 @@
 import { Command, CommanderError } from 'commander';
 import { messageOf, VERSION } from '../util/index.ts';
-import { type Action, command, type Run, reading, targeted } from './command.ts';
+import { type Action, collect, command, configured, keyed, type Run, reading, targeted } from './command.ts';
 import { EXIT, exitCodeOf } from './exit.ts';
 import type { Io } from './io.ts';
+import { addMembers } from './member-commands.ts';
 import { addNotaries, addWallet } from './money-commands.ts';
 import { plain } from './print.ts';
-
-const collect = (item: string, before: string[] = []): string[] => [...before, item];
-
-function configured(made: Command): Command {
-  return made
-    .option('--config <file>', 'the configuration (default: config.yaml of the data directory, if there)')
-    .option('--data <dir>', 'the data directory (DUXNODE_DATA, ~/.duxnode)')
-    .option('--api-port <n>', 'the control port')
-    .option('--p2p-port <n>', 'the port for other nodes; 0 takes a free one')
-    .option('--open', 'start a network that everybody who connects is a member of')
-    .option('--name <name>', 'the name of the network that is started')
-    .option('--no-worker', 'submit tasks, run none')
-    .option('--json', 'print JSON');
-}
-
-/** The key of a data directory. */
-function keyed(made: Command): Command {
-  return made
-    .option('--data <dir>', 'the data directory (DUXNODE_DATA, ~/.duxnode)')
-    .option('--passphrase-file <file>', 'what opens an encrypted key (DUXNODE_PASSPHRASE_FILE)');
-}
 
 function addDaemon(program: Command, run: Run): void {
   const load = () => import('./commands/daemon.ts');
   configured(command(program, run, 'start', 'Run the daemon', async () => (await load()).start))
-    .option('--join <addr>', 'a member’s address: joins its network (repeatable)', collect)
+    .option(
+      '--join <invite|addr>',
+      'an invite, or a member’s address: joins its network (repeatable)',
+      collect,
+    )
     .option(
       '--passphrase-file <file>',
       'what opens the node’s key, where it is encrypted (DUXNODE_PASSPHRASE_FILE)',
@@ -38,7 +22,7 @@ function addDaemon(program: Command, run: Run): void {
     .option('--detach', 'leave it running, return when it is ready')
     .addHelpText(
       'after',
-      '\nExamples:\n  duxnode start --open --name home\n  duxnode start --join /ip4/192.0.2.7/tcp/4001/p2p/12D3Koo…',
+      '\nExamples:\n  duxnode start --join dux1…\n  duxnode start --open --name home\n  duxnode start --join /ip4/192.0.2.7/tcp/4001/p2p/12D3Koo…',
     );
   targeted(command(program, run, 'stop', 'End the daemon cleanly', async () => (await load()).stop));
   const doctor = async () => (await import('./commands/doctor.ts')).doctor;
@@ -213,6 +197,7 @@ function build(run: Run): Command {
   addViews(program, run);
   addWallet(program, run);
   addNotaries(program, run);
+  addMembers(program, run);
   return program;
 }
 

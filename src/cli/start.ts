@@ -18,6 +18,11 @@ export interface StartOptions extends TargetOptions, PassphraseOptions {
   readonly join?: readonly string[];
   readonly open?: boolean;
   readonly name?: string;
+  readonly network?: string;
+  readonly currency?: string;
+  readonly supply?: string;
+  readonly fee?: string;
+  readonly notary?: readonly string[];
   readonly detach?: boolean;
   /** Commander's form of --no-worker. */
   readonly worker?: boolean;
@@ -42,16 +47,27 @@ export async function configOf(io: Io, options: StartOptions): Promise<Config> {
       'api.port': portOf('--api-port', options.apiPort),
       'network.listen': p2pPort === undefined ? undefined : [`/ip4/0.0.0.0/tcp/${p2pPort}`],
       'network.membership': options.open ? 'open' : undefined,
-      'network.name': options.name,
+      'network.name': options.network ?? options.name,
+      'network.currency': options.currency,
+      'ledger.supply': options.supply,
+      'ledger.fee_percent': options.fee === undefined ? undefined : Number(options.fee),
+      'ledger.notaries': options.notary,
       'worker.enabled': options.worker === false ? false : undefined,
     },
   });
 }
 
+/** An invite is a secret: it is made when it is asked for, and printed nowhere else. */
+function nextMachine({ isAdmin, membership, addresses }: StartReport): string {
+  if (membership === 'invited')
+    return isAdmin ? 'duxnode invite makes the line for it' : 'ask the admin for an invite';
+  const joined = addresses.find(address => !address.includes('/127.0.0.1/')) ?? addresses[0];
+  return `duxnode start --join ${joined ?? 'ADDRESS'}`;
+}
+
 function lines(report: StartReport): string {
   const { sandbox, lends } = report;
   const ready = sandbox.version === null ? (sandbox.reason ?? 'not available') : sandbox.version;
-  const joined = report.addresses.find(address => !address.includes('/127.0.0.1/')) ?? report.addresses[0];
   return facts([
     ['peer', report.peer],
     ['network', `${report.network} (${report.networkId})${report.isAdmin ? ', started here' : ''}`],
@@ -60,7 +76,7 @@ function lines(report: StartReport): string {
     ['docs', `${report.apiUrl}/docs`],
     ['sandbox', `${sandbox.runtime}: ${ready}`],
     ['lends', lends === null ? 'nothing' : `${lends.cpus} cores, ${lends.memoryMb} MB, ${lends.slots} slots`],
-    ['next machine', `duxnode start --join ${joined ?? 'ADDRESS'}`],
+    ['next machine', nextMachine(report)],
   ]);
 }
 

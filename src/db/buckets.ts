@@ -26,6 +26,8 @@ export const BUCKETS = [
   'notary-ballots',
   'wallet-sends',
   'shares',
+  'members',
+  'invites',
   'committees',
 ] as const;
 

@@ -41,6 +41,7 @@ export class Repository<T> {
 
   /** The records of `keys` in their order, undefined where there is none. */
   async getMany(keys: readonly string[]): Promise<(T | undefined)[]> {
+    if (keys.length === 0) return [];
     const found = await this.#store.getMany(keys.map(key => fullKey(this.bucket, key)));
     return found.map((bytes, i) => (bytes === undefined ? undefined : this.#decode(keys[i]!, bytes)));
   }

@@ -4,6 +4,7 @@ import {
   escrowIdOf,
   type GenesisInfo,
   type Grant,
+  isPeerText,
   type LedgerOrder,
   type Opened,
   sameBytes,
@@ -15,6 +16,10 @@ import { type LedgerEscrow, openEscrow } from './escrow-lock.ts';
 export interface Account {
   readonly balance: bigint;
   readonly seq: number;
+  /** How many uses of invites make it a member now. */
+  readonly memberships?: number | undefined;
+  /** Of the purse of an invite: nobody redeems it any more. */
+  readonly revoked?: boolean | undefined;
 }
 
 export const EMPTY_ACCOUNT: Account = { balance: 0n, seq: 0 };
@@ -40,17 +45,20 @@ function refuse(type: AccountErrorType, message: string): never {
   throw new CodedError(type, message);
 }
 
-/** @throws CodedError `STATEMENT_NETWORK`, `STATEMENT_SIGNER`. */
-function checkOrigin(
+/** Of this network, and signed by all of `parties` and nobody else. @throws CodedError `STATEMENT_NETWORK`, `STATEMENT_SIGNER`. */
+export function checkOrigin(
   what: string,
   { body, signers }: Opened<{ net: Uint8Array }>,
-  signer: string,
+  parties: readonly string[],
   { net }: GenesisInfo,
 ): void {
   if (!sameBytes(body.net, net))
     refuse({ code: 'STATEMENT_NETWORK', what }, `the ${what} belongs to another network`);
-  if (signers.length !== 1 || signers[0] !== signer)
-    refuse({ code: 'STATEMENT_SIGNER', what, signers }, `the ${what} is not signed by ${signer} alone`);
+  if (signers.length !== parties.length || !parties.every(party => signers.includes(party)))
+    refuse(
+      { code: 'STATEMENT_SIGNER', what, signers },
+      `the ${what} is not signed by ${parties.join(' and ')} alone`,
+    );
 }
 
 /** What is left of `balance` after `needed`. @throws CodedError `FUNDS_INSUFFICIENT { needed, free }`. */
@@ -65,7 +73,7 @@ export function spend(balance: bigint, needed: bigint): bigint {
 
 /** All that makes an order valid whatever the balance: network, signer, terms of its locks. */
 export function checkOrder(order: Opened<LedgerOrder>, info: GenesisInfo): LedgerEscrow[] {
-  checkOrigin('order', order, order.body.account, info);
+  checkOrigin('order', order, [order.body.account], info);
   return order.body.ops.flatMap((op, index) =>
     op.op === 'lock' ? [openEscrow(escrowIdOf(order, index), order.body.account, op)] : [],
   );
@@ -83,16 +91,18 @@ export function applyOrder(account: Account, order: Opened<LedgerOrder>, info: G
   const needed = ops.reduce((sum, { amount }) => sum + amount, 0n);
   const balance = spend(account.balance, needed);
   const payments = ops.flatMap(op => (op.op === 'transfer' ? [{ account: op.to, amount: op.amount }] : []));
-  return { account: { balance, seq: seq + 1 }, payments, escrows };
+  return { account: { ...account, balance, seq: seq + 1 }, payments, escrows };
 }
 
 /** All that makes a grant valid whatever the balance. @throws CodedError `STATEMENT_NETWORK`, `STATEMENT_SIGNER`, `GRANT_TERMS`. */
 export function checkGrant(grant: Opened<Grant>, info: GenesisInfo): void {
   const { admin, membership, openGrant } = info.genesis;
-  checkOrigin('grant', grant, admin, info);
+  checkOrigin('grant', grant, [admin], info);
   const { account, invite, use, amount } = grant.body;
   if (account === admin)
     refuse({ code: 'GRANT_TERMS', field: 'account' }, 'the admin grants nothing to itself');
+  if (isPeerText(invite))
+    refuse({ code: 'GRANT_TERMS', field: 'invite' }, 'what an invite gives is redeemed with its own key');
   if (invite !== OPEN_INVITE) return;
   if (membership !== 'open')
     refuse(
@@ -106,7 +116,7 @@ export function checkGrant(grant: Opened<Grant>, info: GenesisInfo): void {
 
 /** That the admin has signed a change of the committee. @throws CodedError `STATEMENT_NETWORK`, `STATEMENT_SIGNER`. */
 export function checkChange(change: Opened<CommitteeChange>, info: GenesisInfo): void {
-  checkOrigin('committee', change, info.genesis.admin, info);
+  checkOrigin('committee', change, [info.genesis.admin], info);
 }
 
 /**

@@ -53,6 +53,7 @@ export function isNewer(decided: readonly Decided[], { current }: Committees): b
 function decisionsIn(answer: LedgerAnswer): Decided[] {
   if (answer.type === 'trail') return answer.entries;
   if (answer.type === 'decided') return answer.decided;
+  if (answer.type === 'standing') return [answer.decided];
   const outcomes = answer.type === 'round' || answer.type === 'outcomes' ? answer.outcomes : [];
   return outcomes.flatMap(outcome => ('decided' in outcome ? [outcome.decided] : []));
 }

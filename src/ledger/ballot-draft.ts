@@ -7,7 +7,7 @@ import { NotaryDraft } from './notary-draft.ts';
 import { META_KEY, type NotaryStore } from './notary-store.ts';
 import type { NotaryMeta, StoredSlot } from './records.ts';
 import { NEW_SLOT, type SlotState } from './slot.ts';
-import { escrowSlot, type Stated, stated } from './statement.ts';
+import { escrowSlots, type Stated, stated } from './statement.ts';
 
 /** What a batch of requests is about, before anything is read. */
 export interface BatchNeeds {
@@ -20,13 +20,10 @@ export interface BatchNeeds {
   readonly isWhole: boolean;
 }
 
-/** Steps that an escrow can have. */
-const STEPS = [0, 1, 2];
-
 /** A slot may have moved on within the batch: all steps of its escrow are read. */
 function namesOf(slot: string): string[] {
   const [type, name = ''] = slot.split('/');
-  return type === 'E' ? STEPS.map(step => escrowSlot(name, step)) : [slot];
+  return type === 'E' ? escrowSlots(name) : [slot];
 }
 
 /** One batch over the stored ledger and its undecided slots; nothing is on disk until its operations are written. */

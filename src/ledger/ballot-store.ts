@@ -2,6 +2,7 @@ import * as z from 'zod';
 import type { Database, Repository } from '../db/index.ts';
 import { bytesSchema, countSchema, defineMessage, MAX_KNOWN, MAX_VALUE_BYTES } from '../wire/index.ts';
 import type { SlotState } from './slot.ts';
+import { VALUE_KINDS } from './value-kind.ts';
 
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
 
@@ -19,20 +20,7 @@ const ballotRecord = defineMessage(
       .array(
         z.strictObject({
           digest,
-          kind: z.enum([
-            'order',
-            'grant',
-            'skip',
-            'committee',
-            'accept',
-            'mutual',
-            'cancel',
-            'verified',
-            'verdict',
-            'claim',
-            'dispute',
-            'timeout',
-          ]),
+          kind: z.enum(VALUE_KINDS),
           value: bytesSchema(MAX_VALUE_BYTES),
           timely: z.boolean(),
           afford: z.boolean(),

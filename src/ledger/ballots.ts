@@ -1,9 +1,17 @@
-import { CodedError, hasCode } from '../util/index.ts';
-import { type BallotProposal, type Certificate, type Report, toHex, type Vote } from '../wire/index.ts';
+import { CodedError } from '../util/index.ts';
+import {
+  type BallotProposal,
+  type Certificate,
+  isPeerText,
+  type Report,
+  toHex,
+  type Vote,
+} from '../wire/index.ts';
 import { checkCertificate } from './certificates.ts';
 import type { Committee } from './committee.ts';
 import type { Book, Decision } from './decide.ts';
 import type { Signed } from './evidence.ts';
+import { purseOf } from './invites.ts';
 import { judge, type Opinion } from './judge.ts';
 import type { StoredSlot } from './records.ts';
 import * as slots from './slot.ts';
@@ -154,12 +162,16 @@ function checkValue({ slot, value }: Vote, { digest }: Stated): void {
     refuse({ code: 'SLOT_UNDECIDABLE', slot }, `the votes for ${slot} are for another statement`);
 }
 
-/** Why a decision cannot be taken in yet; undefined where it never can. */
-function lackOf(slot: string, error: unknown): string | undefined {
+/** What has to change before a decision can be taken in; undefined where it never can. */
+function lackOf(slot: string, error: unknown, { committee }: BallotContext): string | undefined {
   const [type, name = ''] = slot.split('/');
   const { code, seq, expected } = error instanceof CodedError ? error.type : { code: '' };
-  if (code === 'ESCROW_UNKNOWN' || (code === 'ORDER_SEQ' && Number(seq) > Number(expected))) return name;
-  return type === 'A' && code === 'FUNDS_INSUFFICIENT' ? name : undefined;
+  const isAhead = Number(seq) > Number(expected);
+  if (code === 'ESCROW_UNKNOWN' || (code === 'ORDER_SEQ' && isAhead)) return name;
+  if (code === 'MEMBER_UNKNOWN' || (code === 'INVITE_USE' && isAhead)) return purseOf(name);
+  if (code !== 'FUNDS_INSUFFICIENT') return undefined;
+  if (type === 'G') return isPeerText(name) ? purseOf(name) : committee.info.genesis.admin;
+  return type === 'A' ? name : undefined;
 }
 
 /**
@@ -170,8 +182,9 @@ export function certify(
   slot: string,
   value: Stated,
   certificate: Uint8Array,
-  { book, nowMs, committee }: BallotContext,
+  context: BallotContext,
 ): Intent {
+  const { book, nowMs, committee } = context;
   const stored = book.slot(slot);
   if (stored) {
     if (toHex(stored.digest) !== value.digest)
@@ -190,10 +203,7 @@ export function certify(
     book.apply(opinion.decision!, { digest, value: value.value, certificate }, nowMs);
     return { type: 'taken', waitsFor: null };
   } catch (error) {
-    const waitsFor =
-      type === 'G' && hasCode(error, 'FUNDS_INSUFFICIENT')
-        ? committee.info.genesis.admin
-        : lackOf(slot, error);
+    const waitsFor = lackOf(slot, error, context);
     if (waitsFor === undefined) throw error;
     return { type: 'taken', waitsFor };
   }

@@ -15,20 +15,21 @@ import {
   sameBytes,
   type TaskRef,
 } from '../wire/index.ts';
-import { checkChange, checkGrant, checkOrder } from './accounts.ts';
+import { checkChange, checkGrant, checkOrder, checkOrigin } from './accounts.ts';
 import { type Committee, committeeAt } from './committee.ts';
 import { type EscrowRules, type StepResult, step } from './escrow.ts';
 import { type EscrowState, holdsMoney, openEscrow } from './escrow-lock.ts';
 import type { Evidence } from './evidence.ts';
-import type { Closing, Escrow } from './interface.ts';
+import type { Closing, Escrow, Standing } from './interface.ts';
+import { checkRedeem } from './invites.ts';
 import {
-  committeeSlot,
   digestOf,
   escrowSlot,
-  grantSlot,
-  orderSlot,
-  readStatement,
+  readTrailStatement,
   type Statement,
+  slotOf,
+  standingSlot,
+  type TrailStatement,
 } from './statement.ts';
 
 export type CertificateErrorType =
@@ -51,7 +52,7 @@ export function rulesOf({ genesis, net }: GenesisInfo): EscrowRules {
 export interface CheckedDecision {
   readonly slot: string;
   readonly epoch: number;
-  readonly statement: Statement;
+  readonly statement: TrailStatement;
   readonly decided: Decided;
 }
 
@@ -71,23 +72,41 @@ function checkQuorum(signers: readonly string[], { keys, quorum }: Committee): v
   if (signers.length < quorum) invalid(`has ${signers.length} of ${quorum} signatures`);
 }
 
+/** What makes a statement valid whatever the ledger. @throws CodedError as `checkDecided`. */
+function checkStatement(statement: Exclude<Statement, { type: 'evidence' }>, info: GenesisInfo): void {
+  switch (statement.type) {
+    case 'order':
+      checkOrder(statement.order, info);
+      break;
+    case 'grant':
+      checkGrant(statement.grant, info);
+      break;
+    case 'redeem':
+      checkRedeem(statement.redeem, statement.invite, info);
+      break;
+    case 'revoke':
+      checkOrigin('revocation', statement.revoke, [info.genesis.admin], info);
+      break;
+    case 'removal':
+      checkOrigin('removal', statement.removal, [info.genesis.admin], info);
+      break;
+    case 'committee':
+      checkChange(statement.committee, info);
+      break;
+    case 'skip':
+      if (!sameBytes(statement.skip.body.net, info.net)) invalid('belongs to another network');
+  }
+}
+
 /** True when `slot` is one that `statement` can decide; its own rules without state are checked on the way. */
-function checkSlot(slot: string, statement: Statement, { info }: Committee): boolean {
-  if (statement.type === 'order') {
-    checkOrder(statement.order, info);
-    return slot === orderSlot(statement.order.body.account, statement.order.body.seq);
+function checkSlot(slot: string, statement: TrailStatement, { info }: Committee): boolean {
+  if (statement.type === 'standing') {
+    const { net, account, at } = statement.standing.body;
+    return sameBytes(net, info.net) && slot === standingSlot(account, at);
   }
-  if (statement.type === 'grant') {
-    checkGrant(statement.grant, info);
-    return slot === grantSlot(statement.grant.body);
-  }
-  if (statement.type === 'committee') {
-    checkChange(statement.committee, info);
-    return slot === committeeSlot(statement.committee.body.epoch);
-  }
-  if (statement.type === 'skip') {
-    const { net, account, seq } = statement.skip.body;
-    return sameBytes(net, info.net) && slot === orderSlot(account, seq);
+  if (statement.type !== 'evidence') {
+    checkStatement(statement, info);
+    return slot === slotOf(statement);
   }
   const { net, escrowId } = statement.evidence.statement.body;
   return (
@@ -106,14 +125,18 @@ function checkSlot(slot: string, statement: Statement, { info }: Committee): boo
 export function checkDecided(decided: Decided, committee: Committee): CheckedDecision {
   const certificate = open(certificateKind, decided.certificate);
   checkCertificate(certificate, committee);
-  const statement = readStatement(decided.value);
+  const statement = readTrailStatement(decided.value);
   checkDecides(certificate.body, statement, committee);
   const { slot, epoch } = certificate.body;
   return { slot, epoch, statement, decided };
 }
 
 /** That a certificate decides `statement`, and in a slot of it. @throws as `checkDecided`. */
-export function checkDecides({ slot, value }: Certificate, statement: Statement, committee: Committee): void {
+export function checkDecides(
+  { slot, value }: Certificate,
+  statement: TrailStatement,
+  committee: Committee,
+): void {
   if (!sameBytes(digestOf(statement), value)) invalid('decides another statement');
   if (!checkSlot(slot, statement, committee)) invalid('its slot is not that of its statement');
 }
@@ -193,6 +216,22 @@ export function closingOf(
   if (holdsMoney(next)) return undefined;
   const outcome = ({ PAID: 'paid', REFUNDED: 'refunded' } as const)[next.state as string] ?? 'split';
   return { outcome, pay: next.pay, fee: next.fee, decided };
+}
+
+/** How `escrow` stands by checked decisions about it; others than its steps are passed over. Errors as `readClosing`. */
+export function standingOf(
+  decisions: readonly CheckedDecision[],
+  escrow: Pick<Escrow, 'escrowId' | 'requester' | 'lock'>,
+  committee: Committee,
+): Standing {
+  const steps = decisions.flatMap(decision => {
+    const { statement, decided } = decision;
+    if (statement.type !== 'evidence') return [];
+    return [{ kind: statement.evidence.kind, decided, closing: closingOf(decision, escrow, committee) }];
+  });
+  const stepOf = (wanted: Evidence['kind']) => steps.find(({ kind }) => kind === wanted)?.decided;
+  const closing = steps.find(step => step.closing)?.closing;
+  return { claim: stepOf('claim'), dispute: stepOf('dispute'), closing };
 }
 
 /**

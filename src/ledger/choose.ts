@@ -27,6 +27,9 @@ export interface Fallback {
 /** Signed by those who may end the escrow, or by the admin: the first of these wins, whatever the time. */
 const OBJECTIVE: readonly ValueKind[] = ['committee', 'accept', 'mutual', 'cancel', 'verified', 'verdict'];
 
+/** Valid at any time, if the money is there. */
+const AFFORDED: readonly ValueKind[] = ['order', 'grant', 'revoke', 'removal'];
+
 /**
  * What a ballot must vote on, from a quorum of reports: design/ledger.md, "Per slot", 5. Pure, so that every voter comes to the
  * same. Null: nothing yet.
@@ -43,15 +46,18 @@ export function choose(
     null,
   );
   if (highest) return highest.digest;
-  const count = (digest: string, flag: 'timely' | 'afford'): number =>
-    reports.filter(({ known }) => known.some(entry => entry.digest === digest && entry[flag])).length;
+  const count = (digest: string, ...flags: ('timely' | 'afford')[]): number =>
+    reports.filter(({ known }) =>
+      known.some(entry => entry.digest === digest && flags.every(flag => entry[flag])),
+    ).length;
   const sorted = [...candidates].sort((a, b) => (a.digest < b.digest ? -1 : 1));
   const ofKind = (kind: ValueKind) => sorted.find(candidate => candidate.kind === kind);
   const objective = OBJECTIVE.map(ofKind).find(candidate => candidate !== undefined);
   if (objective) return objective.digest;
   for (const { digest, kind } of sorted) {
     if ((kind === 'claim' || kind === 'dispute') && count(digest, 'timely') > faults) return digest;
-    if ((kind === 'order' || kind === 'grant') && count(digest, 'afford') > faults) return digest;
+    if (kind === 'redeem' && count(digest, 'timely', 'afford') > faults) return digest;
+    if (AFFORDED.includes(kind) && count(digest, 'afford') > faults) return digest;
   }
   const { digest, notBefore } = fallback ?? { digest: null, notBefore: null };
   // A report from before the time-out may be older than a timely claim, which it would erase.

@@ -12,6 +12,7 @@ import {
 } from '../util/index.ts';
 import type { Decided, LedgerAnswer, LedgerRequest } from '../wire/index.ts';
 import { type Ask, askOver, following, isNewer, learnFrom } from './ask.ts';
+import type { Checkpoints } from './checkpoints.ts';
 import { isFounderAlone } from './committee.ts';
 import { CommitteeClient } from './committee-client.ts';
 import type { Committees } from './committees.ts';
@@ -31,6 +32,8 @@ export interface ClientComponents {
 export interface LocalNotary {
   readonly peer: string;
   readonly desk: LedgerDesk;
+  /** While it is one. */
+  readonly checkpoints?: Checkpoints | undefined;
 }
 
 export interface ClientInit {

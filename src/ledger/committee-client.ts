@@ -1,5 +1,7 @@
 import { type Abortable, CodedError, codeOf, hasCode, messageOf } from '../util/index.ts';
 import {
+  type Certificate,
+  certificateKind,
   type Decided,
   type Funds,
   fundsKind,
@@ -9,6 +11,7 @@ import {
   type Opened,
   type Outcome,
   open,
+  toHex,
 } from '../wire/index.ts';
 import { checkDecided, peekSlot } from './certificates.ts';
 import { recoverSlot } from './recovery.ts';
@@ -46,6 +49,8 @@ export class CommitteeClient {
         return { type: 'decided', decided: await this.#join(options) };
       case 'funds':
         return { type: 'funds', funds: await this.#funds(request.account, options) };
+      case 'standing':
+        return this.#standing(request, options);
       default:
         return { type: 'decided', decided: await this.#read(request, options) };
     }
@@ -143,6 +148,34 @@ export class CommitteeClient {
     return mergeSignatures(fundsKind, [...signed.values()].slice(0, quorum)).bytes;
   }
 
+  /** What a quorum of notaries finds alike. */
+  async #standing(request: LedgerRequest, options: Abortable): Promise<LedgerAnswer> {
+    const { committee } = this.#parts;
+    const found = new Map<string, StandingShare[]>();
+    const { errors } = await askAll(
+      this.#parts,
+      committee.keys,
+      request,
+      (answer, peer) => {
+        const share = answer.type === 'standing' ? readShare(answer, peer) : undefined;
+        if (share) found.set(share.name, [...(found.get(share.name) ?? []), share]);
+        return false;
+      },
+      options,
+    );
+    const [shares = []] = [...found.values()].sort((a, b) => b.length - a.length);
+    if (shares.length < committee.quorum) throw few(shares.length, committee.quorum, errors);
+    const signed = shares.slice(0, committee.quorum).map(share => share.certificate);
+    return {
+      type: 'standing',
+      decided: {
+        certificate: mergeSignatures(certificateKind, signed).bytes,
+        value: shares[0]!.value,
+      },
+      cursors: shares.map(share => share.cursor),
+    };
+  }
+
   /** Decisions about an escrow or of a slot: all that any notary shows, each once, in the order of their steps. */
   async #read(request: LedgerRequest, options: Abortable): Promise<Decided[]> {
     const { committee } = this.#parts;
@@ -169,6 +202,23 @@ export class CommitteeClient {
 /** The code of a refusal, here or from afar. */
 function memberCode(error: unknown): string {
   return hasCode(error, 'REMOTE') ? String(error.type.remoteCode) : codeOf(error);
+}
+
+interface StandingShare {
+  readonly name: string;
+  readonly certificate: Opened<Certificate>;
+  readonly value: Uint8Array;
+  readonly cursor: { readonly peer: string; readonly at: number };
+}
+
+function readShare(
+  { decided, cursors }: Extract<LedgerAnswer, { type: 'standing' }>,
+  peer: string,
+): StandingShare | undefined {
+  const certificate = open(certificateKind, decided.certificate);
+  const [cursor] = cursors;
+  const isOwn = certificate.signers.length === 1 && certificate.signers[0] === peer && cursor?.peer === peer;
+  return isOwn ? { name: toHex(certificate.digest), certificate, value: decided.value, cursor } : undefined;
 }
 
 function takeFunds(

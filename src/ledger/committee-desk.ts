@@ -1,6 +1,7 @@
 import { CodedError } from '../util/index.ts';
 import {
   certificateKind,
+  checkpointKind,
   type Decided,
   fundsKind,
   type LedgerAnswer,
@@ -18,6 +19,7 @@ import {
 import * as recovery from './ballot-recovery.ts';
 import * as ballots from './ballots.ts';
 import { checkDecided, peekSlot } from './certificates.ts';
+import { MAX_SKEW_MS, signCheckpoint } from './checkpoints.ts';
 import { leave } from './handover-desk.ts';
 import type { RoundRequest } from './notary.ts';
 import { readFunds, readSlots } from './notary-desk.ts';
@@ -26,9 +28,6 @@ import type { SignedReport } from './reports.ts';
 import type { Job, JobResult, RoundNotary } from './round-job.ts';
 import { type Stated, stated } from './statement.ts';
 
-/** A client's clock may be this far from ours for a funds statement. */
-const MAX_FUNDS_SKEW_MS = 10_000;
-
 export type RoundErrorType =
   | { code: 'CERTIFICATE_INVALID'; reason: string }
   | { code: 'FUNDS_UNPROVEN'; account: string };
@@ -36,7 +35,7 @@ export type RoundErrorType =
 type RequestOf<T extends RoundRequest['type']> = Extract<RoundRequest, { type: T }>;
 
 /** Answers what only several notaries are asked. @throws CodedError and WireError of requests about one slot; those about many are outcomes. */
-export function answerRound(notary: RoundNotary, request: RoundRequest): Promise<LedgerAnswer> {
+export function answerRound(notary: RoundNotary, request: RoundRequest, from: string): Promise<LedgerAnswer> {
   switch (request.type) {
     case 'propose':
       return outcomesOf(request.values, value => run(notary, proposeJob(value, request.epoch)));
@@ -53,13 +52,15 @@ export function answerRound(notary: RoundNotary, request: RoundRequest): Promise
         run(notary, electJob(proposal, reports, values)),
       );
     case 'log':
-      return readLog(notary, request.from);
+      return readLog(notary, request.from, from);
     case 'decisions':
       return readDecisions(notary, request.slots);
     case 'handover':
       return leave(notary, request);
     case 'cosign':
       return cosign(notary, request);
+    case 'checkpoint':
+      return signCheckpoint(notary, request);
   }
 }
 
@@ -253,11 +254,21 @@ function electJob(
   };
 }
 
-async function readLog({ store, counts }: RoundNotary, from: number): Promise<LedgerAnswer> {
+/** Who signed a checkpoint has all before it; who is new reads it for as long as it is here. */
+async function readLog(
+  { store, counts, checkpoints }: RoundNotary,
+  from: number,
+  asking: string,
+): Promise<LedgerAnswer> {
+  const { last } = checkpoints;
+  const isBefore = last !== undefined && from < last.height;
+  if (isBefore && open(checkpointKind, last.bytes).signers.includes(asking))
+    return { type: 'compacted', checkpoint: last.bytes };
   const count = Math.max(0, Math.min(MAX_LOG_PAGE, counts.log - from));
-  const names = await store.log.getMany(Array.from({ length: count }, (_, i) => countKey(from + i)));
-  const slots = names.flatMap(name => name ?? []);
-  return { type: 'log', slots, more: from + slots.length < counts.log };
+  const entries = await store.log.getMany(Array.from({ length: count }, (_, i) => countKey(from + i)));
+  if (isBefore && entries.includes(undefined)) return { type: 'compacted', checkpoint: last.bytes };
+  const slots = entries.flatMap(entry => entry?.slot ?? []);
+  return { type: 'log', slots, more: from + count < counts.log };
 }
 
 /** Of one answer: large orders would otherwise make it 4 MiB. */
@@ -279,7 +290,7 @@ async function cosign(
 ): Promise<LedgerAnswer> {
   const held = await readFunds(notary, account);
   const isTrue = balance <= held.balance && (!member || held.member);
-  if (!isTrue || Math.abs(notary.now() - at) > MAX_FUNDS_SKEW_MS)
+  if (!isTrue || Math.abs(notary.now() - at) > MAX_SKEW_MS)
     throw new CodedError<RoundErrorType>(
       { code: 'FUNDS_UNPROVEN', account },
       'this notary knows of less money or membership, or of another time: synchronize, and ask again',

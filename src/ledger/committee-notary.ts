@@ -1,10 +1,11 @@
 import { LRUCache } from 'lru-cache';
 import type { Repository } from '../db/index.ts';
 import { type Clock, CodedError, codeOf, hasCode, type Logger } from '../util/index.ts';
-import type { Decided, GenesisInfo, LedgerAnswer, ShownLock, Signer } from '../wire/index.ts';
+import type { Checkpoint, Decided, GenesisInfo, LedgerAnswer, ShownLock, Signer } from '../wire/index.ts';
 import { BallotDraft } from './ballot-draft.ts';
 import { openBallotStore } from './ballot-store.ts';
 import type { BallotContext, BallotErrorType, Intent } from './ballots.ts';
+import { Checkpoints, checkpointOf } from './checkpoints.ts';
 import { type Committee, committeeAt } from './committee.ts';
 import { answerRound } from './committee-desk.ts';
 import type { Committees } from './committees.ts';
@@ -22,7 +23,7 @@ import { ParkedDecisions } from './parked.ts';
 import type { NotaryMeta, StoredSlot } from './records.ts';
 import type { Job, JobResult, RoundNotary } from './round-job.ts';
 import type { SlotState } from './slot.ts';
-import { WorkQueue } from './work-queue.ts';
+import { stopped, WorkQueue } from './work-queue.ts';
 
 /** Slots whose last activity is remembered; of one that fell out a recovery waits once more. */
 const MAX_QUIET = 10_000;
@@ -37,6 +38,7 @@ export class CommitteeNotary implements Notary, RoundNotary {
   readonly committees: Committees;
   readonly signer: Signer;
   readonly store: NotaryStore;
+  readonly checkpoints: Checkpoints;
   readonly #ballots: Repository<SlotState>;
   readonly #clock: Clock;
   readonly #logger: Logger;
@@ -50,6 +52,7 @@ export class CommitteeNotary implements Notary, RoundNotary {
     this.committees = committees;
     this.signer = signer;
     this.store = openNotaryStore(db);
+    this.checkpoints = new Checkpoints(this);
     this.#ballots = openBallotStore(db);
     this.#clock = clock;
     this.#logger = logger;
@@ -63,6 +66,7 @@ export class CommitteeNotary implements Notary, RoundNotary {
 
   async start(): Promise<void> {
     this.#meta = await loadNotary(this.store, this.#info, this.signer.peer);
+    await this.checkpoints.start(this.now());
     this.#queue.start();
   }
 
@@ -112,7 +116,8 @@ export class CommitteeNotary implements Notary, RoundNotary {
     return values.map(() => ({ ok: false, error, decided: null }));
   }
 
-  readonly round = (request: RoundRequest): Promise<LedgerAnswer> => answerRound(this, request);
+  readonly round = (request: RoundRequest, from: string): Promise<LedgerAnswer> =>
+    answerRound(this, request, from);
 
   async *locks(after: string | null): AsyncGenerator<ShownLock> {
     const range = { limit: Number.MAX_SAFE_INTEGER, ...(after === null ? {} : { gt: after }) };
@@ -131,6 +136,11 @@ export class CommitteeNotary implements Notary, RoundNotary {
     return { log: this.#meta?.log ?? 0, parked: this.#parked.size };
   }
 
+  standing(at: number): Checkpoint {
+    if (!this.#meta) throw stopped();
+    return checkpointOf(this.committee, this.#meta, at);
+  }
+
   /** @throws CodedError `QUEUE_FULL`, `LEDGER_STOPPED`, and what the job's rule throws. */
   async do(job: Job): Promise<JobResult> {
     const bytes = job.values.reduce((sum, { value }) => sum + value.length, 0);
@@ -141,6 +151,7 @@ export class CommitteeNotary implements Notary, RoundNotary {
 
   async #runBatch(batch: readonly Job[]): Promise<Answer[]> {
     const nowMs = this.now();
+    await this.checkpoints.compact(this.committee, nowMs);
     const stores = { store: this.store, ballots: this.#ballots };
     const draft = new BallotDraft(stores, this.#info, this.#meta!, nowMs);
     await draft.read({

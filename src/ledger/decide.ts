@@ -1,12 +1,22 @@
 import { CodedError } from '../util/index.ts';
-import { type CommitteeChange, type GenesisInfo, type Opened, type Skip, sameBytes } from '../wire/index.ts';
+import {
+  type CommitteeChange,
+  type GenesisInfo,
+  type LedgerOrder,
+  type Opened,
+  type Removal,
+  type Revoke,
+  type Skip,
+  sameBytes,
+} from '../wire/index.ts';
 import { type Account, type AccountResult, applyGrant, applyOrder, checkChange } from './accounts.ts';
 import { rulesOf } from './certificates.ts';
 import { type Payment, step } from './escrow.ts';
 import { holdsMoney } from './escrow-lock.ts';
 import { type Evidence, escrowOf, type Signed } from './evidence.ts';
+import { applyRedeem, applyRemoval, applyRevoke, MEMBERS, purseOf, ticketOf } from './invites.ts';
 import type { StoredAccount, StoredEscrow, StoredSlot } from './records.ts';
-import { committeeSlot, digestOf, escrowSlot, grantSlot, orderSlot, type Statement } from './statement.ts';
+import { digestOf, escrowSlot, type Statement, slotOf } from './statement.ts';
 
 /** The records that a decision looks at, loaded before. */
 export interface Book {
@@ -43,19 +53,35 @@ export function needsOf(statement: Statement, { genesis }: GenesisInfo) {
     const escrowId = escrowOf(statement.evidence);
     return { accounts: [], escrows: escrowId === undefined ? [] : [escrowId], slots: [] };
   }
-  if (statement.type === 'grant') {
-    const { body } = statement.grant;
-    return { accounts: [genesis.admin, body.account], escrows: [], slots: [grantSlot(body)] };
+  const slots = [slotOf(statement)];
+  switch (statement.type) {
+    case 'grant':
+      return { accounts: [genesis.admin, statement.grant.body.account], escrows: [], slots };
+    case 'redeem': {
+      const { account } = statement.redeem.body;
+      return { accounts: admissionOf(statement.invite.body.id, account), escrows: [], slots };
+    }
+    case 'revoke':
+      return { accounts: [genesis.admin, purseOf(statement.revoke.body.invite)], escrows: [], slots };
+    case 'removal': {
+      const { invite, account } = statement.removal.body;
+      return { accounts: admissionOf(invite, account), escrows: [], slots };
+    }
+    case 'skip':
+      return { accounts: [statement.skip.body.account], escrows: [], slots };
+    case 'committee':
+      return { accounts: [], escrows: [], slots };
+    case 'order': {
+      const { account, ops } = statement.order.body;
+      const others = ops.map(op => (op.op === 'lock' ? op.worker : op.to));
+      return { accounts: [account, genesis.treasury, ...others], escrows: [], slots };
+    }
   }
-  if (statement.type === 'committee')
-    return { accounts: [], escrows: [], slots: [committeeSlot(statement.committee.body.epoch)] };
-  if (statement.type === 'skip') {
-    const { account, seq } = statement.skip.body;
-    return { accounts: [account], escrows: [], slots: [orderSlot(account, seq)] };
-  }
-  const { account, seq, ops } = statement.order.body;
-  const others = ops.map(op => (op.op === 'lock' ? op.worker : op.to));
-  return { accounts: [account, genesis.treasury, ...others], escrows: [], slots: [orderSlot(account, seq)] };
+}
+
+/** The records that an admission is about. */
+function admissionOf(invite: string, account: string): string[] {
+  return [purseOf(invite), ticketOf(invite, account), account, MEMBERS];
 }
 
 export function partiesOf({ escrow }: StoredEscrow, { genesis }: GenesisInfo): string[] {
@@ -70,7 +96,7 @@ function treasuryOf({ treasury, feeBasisPoints }: GenesisInfo['genesis']): strin
 function pay(book: Book, accounts: Map<string, Account>, payments: readonly Payment[]): void {
   for (const { account, amount } of payments) {
     const before = accounts.get(account) ?? book.account(account);
-    accounts.set(account, { balance: before.balance + amount, seq: before.seq });
+    accounts.set(account, { ...before, balance: before.balance + amount });
   }
 }
 
@@ -113,16 +139,68 @@ function decideEvidence(
   };
 }
 
-function decideSkip({ body }: Signed<Skip>, book: Book): Decision {
+/** What a statement changes beside its own slot. */
+type Changes = Pick<Decision, 'accounts' | 'concerned'> & Partial<Pick<Decision, 'escrows'>>;
+
+function decideSkip({ body }: Signed<Skip>, book: Book): Changes {
   const { account: id, seq } = body;
-  const { balance, seq: expected } = book.account(id);
+  const before = book.account(id);
+  const expected = before.seq;
   if (seq !== expected)
     throw new CodedError<DecideErrorType>(
       { code: 'ORDER_SEQ', expected, seq },
       `order ${seq} where ${expected} comes next`,
     );
-  const accounts = new Map([[id, { balance, seq: seq + 1 }]]);
-  return { slot: orderSlot(id, seq), accounts, escrows: [], concerned: [id] };
+  return { accounts: new Map([[id, { ...before, seq: seq + 1 }]]), concerned: [id] };
+}
+
+function decideOrder(order: Opened<LedgerOrder>, slot: string, book: Book, info: GenesisInfo): Changes {
+  const { account, ops } = order.body;
+  const result = applyOrder(book.account(account), order, info);
+  const others = ops.map(op => (op.op === 'lock' ? op.worker : op.to));
+  const treasury = result.escrows.length > 0 ? treasuryOf(info.genesis) : [];
+  return {
+    accounts: paid(book, account, result),
+    escrows: result.escrows.map(escrow => ({ escrow, order: slot, digests: [] })),
+    concerned: [...new Set([account, ...others, ...treasury])],
+  };
+}
+
+function decideRedeem(
+  { redeem, invite }: Extract<Statement, { type: 'redeem' }>,
+  nowMs: number | null,
+  book: Book,
+  info: GenesisInfo,
+): Changes {
+  const { account } = redeem.body;
+  const [purse, ticket] = [purseOf(invite.body.id), ticketOf(invite.body.id, account)];
+  const before = { purse: book.account(purse), ticket: book.account(ticket), account: book.account(account) };
+  const after = applyRedeem(before, redeem, invite, nowMs, info);
+  const accounts = new Map([
+    [purse, after.purse],
+    [ticket, after.ticket],
+    [account, after.account],
+  ]);
+  return { accounts, concerned: [account, MEMBERS] };
+}
+
+function decideRevoke(revoke: Opened<Revoke>, book: Book, info: GenesisInfo): Changes {
+  const { admin } = info.genesis;
+  const purse = purseOf(revoke.body.invite);
+  const after = applyRevoke({ purse: book.account(purse), admin: book.account(admin) }, revoke, info);
+  return {
+    accounts: new Map([
+      [purse, after.purse],
+      [admin, after.admin],
+    ]),
+    concerned: [admin],
+  };
+}
+
+function decideRemoval(removal: Opened<Removal>, book: Book, info: GenesisInfo): Changes {
+  const { invite, account } = removal.body;
+  const before = { ticket: book.account(ticketOf(invite, account)), account: book.account(account) };
+  return { accounts: new Map([[account, applyRemoval(before, removal, info)]]), concerned: [MEMBERS] };
 }
 
 /** A change of the committee moves no money. That its epoch comes next is left out with the rules of time: others' decisions come in any order. */
@@ -131,11 +209,8 @@ function decideChange(
   nowMs: number | null,
   book: Book,
   info: GenesisInfo,
-): Decision | Known {
+): Changes {
   const { epoch } = change.body;
-  const slot = committeeSlot(epoch);
-  const decided = known(slot, book.slot(slot), change.digest);
-  if (decided) return decided;
   checkChange(change, info);
   const expected = book.epoch + 1;
   if (nowMs !== null && epoch !== expected)
@@ -143,13 +218,42 @@ function decideChange(
       { code: 'EPOCH_NEXT', expected, epoch },
       `epoch ${epoch} where ${expected} comes next`,
     );
-  return { slot, accounts: new Map(), escrows: [], concerned: [] };
+  return { accounts: new Map(), concerned: [] };
+}
+
+function changesOf(
+  statement: Exclude<Statement, { type: 'evidence' }>,
+  slot: string,
+  nowMs: number | null,
+  book: Book,
+  info: GenesisInfo,
+): Changes {
+  switch (statement.type) {
+    case 'order':
+      return decideOrder(statement.order, slot, book, info);
+    case 'skip':
+      return decideSkip(statement.skip, book);
+    case 'redeem':
+      return decideRedeem(statement, nowMs, book, info);
+    case 'revoke':
+      return decideRevoke(statement.revoke, book, info);
+    case 'removal':
+      return decideRemoval(statement.removal, book, info);
+    case 'committee':
+      return decideChange(statement.committee, nowMs, book, info);
+    case 'grant': {
+      const { grant } = statement;
+      const { admin } = info.genesis;
+      const accounts = paid(book, admin, applyGrant(book.account(admin), grant, info));
+      return { accounts, concerned: [admin, grant.body.account] };
+    }
+  }
 }
 
 /**
  * What a statement does to the ledger as `book` shows it. Pure: nothing is changed here.
  * @param nowMs the notary's time T; null leaves the rules of time out, for what others decided.
- * @throws CodedError `ESCROW_UNKNOWN`, `ORDER_SEQ`, `EPOCH_NEXT` and those of `applyOrder`, `applyGrant` and `step`.
+ * @throws CodedError `ESCROW_UNKNOWN`, `ORDER_SEQ`, `EPOCH_NEXT` and those of `applyOrder`, `applyGrant`, `applyRedeem`, `applyRevoke`, `applyRemoval` and `step`.
  */
 export function decide(
   statement: Statement,
@@ -157,32 +261,13 @@ export function decide(
   book: Book,
   info: GenesisInfo,
 ): Decision | Known {
-  const digest = digestOf(statement);
   if (statement.type === 'evidence') return decideEvidence(statement.evidence, nowMs, book, info);
-  if (statement.type === 'grant') {
-    const { grant } = statement;
-    const slot = grantSlot(grant.body);
-    const decided = known(slot, book.slot(slot), digest);
-    if (decided) return decided;
-    const { admin } = info.genesis;
-    const accounts = paid(book, admin, applyGrant(book.account(admin), grant, info));
-    return { slot, accounts, escrows: [], concerned: [admin, grant.body.account] };
-  }
-  if (statement.type === 'committee') return decideChange(statement.committee, nowMs, book, info);
-  const { account, seq } = statement.type === 'skip' ? statement.skip.body : statement.order.body;
-  const slot = orderSlot(account, seq);
-  const decided = known(slot, book.slot(slot), digest);
-  if (decided) return decided;
-  if (statement.type === 'skip') return decideSkip(statement.skip, book);
-  const { order } = statement;
-  const { ops } = order.body;
-  const result = applyOrder(book.account(account), order, info);
-  const others = ops.map(op => (op.op === 'lock' ? op.worker : op.to));
-  const treasury = result.escrows.length > 0 ? treasuryOf(info.genesis) : [];
-  return {
-    slot,
-    accounts: paid(book, account, result),
-    escrows: result.escrows.map(escrow => ({ escrow, order: slot, digests: [] })),
-    concerned: [...new Set([account, ...others, ...treasury])],
-  };
+  const slot = slotOf(statement);
+  return (
+    known(slot, book.slot(slot), digestOf(statement)) ?? {
+      slot,
+      escrows: [],
+      ...changesOf(statement, slot, nowMs, book, info),
+    }
+  );
 }

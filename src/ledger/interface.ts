@@ -37,6 +37,13 @@ export interface Closing {
   readonly decided: Decided;
 }
 
+/** The steps of an escrow that are decided: none of them while it is open. */
+export interface Standing {
+  readonly claim: Decided | undefined;
+  readonly dispute: Decided | undefined;
+  readonly closing: Closing | undefined;
+}
+
 /** One line of an account's history, newest first. */
 export interface HistoryEntry {
   readonly index: number;
@@ -83,6 +90,8 @@ export interface LedgerStatus {
   readonly member: boolean;
   /** What a user should know: why it does not work, or what safety rests on. */
   readonly note: string | null;
+  /** What this node's notary found wrong among the notaries: its code and a sentence. */
+  readonly fault: string | null;
 }
 
 export interface TransferOptions extends Abortable {
@@ -127,8 +136,8 @@ export interface Settlement {
    * by something else, answers that.
    */
   settle(escrow: Escrow, evidence: Uint8Array, options?: Abortable): Promise<Closing | 'pending'>;
-  /** How an escrow stands at the notaries: its closing, or `open`. */
-  inspect(escrow: Escrow, options?: Abortable): Promise<Closing | 'open'>;
+  /** How an escrow stands at the notaries. */
+  inspect(escrow: Escrow, options?: Abortable): Promise<Standing>;
   /** Takes note of certificates that came with a message (a lock that names us, a release to us). Checked; replays change nothing. */
   observe(decided: readonly Decided[]): Promise<void>;
   /**

@@ -5,17 +5,7 @@ import { type Book, type Decision, decide } from './decide.ts';
 import { GRACE_MS } from './escrow.ts';
 import { holdsMoney } from './escrow-lock.ts';
 import { escrowOf } from './evidence.ts';
-import {
-  committeeSlot,
-  escrowSlot,
-  grantSlot,
-  kindOf,
-  orderSlot,
-  type Stated,
-  type Statement,
-  skipOf,
-  timeoutOf,
-} from './statement.ts';
+import { escrowSlot, kindOf, type Stated, type Statement, skipOf, slotOf, timeoutOf } from './statement.ts';
 
 /** How a statement stands at one notary. */
 export type Opinion =
@@ -33,10 +23,7 @@ export type Opinion =
 
 /** The slot that a statement is for, as the escrow stands here. */
 export function slotFor(statement: Statement, book: Book): string {
-  if (statement.type === 'order') return orderSlot(statement.order.body.account, statement.order.body.seq);
-  if (statement.type === 'skip') return orderSlot(statement.skip.body.account, statement.skip.body.seq);
-  if (statement.type === 'committee') return committeeSlot(statement.committee.body.epoch);
-  if (statement.type === 'grant') return grantSlot(statement.grant.body);
+  if (statement.type !== 'evidence') return slotOf(statement);
   const escrowId = escrowOf(statement.evidence) ?? '';
   return escrowSlot(escrowId, book.escrow(escrowId)?.escrow.steps ?? 0);
 }
@@ -63,7 +50,7 @@ export function judge(
       afford: true,
     };
   } catch (error) {
-    const timely = !hasCode(error, 'ESCROW_LATE', 'ESCROW_EARLY');
+    const timely = !hasCode(error, 'ESCROW_LATE', 'ESCROW_EARLY', 'INVITE_EXPIRED');
     const afford = !hasCode(error, 'FUNDS_INSUFFICIENT');
     if (!(error instanceof CodedError) || (timely && afford)) throw error;
     return {

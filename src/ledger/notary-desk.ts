@@ -12,9 +12,11 @@ import {
 } from '../wire/index.ts';
 import { EMPTY_ACCOUNT, OPEN_INVITE } from './accounts.ts';
 import type { Committees } from './committees.ts';
+import { isMember, MEMBERS, purseOf, ticketOf } from './invites.ts';
 import type { Notary, ProposalOutcome } from './notary.ts';
 import { trailKey } from './notary-store.ts';
-import { escrowSlot } from './statement.ts';
+import { StandingDesk } from './standing.ts';
+import { escrowSlot, useSlot } from './statement.ts';
 
 /** Of one page of a trail: large orders would otherwise make it 4 MiB. */
 const MAX_PAGE_BYTES = 1024 * 1024;
@@ -22,7 +24,8 @@ const MAX_PAGE_BYTES = 1024 * 1024;
 export type DeskErrorType =
   | { code: 'LEDGER_SINGLE' }
   | { code: 'MEMBERSHIP_INVITED' }
-  | { code: 'MEMBERSHIP_ELSEWHERE'; admin: string };
+  | { code: 'MEMBERSHIP_ELSEWHERE'; admin: string }
+  | { code: 'TRAIL_COMPACTED'; account: string; from: number };
 
 function alone(): CodedError<DeskErrorType> {
   return new CodedError<DeskErrorType>(
@@ -36,6 +39,7 @@ export type LedgerDesk = (request: LedgerRequest, from: string) => Promise<Ledge
 
 /** @throws CodedError `LEDGER_SINGLE`, `MEMBERSHIP_INVITED`, `MEMBERSHIP_ELSEWHERE`, and what stops the notary. */
 export function createLedgerDesk(notary: Notary): LedgerDesk {
+  const standings = new StandingDesk(notary);
   return async (request, from) => {
     switch (request.type) {
       case 'committees':
@@ -49,7 +53,19 @@ export function createLedgerDesk(notary: Notary): LedgerDesk {
         return { type: 'funds', funds: await signFunds(notary, request.account) };
       case 'trail':
         notary.requireReady();
-        return { type: 'trail', ...(await readTrail(notary, request.account, request.from)) };
+        return { type: 'trail', ...(await readTrail(notary, request, from)) };
+      case 'standing':
+        notary.requireReady();
+        return standings.answer(request, from);
+      case 'members':
+        notary.requireReady();
+        return {
+          type: 'trail',
+          ...(await readTrail(notary, { account: MEMBERS, from: request.from }, from)),
+        };
+      case 'invite':
+        notary.requireReady();
+        return { type: 'decided', decided: await readUses(notary, request.invite, request.account) };
       case 'escrow':
         notary.requireReady();
         return { type: 'decided', decided: await readEscrow(notary, request.escrowId) };
@@ -58,7 +74,7 @@ export function createLedgerDesk(notary: Notary): LedgerDesk {
         return { type: 'decided', decided: await readSlots(notary, [request.slot]) };
       default:
         if (!notary.round) throw alone();
-        return notary.round(request);
+        return notary.round(request, from);
     }
   };
 }
@@ -91,13 +107,30 @@ async function readEscrow(notary: Notary, escrowId: string): Promise<Decided[]> 
   return readSlots(notary, [stored.order, ...stored.digests.map((_, step) => escrowSlot(escrowId, step))]);
 }
 
-async function readTrail(notary: Notary, account: string, from: number) {
+async function readUses(notary: Notary, invite: string, account: string): Promise<Decided[]> {
+  const found = await notary.store.accounts.getMany([purseOf(invite), ticketOf(invite, account)]);
+  const uses = found.flatMap(record => (record && record.seq > 0 ? [record.seq - 1] : []));
+  return readSlots(
+    notary,
+    [...new Set(uses)].map(use => useSlot(invite, use)),
+  );
+}
+
+async function readTrail(
+  notary: Notary,
+  { account, from }: { account: string; from: number },
+  asking: string,
+) {
   const total = (await notary.store.accounts.get(account))?.trail ?? 0;
+  // Who asks for an entry has those before it.
+  if (asking === account && total > 0) notary.checkpoints.noteRead(account, Math.min(from, total));
   const count = Math.max(0, Math.min(MAX_TRAIL_PAGE, total - from));
   const names = await notary.store.trails.getMany(
     Array.from({ length: count }, (_, i) => trailKey(account, from + i)),
   );
-  const slots = names.flatMap(name => (name === undefined ? [] : [name]));
+  const gap = names.indexOf(undefined);
+  if (gap === 0) throw compacted(account, from);
+  const slots = names.slice(0, gap < 0 ? count : gap) as string[];
   const entries = await readSlots(notary, slots);
   let bytes = 0;
   const fitting = entries.filter(({ value }, i) => {
@@ -107,15 +140,23 @@ async function readTrail(notary: Notary, account: string, from: number) {
   return { entries: fitting, more: from + fitting.length < total };
 }
 
+function compacted(account: string, from: number): CodedError<DeskErrorType> {
+  return new CodedError<DeskErrorType>(
+    { code: 'TRAIL_COMPACTED', account, from },
+    `entry ${from} of the trail was removed after its owner had read it: ask for the account's standing, and go on from there`,
+  );
+}
+
 /** What an account holds here, and whether it is a member. */
 export async function readFunds(
   notary: Pick<Notary, 'store' | 'committee'>,
   account: string,
 ): Promise<{ balance: bigint; member: boolean }> {
-  const { admin, membership, openGrant } = notary.committee.info.genesis;
+  const { info } = notary.committee;
+  const { membership, openGrant } = info.genesis;
   const stored = (await notary.store.accounts.get(account)) ?? { ...EMPTY_ACCOUNT, trail: 0 };
   const isOpenMember = membership === 'open' && (openGrant === 0n || stored.trail > 0);
-  return { balance: stored.balance, member: account === admin || isOpenMember };
+  return { balance: stored.balance, member: isOpenMember || isMember(account, stored, info) };
 }
 
 async function signFunds(notary: Notary, account: string): Promise<Uint8Array> {
@@ -131,7 +172,7 @@ async function join(notary: Notary, account: string): Promise<LedgerAnswer> {
   if (membership !== 'open')
     throw new CodedError<DeskErrorType>(
       { code: 'MEMBERSHIP_INVITED' },
-      'this network is by invitation: ask a member for an invite',
+      'this network is by invitation: ask its admin for an invite',
     );
   if (notary.signer.peer !== admin)
     throw new CodedError<DeskErrorType>(

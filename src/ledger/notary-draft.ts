@@ -6,6 +6,7 @@ import { type Book, type Decision, needsOf, partiesOf } from './decide.ts';
 import { holdsMoney } from './escrow-lock.ts';
 import { countKey, META_KEY, type NotaryStore, trailKey } from './notary-store.ts';
 import type { NotaryMeta, StoredAccount, StoredEscrow, StoredSlot } from './records.ts';
+import { accountItems, changeState, escrowItems, slotItems } from './state-digest.ts';
 import type { Statement } from './statement.ts';
 
 export type AuditErrorType = { code: 'LEDGER_AUDIT_FAILED'; supply: bigint; found: bigint; slot: string };
@@ -33,8 +34,11 @@ export class NotaryDraft implements Book {
   readonly #accounts = new Map<string, StoredAccount>();
   readonly #escrows = new Map<string, StoredEscrow>();
   readonly #slots = new Map<string, StoredSlot>();
-  readonly #changedAccounts = new Set<string>();
-  readonly #changedEscrows = new Set<string>();
+  /** What the batch changes, as it was before. */
+  readonly #changedAccounts = new Map<string, StoredAccount>();
+  readonly #changedEscrows = new Map<string, StoredEscrow | undefined>();
+  /** Slots of the batch that belong to the state by themselves. */
+  readonly #items: string[] = [];
   readonly #ops: BatchOp[] = [];
   /** Changes of the committee that were decided in this batch, by slot. */
   readonly changes: string[] = [];
@@ -104,18 +108,21 @@ export class NotaryDraft implements Book {
    */
   apply(decision: Decision, slot: StoredSlot, nowMs: number): void {
     const { balances, escrows } = this.#audited(decision);
-    for (const [id, account] of decision.accounts) {
-      this.#accounts.set(id, { ...account, trail: this.account(id).trail });
-      this.#changedAccounts.add(id);
-    }
+    for (const [id, account] of decision.accounts)
+      this.#changeAccount(id, { ...account, trail: this.account(id).trail });
     for (const stored of decision.escrows) {
-      this.#escrows.set(stored.escrow.escrowId, stored);
-      this.#changedEscrows.add(stored.escrow.escrowId);
+      const { escrowId } = stored.escrow;
+      if (!this.#changedEscrows.has(escrowId))
+        this.#changedEscrows.set(escrowId, this.#escrows.get(escrowId));
+      this.#escrows.set(escrowId, stored);
     }
     this.#slots.set(decision.slot, slot);
+    this.#items.push(...slotItems(decision.slot, slot.digest));
+    const trails = decision.concerned.map(id => this.#extendTrail(id, decision.slot));
+    const ids = decision.escrows.map(({ escrow }) => escrow.escrowId);
+    const entry = { slot: decision.slot, at: nowMs, escrows: ids, trails };
     this.#ops.push(this.#store.slots.putOp(decision.slot, slot));
-    this.#ops.push(this.#store.log.putOp(countKey(this.meta.log), decision.slot));
-    for (const id of decision.concerned) this.#extendTrail(id, decision.slot);
+    this.#ops.push(this.#store.log.putOp(countKey(this.meta.log), entry));
     if (epochOf(decision.slot) > 0) this.changes.push(decision.slot);
     const frozen = this.meta.frozen || epochOf(decision.slot) > this.meta.epoch;
     this.meta = { ...this.meta, balances, escrows, lastMs: nowMs, log: this.meta.log + 1, frozen };
@@ -135,27 +142,47 @@ export class NotaryDraft implements Book {
     return { balances, escrows };
   }
 
-  #extendTrail(id: string, slot: string): void {
+  #changeAccount(id: string, account: StoredAccount): void {
+    if (!this.#changedAccounts.has(id)) this.#changedAccounts.set(id, this.account(id));
+    this.#accounts.set(id, account);
+  }
+
+  /** The key of the new entry. */
+  #extendTrail(id: string, slot: string): string {
     const account = this.account(id);
-    this.#ops.push(this.#store.trails.putOp(trailKey(id, account.trail), slot));
-    this.#accounts.set(id, { ...account, trail: account.trail + 1 });
-    this.#changedAccounts.add(id);
+    const key = trailKey(id, account.trail);
+    this.#ops.push(this.#store.trails.putOp(key, slot));
+    this.#changeAccount(id, { ...account, trail: account.trail + 1 });
+    return key;
   }
 
   /** Whose record a decision of this batch changed: accounts and escrows, by name. */
   changed(): string[] {
-    return [...this.#changedAccounts, ...this.#changedEscrows];
+    return [...this.#changedAccounts.keys(), ...this.#changedEscrows.keys()];
   }
 
-  /** All changes, for one atomic write; empty when nothing was decided. */
+  /** All changes, for one atomic write; empty when nothing was decided. To be asked for once. */
   operations(): BatchOp[] {
     if (this.#ops.length === 0) return [];
+    const accounts = [...this.#changedAccounts.keys()];
+    const escrows = [...this.#changedEscrows.keys()];
+    this.meta = { ...this.meta, state: this.#stateAfter() };
     return [
       ...this.#ops,
-      ...[...this.#changedAccounts].map(id => this.#store.accounts.putOp(id, this.account(id))),
-      ...[...this.#changedEscrows].map(id => this.#store.escrows.putOp(id, this.#escrows.get(id)!)),
+      ...accounts.map(id => this.#store.accounts.putOp(id, this.account(id))),
+      ...escrows.map(id => this.#store.escrows.putOp(id, this.#escrows.get(id)!)),
       this.#store.meta.putOp(META_KEY, this.meta),
     ];
+  }
+
+  #stateAfter(): Uint8Array {
+    const gone = [...this.#changedAccounts].flatMap(([id, before]) => accountItems(id, before));
+    const come = [...this.#changedAccounts.keys()].flatMap(id => accountItems(id, this.account(id)));
+    for (const [id, before] of this.#changedEscrows) {
+      gone.push(...escrowItems(before?.escrow));
+      come.push(...escrowItems(this.#escrows.get(id)?.escrow));
+    }
+    return changeState(this.meta.state, gone, [...come, ...this.#items]);
   }
 }
 

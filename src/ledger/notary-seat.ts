@@ -3,6 +3,7 @@ import { codeOf, every, messageOf } from '../util/index.ts';
 import { type LedgerAnswer, ledgerAnswerMessage } from '../wire/index.ts';
 import { AntiEntropy } from './anti-entropy.ts';
 import { type Ask, askOver, following, isNewer, learnFrom } from './ask.ts';
+import type { Checkpoints } from './checkpoints.ts';
 import { isFounderAlone } from './committee.ts';
 import { certifyJob } from './committee-desk.ts';
 import { CommitteeNotary } from './committee-notary.ts';
@@ -48,6 +49,10 @@ export class NotarySeat {
   /** Undefined where this node is none, and never was. */
   get notary(): Notary | undefined {
     return this.#notary;
+  }
+
+  get checkpoints(): Checkpoints | undefined {
+    return this.#notary?.checkpoints;
   }
 
   /** Answers for the notary; for a node that is none, what anyone is asked. @throws CodedError `LEDGER_NOT_NOTARY`, and those of the notary's desk. */

@@ -4,6 +4,14 @@ import { holdsMoney } from './escrow-lock.ts';
 import { auditFailed } from './notary-draft.ts';
 import { META_KEY, type NotaryStore } from './notary-store.ts';
 import type { NotaryMeta } from './records.ts';
+import {
+  accountItems,
+  changeState,
+  EMPTY_STATE,
+  escrowItems,
+  KEPT_SLOTS,
+  slotItems,
+} from './state-digest.ts';
 
 export type NotaryStateErrorType =
   | { code: 'LEDGER_OTHER_NETWORK' }
@@ -19,6 +27,8 @@ async function begin(store: NotaryStore, info: GenesisInfo, self: string): Promi
   const balances = new Map<string, bigint>();
   for (const { account, amount } of info.genesis.allocations)
     balances.set(account, (balances.get(account) ?? 0n) + amount);
+  const items = [...balances].flatMap(([id, balance]) => accountItems(id, { balance, seq: 0 }));
+  const state = changeState(EMPTY_STATE, [], items);
   const frozen = !info.genesis.notaries.includes(self);
   const meta = {
     net: info.net,
@@ -26,6 +36,7 @@ async function begin(store: NotaryStore, info: GenesisInfo, self: string): Promi
     log: 0,
     balances: info.supply,
     escrows: 0n,
+    state,
     epoch: 0,
     since: 0,
     frozen,
@@ -46,10 +57,20 @@ export async function recount(store: NotaryStore, info: GenesisInfo, meta: Notar
   const limit = Number.MAX_SAFE_INTEGER;
   let balances = 0n;
   let escrows = 0n;
-  for await (const [, account] of store.accounts.iterate({ limit })) balances += account.balance;
-  for await (const [, { escrow }] of store.escrows.iterate({ limit }))
+  let state = EMPTY_STATE;
+  for await (const [id, account] of store.accounts.iterate({ limit })) {
+    balances += account.balance;
+    state = changeState(state, [], accountItems(id, account));
+  }
+  for await (const [, { escrow }] of store.escrows.iterate({ limit })) {
     if (holdsMoney(escrow)) escrows += escrow.lock.amount;
-  if (balances + escrows !== info.supply || balances !== meta.balances || escrows !== meta.escrows)
+    state = changeState(state, [], escrowItems(escrow));
+  }
+  for (const prefix of KEPT_SLOTS)
+    for await (const [slot, { digest }] of store.slots.iterate({ prefix, limit }))
+      state = changeState(state, [], slotItems(slot, digest));
+  const isSame = balances === meta.balances && escrows === meta.escrows && sameBytes(state, meta.state);
+  if (balances + escrows !== info.supply || !isSame)
     throw auditFailed(info.supply, balances + escrows, 'recount');
 }
 

@@ -1,10 +1,14 @@
 import type { Database, Repository } from '../db/index.ts';
 import {
   accountRecord,
+  checkpointRecord,
   escrowRecord,
+  type LogEntry,
+  logRecord,
   type NotaryMeta,
   notaryMetaRecord,
   type StoredAccount,
+  type StoredCheckpoint,
   type StoredEscrow,
   type StoredSlot,
   slotNameRecord,
@@ -17,14 +21,18 @@ export interface NotaryStore {
   readonly accounts: Repository<StoredAccount>;
   readonly escrows: Repository<StoredEscrow>;
   readonly slots: Repository<StoredSlot>;
-  readonly log: Repository<string>;
-  /** Key `<account>/<number>`. */
+  /** Without those that checkpoints removed. */
+  readonly log: Repository<LogEntry>;
+  /** Key `<account>/<number>`; without those that checkpoints removed. */
   readonly trails: Repository<string>;
   /** One record, `state`. */
   readonly meta: Repository<NotaryMeta>;
+  /** One record, `checkpoint`. */
+  readonly checkpoint: Repository<StoredCheckpoint>;
 }
 
 export const META_KEY = 'state';
+export const CHECKPOINT_KEY = 'checkpoint';
 
 export function openNotaryStore(db: Pick<Database, 'write' | 'repository'>): NotaryStore {
   return {
@@ -32,9 +40,10 @@ export function openNotaryStore(db: Pick<Database, 'write' | 'repository'>): Not
     accounts: db.repository<StoredAccount>('notary-accounts', accountRecord),
     escrows: db.repository<StoredEscrow>('notary-escrows', escrowRecord),
     slots: db.repository<StoredSlot>('notary-slots', slotRecord),
-    log: db.repository('notary-log', slotNameRecord),
+    log: db.repository<LogEntry>('notary-log', logRecord),
     trails: db.repository('notary-trails', slotNameRecord),
     meta: db.repository<NotaryMeta>('notary-meta', notaryMetaRecord),
+    checkpoint: db.repository<StoredCheckpoint>('notary-meta', checkpointRecord),
   };
 }
 
@@ -45,4 +54,9 @@ export function countKey(count: number): string {
 
 export function trailKey(account: string, count: number): string {
   return `${account}/${countKey(count)}`;
+}
+
+/** The number in the key of a log's or a trail's entry. */
+export function countOf(key: string): number {
+  return Number(key.slice(-15));
 }

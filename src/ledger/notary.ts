@@ -10,6 +10,7 @@ import {
   seal,
 } from '../wire/index.ts';
 import type { BallotErrorType } from './ballots.ts';
+import { Checkpoints } from './checkpoints.ts';
 import type { Committee } from './committee.ts';
 import type { Committees } from './committees.ts';
 import { decide, type Known } from './decide.ts';
@@ -55,6 +56,7 @@ export interface Notary {
   readonly committee: Committee;
   readonly signer: Signer;
   readonly store: NotaryStore;
+  readonly checkpoints: Checkpoints;
   /** @throws CodedError `LEDGER_NOT_NOTARY` and those of `loadNotary`. */
   start(): Promise<void>;
   /** Waits for the batch under way. */
@@ -68,13 +70,25 @@ export interface Notary {
   /** The certificate of a decided slot. One alone signs again: Ed25519 gives the same signature each time. */
   certify(slot: string, stored: StoredSlot): Decided;
   /** This notary's part in what several decide; undefined where it decides alone. Errors reach the caller of the request. */
-  readonly round?: (request: RoundRequest) => Promise<LedgerAnswer>;
+  readonly round?: (request: RoundRequest, from: string) => Promise<LedgerAnswer>;
 }
 
 /** What only several notaries are asked. */
 export type RoundRequest = Exclude<
   LedgerRequest,
-  { type: 'committees' | 'submit' | 'join' | 'funds' | 'trail' | 'escrow' | 'slot' }
+  {
+    type:
+      | 'committees'
+      | 'submit'
+      | 'join'
+      | 'funds'
+      | 'trail'
+      | 'standing'
+      | 'invite'
+      | 'members'
+      | 'escrow'
+      | 'slot';
+  }
 >;
 
 /** The notary of a network that has never had another. */
@@ -82,6 +96,7 @@ export class SingleNotary implements Notary {
   readonly committees: Committees;
   readonly signer: Signer;
   readonly store: NotaryStore;
+  readonly checkpoints: Checkpoints;
   readonly #clock: Clock;
   readonly #info: GenesisInfo;
   readonly #queue: WorkQueue<Proposal, ProposalOutcome>;
@@ -91,6 +106,7 @@ export class SingleNotary implements Notary {
     this.committees = committees;
     this.signer = signer;
     this.store = openNotaryStore(db);
+    this.checkpoints = new Checkpoints(this);
     this.#clock = clock;
     this.#info = committees.current.info;
     this.#queue = new WorkQueue(logger, batch => this.#decideBatch(batch));
@@ -104,6 +120,7 @@ export class SingleNotary implements Notary {
     const { peer } = this.signer;
     if (!this.#info.genesis.notaries.includes(peer)) throw notNotary(peer);
     this.#meta = await loadNotary(this.store, this.#info, peer);
+    await this.checkpoints.start(this.now());
     this.#queue.start();
   }
 
@@ -134,9 +151,11 @@ export class SingleNotary implements Notary {
   }
 
   async #decideBatch(batch: readonly Proposal[]): Promise<ProposalOutcome[]> {
+    const nowMs = this.now();
+    if (!this.#meta!.frozen) await this.checkpoints.makeAlone(this.committee, this.#meta!, nowMs);
+    await this.checkpoints.compact(this.committee, nowMs);
     const draft = new NotaryDraft(this.store, this.#info, this.#meta!);
     await draft.load(batch.map(({ statement }) => statement));
-    const nowMs = this.now();
     const answers = batch.map(proposal => this.#decideOne(proposal, draft, nowMs));
     const operations = draft.operations();
     if (operations.length > 0) await this.store.db.write(operations, { sync: true });

@@ -2,9 +2,11 @@ import * as z from 'zod';
 import {
   amountSchema,
   bytesSchema,
+  CHECKPOINT_BYTES,
   countSchema,
   decidedSchema,
   defineMessage,
+  exactBytesSchema,
   hashSchema,
   hexHashSchema,
   lockSchema,
@@ -14,7 +16,9 @@ import {
   slotSchema,
   taskRef,
   timeSchema,
+  transferSchema,
 } from '../wire/index.ts';
+import { STATE_BYTES } from './state-digest.ts';
 
 /** What the notary and the wallet keep on disk. Money is in 1e-8 FLOP. */
 
@@ -26,6 +30,8 @@ export const accountRecord = defineMessage(
     seq: countSchema,
     /** Entries in the account's trail. */
     trail: countSchema,
+    memberships: countSchema.optional(),
+    revoked: z.boolean().optional(),
   }),
 );
 export type StoredAccount = ReturnType<typeof accountRecord.decode>;
@@ -65,12 +71,27 @@ export const slotRecord = defineMessage(
 );
 export type StoredSlot = ReturnType<typeof slotRecord.decode>;
 
-/** One name of a slot: an entry of the log and of a trail. */
+/** One name of a slot: an entry of a trail. */
 export const slotNameRecord = defineMessage('ledger-slot-name', 256, slotSchema);
+
+/** An entry of the log. */
+export const logRecord = defineMessage(
+  'ledger-log',
+  16 * 1024,
+  z.strictObject({
+    slot: slotSchema,
+    at: timeSchema,
+    /** That it opened, or is a step of. */
+    escrows: z.array(hexHashSchema).max(MAX_OPS),
+    /** Where else it is named: keys of entries of trails. */
+    trails: z.array(z.string().max(80)).max(MAX_OPS + 2),
+  }),
+);
+export type LogEntry = ReturnType<typeof logRecord.decode>;
 
 export const notaryMetaRecord = defineMessage(
   'notary-meta',
-  256,
+  256 + STATE_BYTES,
   z.strictObject({
     net: hashSchema,
     /** The time T of the last decision. */
@@ -79,6 +100,8 @@ export const notaryMetaRecord = defineMessage(
     log: countSchema,
     balances: amountSchema,
     escrows: amountSchema,
+    /** The sum over all items of the state. */
+    state: exactBytesSchema(STATE_BYTES),
     /** The last epoch that this notary took part in; 0 for one that never has. */
     epoch: countSchema.default(0),
     /** The first of those up to `epoch` that it took part in without a gap. */
@@ -88,6 +111,19 @@ export const notaryMetaRecord = defineMessage(
   }),
 );
 export type NotaryMeta = ReturnType<typeof notaryMetaRecord.decode>;
+
+/** The last checkpoint. */
+export const checkpointRecord = defineMessage(
+  'notary-checkpoint',
+  4096,
+  z.strictObject({
+    /** Signed by all notaries. */
+    bytes: bytesSchema(CHECKPOINT_BYTES),
+    /** Entries of the log that lie before it: as many as there are decisions. */
+    height: countSchema,
+  }),
+);
+export type StoredCheckpoint = ReturnType<typeof checkpointRecord.decode>;
 
 /** ASCII characters of an idempotency key. */
 export const MAX_SEND_KEY = 128;
@@ -122,7 +158,7 @@ export const walletSendRecord = defineMessage(
   'wallet-send',
   512,
   z.strictObject({
-    to: peerSchema,
+    to: transferSchema.shape.to,
     amount: amountSchema,
     at: timeSchema,
     seq: countSchema,
@@ -154,7 +190,7 @@ export const historyRecord = defineMessage(
     index: countSchema,
     kind: z.enum(['genesis', 'grant', 'transfer', 'lock', 'paid', 'refunded', 'split', 'fee', 'step']),
     change: signedAmount,
-    counterpart: peerSchema.nullable(),
+    counterpart: transferSchema.shape.to.nullable(),
     taskId: taskRef.taskId.nullable(),
     escrowId: hexHashSchema.nullable(),
     slot: z.string().max(160),
@@ -175,6 +211,8 @@ export const walletMetaRecord = defineMessage(
     account: peerSchema,
     /** Of each notary's order: the next entry to ask it for. */
     cursors: z.array(z.strictObject({ peer: peerSchema, at: countSchema })).max(MAX_CURSORS),
+    /** It goes on from a standing: what came before is in the sums, and not known one by one. */
+    isResumed: z.literal(true).optional(),
     /** Lines of the history. */
     lines: countSchema,
     /** The number of our next order. */
@@ -188,3 +226,24 @@ export const walletMetaRecord = defineMessage(
   }),
 );
 export type WalletMeta = ReturnType<typeof walletMetaRecord.decode>;
+
+/** A use of an invite, as every node keeps it: key `<invite>/<use>`. */
+export const memberRecord = defineMessage(
+  'member',
+  256,
+  z.strictObject({ account: peerSchema, removed: z.boolean() }),
+);
+export type StoredMember = ReturnType<typeof memberRecord.decode>;
+
+/** An invite that this node made, without its key: that is in its text alone. */
+export const inviteRecord = defineMessage(
+  'invite-record',
+  256,
+  z.strictObject({
+    grant: amountSchema,
+    uses: countSchema,
+    expires: timeSchema,
+    createdAt: timeSchema,
+  }),
+);
+export type StoredInvite = ReturnType<typeof inviteRecord.decode>;

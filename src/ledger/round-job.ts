@@ -1,4 +1,4 @@
-import type { ShownLock } from '../wire/index.ts';
+import type { Checkpoint, ShownLock } from '../wire/index.ts';
 import type { BallotContext, Intent } from './ballots.ts';
 import type { Notary } from './notary.ts';
 import type { StoredSlot } from './records.ts';
@@ -22,7 +22,7 @@ export interface JobResult {
 
 /** What the desk of several notaries needs of its own. */
 export interface RoundNotary
-  extends Pick<Notary, 'committees' | 'committee' | 'signer' | 'store' | 'now' | 'certify'> {
+  extends Pick<Notary, 'committees' | 'committee' | 'signer' | 'store' | 'checkpoints' | 'now' | 'certify'> {
   /** Entries in the log, and decisions that wait for others. */
   readonly counts: { readonly log: number; readonly parked: number };
   /** What it had committed to in undecided slots after `after`, in their order. */
@@ -30,6 +30,8 @@ export interface RoundNotary
   isParked(slot: string): boolean;
   /** It is a notary of the last epoch, and has not taken over yet. */
   readonly isWaiting: boolean;
+  /** Where its ledger stands now. @throws CodedError `LEDGER_STOPPED`. */
+  standing(at: number): Checkpoint;
   /** @throws CodedError `QUEUE_FULL`, `LEDGER_STOPPED`, and what the job's rule throws. */
   do(job: Job): Promise<JobResult>;
 }

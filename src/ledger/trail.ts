@@ -93,6 +93,7 @@ export class TrailReplay {
       confirmed += line.change;
       return { ...line, index: this.#sums.lines + i, balance: confirmed };
     });
+    if (effect.nextSeq !== undefined) this.#escrows.clear();
     for (const escrow of effect.followed) this.#escrows.set(escrow.escrowId, escrow);
     for (const escrowId of effect.closed) this.#escrows.delete(escrowId);
     this.#slots.add(checked.slot);
@@ -108,7 +109,7 @@ export class TrailReplay {
       throw new CodedError<TrailErrorType>({ code: 'TRAIL_REPEATED', slot }, `${slot} stands there twice`);
     const escrowId = statement.type === 'evidence' ? escrowOf(statement.evidence) : undefined;
     const escrow = escrowId === undefined ? undefined : this.#escrows.get(escrowId);
-    const effect = effectOf(checked, this.#account, escrow, this.#committee);
+    const effect = effectOf(checked, this.#account, escrow, this.#committee, this.#sums);
     if (!effect)
       throw new CodedError<TrailErrorType>(
         { code: 'TRAIL_LOCK_MISSING', slot, escrowId: escrowId ?? '' },
@@ -142,7 +143,7 @@ export class TrailReplay {
     return {
       entries: entries + 1,
       lines: lines + effect.lines.length,
-      seq: seq + (effect.seq === undefined ? 0 : 1),
+      seq: effect.nextSeq ?? seq + (effect.seq === undefined ? 0 : 1),
       confirmed: confirmed + effect.confirmed,
       locked: locked + effect.locked,
       incoming: incoming + effect.incoming,

@@ -1,11 +1,12 @@
 import { type Clock, CodedError, type Deferred, deferred } from '../util/index.ts';
 import { type Decided, sameBytes } from '../wire/index.ts';
-import { type CheckedDecision, checkDecided, peekSlot } from './certificates.ts';
+import { type CheckedDecision, checkDecided, peekSlot, standingOf } from './certificates.ts';
 import type { Committees } from './committees.ts';
-import type { HistoryEntry } from './interface.ts';
+import type { Escrow, HistoryEntry, Standing } from './interface.ts';
 import { META_KEY } from './notary-store.ts';
 import type { WalletMeta } from './records.ts';
-import type { Cursor } from './wallet-cursor.ts';
+import { escrowSlots } from './statement.ts';
+import { type Cursor, UNREAD } from './wallet-cursor.ts';
 import { type Effect, effectOf } from './wallet-effect.ts';
 import { BookPage, dayOf } from './wallet-page.ts';
 import { LINE_PREFIX, lineKey, slotKey, type WalletStore } from './wallet-store.ts';
@@ -24,7 +25,8 @@ interface Job {
   readonly entries: readonly Entry[];
   /** Of the entries, as they claim. */
   readonly slots: readonly string[];
-  readonly cursor: Cursor | undefined;
+  readonly cursors: readonly Cursor[];
+  readonly onto: WalletMeta | undefined;
   readonly done: Deferred<boolean>;
 }
 
@@ -70,9 +72,10 @@ export class WalletBook {
     return this.#meta;
   }
 
-  /** The next entry to ask a notary for. */
+  /** The next entry to ask a notary for. What a standing has counted must not come again from one that is new. */
   cursor(peer: string): number {
-    return this.#meta.cursors.find(cursor => cursor.peer === peer)?.at ?? 0;
+    const { cursors, isResumed } = this.#meta;
+    return cursors.find(cursor => cursor.peer === peer)?.at ?? (isResumed ? UNREAD : 0);
   }
 
   /** Reads the state, or begins with the genesis allocation. @throws CodedError `LEDGER_OTHER_NETWORK`. */
@@ -108,19 +111,22 @@ export class WalletBook {
 
   /**
    * Takes decided statements in; what is known already changes nothing, and a step of an escrow that is not known yet waits for
-   * the trail. `cursor` moves on with them. True when something changed. Calls of the same time share one write, which needs no
+   * the trail. `cursors` move on with them. With `onto` they are taken in only while the book is as it was then. True when something changed. Calls of the same time share one write, which needs no
    * sync: what is lost with the machine is told again by the notaries, and an order is gone from those under way only together
    * with its certificate being here.
    * @throws CodedError and WireError as `checkDecided` and `replayStep`; entries before the bad one are kept. `QUEUE_FULL`.
    */
-  absorb(entries: readonly Entry[], cursor?: Cursor): Promise<boolean> {
+  absorb(
+    entries: readonly Entry[],
+    { cursors = [], onto }: { cursors?: readonly Cursor[]; onto?: WalletMeta } = {},
+  ): Promise<boolean> {
     if (this.#jobs.length >= MAX_JOBS)
       throw new CodedError<BookErrorType>(
         { code: 'QUEUE_FULL', limit: MAX_JOBS },
         'too many certificates wait for the disk: try again later',
       );
     const done = deferred<boolean>();
-    this.#jobs.push({ entries, slots: entries.map(slotOf), cursor, done });
+    this.#jobs.push({ entries, slots: entries.map(slotOf), cursors, onto, done });
     this.#running ??= this.#run();
     return done.promise;
   }
@@ -172,22 +178,24 @@ export class WalletBook {
   }
 
   async #absorbJob(
-    { entries, slots, cursor }: Job,
+    { entries, slots, cursors, onto }: Job,
     known: ReadonlySet<string>,
     page: BookPage,
   ): Promise<boolean | { error: unknown }> {
     const committee = this.#committees.current;
     let changed = false;
+    if (onto && page.meta !== onto) return false;
     try {
       for (const [i, entry] of entries.entries()) {
         if (known.has(slots[i]!) || page.has(slots[i]!)) continue;
         const checked = 'slot' in entry ? entry : checkDecided(entry, committee);
-        const effect = effectOf(checked, this.account, await page.escrowOf(checked), committee);
+        if (cursors.length === 0 && isDoubtful(checked, page.meta)) continue;
+        const effect = effectOf(checked, this.account, await page.escrowOf(checked), committee, page.meta);
         if (!effect || !concerns(checked, effect)) continue;
         await page.take(checked, effect);
         changed = true;
       }
-      if (cursor !== undefined) page.moveTo(cursor);
+      for (const cursor of cursors) page.moveTo(cursor);
       return changed;
     } catch (error) {
       return { error };
@@ -197,6 +205,14 @@ export class WalletBook {
   /** The decision of a slot that was taken in. */
   decided(slot: string): Promise<Decided | undefined> {
     return this.#store.trail.get(slotKey(slot));
+  }
+
+  /** How an escrow stands, as far as it was taken in. */
+  async standing(escrow: Escrow): Promise<Standing> {
+    const found = await this.#store.trail.getMany(escrowSlots(escrow.escrowId).map(slotKey));
+    const committee = this.#committees.current;
+    const steps = found.flatMap(decided => (decided ? [checkDecided(decided, committee)] : []));
+    return standingOf(steps, escrow, committee);
   }
 
   async history(limit: number, before?: number): Promise<HistoryEntry[]> {
@@ -211,4 +227,12 @@ export class WalletBook {
 /** False for what has nothing to do with the account: a peer could otherwise fill its disk with the certificates of others. */
 function concerns({ statement }: CheckedDecision, { lines, followed, seq }: Effect): boolean {
   return statement.type === 'evidence' || lines.length > 0 || followed.length > 0 || seq !== undefined;
+}
+
+/** True for what a standing may have counted already: the trail brings it, if it came after that. Steps are checked against their escrow. */
+function isDoubtful({ statement }: CheckedDecision, { isResumed, account, seq }: WalletMeta): boolean {
+  if (!isResumed || statement.type === 'evidence') return false;
+  return (
+    statement.type !== 'order' || statement.order.body.account !== account || statement.order.body.seq < seq
+  );
 }

@@ -1,16 +1,17 @@
 import type { Abortable } from '../util/index.ts';
 import { MAX_VALUE_BYTES, type Outcome } from '../wire/index.ts';
-import { checkDecided, closingOf } from './certificates.ts';
+import { checkDecided, closingOf, standingOf } from './certificates.ts';
 import { type LedgerClient, refused } from './client.ts';
 import type { Committees } from './committees.ts';
-import type { Closing, Escrow } from './interface.ts';
-import type { Entry } from './wallet-book.ts';
+import type { Closing, Escrow, Standing } from './interface.ts';
+import type { Entry, WalletBook } from './wallet-book.ts';
 import { tooLarge } from './wallet-input.ts';
 import type { WalletSteps } from './wallet-steps.ts';
 
 export interface ClosingComponents {
   readonly client: LedgerClient;
   readonly committees: Committees;
+  readonly book: Pick<WalletBook, 'standing'>;
   readonly steps: WalletSteps;
   /** Takes what was decided into the book. */
   readonly take: (entries: readonly Entry[]) => Promise<void>;
@@ -35,7 +36,7 @@ export class WalletClosings {
     if (closing) return closing;
     // The same claim or dispute may have been decided long ago, and the escrow closed since.
     const standing = await this.inspect(escrow, options);
-    return standing === 'open' ? 'pending' : standing;
+    return standing.closing ?? 'pending';
   }
 
   async #settledOtherwise(
@@ -43,20 +44,18 @@ export class WalletClosings {
     { code, message }: Extract<Outcome, { ok: false }>,
     options: Abortable,
   ): Promise<Closing> {
-    const standing = await this.inspect(escrow, options);
-    if (standing === 'open') throw refused(code, message);
-    return standing;
+    const { closing } = await this.inspect(escrow, options);
+    if (!closing) throw refused(code, message);
+    return closing;
   }
 
-  async inspect(escrow: Escrow, options: Abortable): Promise<Closing | 'open'> {
+  async inspect(escrow: Escrow, options: Abortable): Promise<Standing> {
     const request = { type: 'escrow' as const, escrowId: escrow.escrowId };
     const { decided } = await this.#parts.client.request(request, 'decided', options);
     const committee = this.#parts.committees.current;
     const checked = decided.map(entry => checkDecided(entry, committee));
-    const closings = checked
-      .filter(({ statement }) => statement.type === 'evidence')
-      .map(step => closingOf(step, escrow, committee));
     await this.#parts.take(checked);
-    return closings.find(closing => closing !== undefined) ?? 'open';
+    // What the notaries have removed, the trail has.
+    return decided.length > 0 ? standingOf(checked, escrow, committee) : this.#parts.book.standing(escrow);
   }
 }

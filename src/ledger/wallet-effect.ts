@@ -1,9 +1,10 @@
-import { escrowIdOf, type LedgerOrder, type Opened, type TaskRef } from '../wire/index.ts';
+import { escrowIdOf, type LedgerOrder, type Opened, type Standing, type TaskRef } from '../wire/index.ts';
 import { type CheckedDecision, replayStep, rulesOf } from './certificates.ts';
 import type { Committee } from './committee.ts';
 import { holdsMoney, type LedgerEscrow, openEscrow } from './escrow-lock.ts';
 import type { Evidence } from './evidence.ts';
 import type { HistoryEntry } from './interface.ts';
+import { purseOf } from './invites.ts';
 
 export type Line = Omit<HistoryEntry, 'index' | 'slot'>;
 
@@ -14,6 +15,8 @@ export interface Effect {
   readonly incoming: bigint;
   /** The number of our order, if it was one. */
   readonly seq?: number;
+  /** The number of our next order, if that is all that is told. */
+  readonly nextSeq?: number;
   /** Escrows to follow from now on, as they are now. */
   readonly followed: readonly LedgerEscrow[];
   readonly closed: readonly string[];
@@ -137,6 +140,32 @@ function stepEffect(
   return effect;
 }
 
+/** What an account has by its entries so far. */
+export interface Sums {
+  readonly confirmed: bigint;
+  readonly locked: bigint;
+  readonly incoming: bigint;
+}
+
+/** Whatever the entries before it came to, from here on it is this. */
+function standingEffect(standing: Standing, account: string, sums: Sums): Effect {
+  if (standing.account !== account) return NOTHING;
+  const followed = standing.escrows.map(escrow => ({ ...escrow, pay: 0n, fee: 0n }));
+  const sumOf = (own: (escrow: LedgerEscrow) => boolean) =>
+    followed.filter(own).reduce((sum, { lock }) => sum + lock.amount, 0n);
+  const confirmed = standing.balance - sums.confirmed;
+  return {
+    confirmed,
+    locked: sumOf(({ requester }) => requester === account) - sums.locked,
+    incoming: sumOf(({ lock }) => lock.worker === account) - sums.incoming,
+    nextSeq: standing.seq,
+    followed,
+    closed: [],
+    locks: [],
+    lines: [{ kind: 'genesis', change: confirmed, counterpart: null, taskId: null, escrowId: null }],
+  };
+}
+
 /**
  * What a checked decision means for `account`. `escrow` is the escrow that a step is about, as it was known before; without it a
  * step means nothing yet (undefined).
@@ -146,7 +175,9 @@ export function effectOf(
   account: string,
   escrow: LedgerEscrow | undefined,
   committee: Committee,
+  sums: Sums,
 ): Effect | undefined {
+  if (statement.type === 'standing') return standingEffect(statement.standing.body, account, sums);
   if (statement.type === 'order') return orderEffect(statement.order, account, committee);
   if (statement.type === 'evidence')
     return escrow && stepEffect(escrow, slot, statement.evidence, account, committee);
@@ -154,9 +185,19 @@ export function effectOf(
     const { account: owner, seq } = statement.skip.body;
     return owner === account ? { ...NOTHING, seq } : NOTHING;
   }
-  if (statement.type === 'committee') return NOTHING;
-  const { amount, account: to } = statement.grant.body;
   const { admin } = committee.info.genesis;
+  if (statement.type === 'redeem') {
+    const { grant } = statement.invite.body;
+    if (statement.redeem.body.account !== account) return NOTHING;
+    return { ...NOTHING, confirmed: grant, lines: [line('grant', grant, admin)] };
+  }
+  if (statement.type === 'revoke') {
+    const { invite, amount } = statement.revoke.body;
+    if (admin !== account) return NOTHING;
+    return { ...NOTHING, confirmed: amount, lines: [line('transfer', amount, purseOf(invite))] };
+  }
+  if (statement.type === 'removal' || statement.type === 'committee') return NOTHING;
+  const { amount, account: to } = statement.grant.body;
   if (to === account) return { ...NOTHING, confirmed: amount, lines: [line('grant', amount, admin)] };
   if (admin === account) return { ...NOTHING, confirmed: -amount, lines: [line('grant', -amount, to)] };
   return NOTHING;

@@ -4,7 +4,7 @@ import { escrowOf } from './evidence.ts';
 import { countKey } from './notary-store.ts';
 import { MAX_CURSORS, type WalletEscrow, type WalletMeta } from './records.ts';
 import { orderSlot } from './statement.ts';
-import type { Cursor } from './wallet-cursor.ts';
+import { type Cursor, UNREAD } from './wallet-cursor.ts';
 import type { Effect } from './wallet-effect.ts';
 import { escrowKey, lineKey, lockKey, slotKey, type WalletStore } from './wallet-store.ts';
 
@@ -41,7 +41,7 @@ export class BookPage {
     const { cursors } = this.meta;
     const others = cursors.filter(cursor => cursor.peer !== peer);
     const before = cursors.find(cursor => cursor.peer === peer);
-    if (at <= (before?.at ?? 0)) return;
+    if (before && before.at < UNREAD && at <= before.at) return;
     this.meta = { ...this.meta, cursors: [{ peer, at }, ...others].slice(0, MAX_CURSORS) };
   }
 
@@ -79,11 +79,12 @@ export class BookPage {
     this.meta = {
       ...meta,
       lines: meta.lines + effect.lines.length,
-      seq: Math.max(meta.seq, (effect.seq ?? -1) + 1),
+      seq: Math.max(meta.seq, effect.nextSeq ?? 0, (effect.seq ?? -1) + 1),
       confirmed: meta.confirmed + effect.confirmed,
       locked: meta.locked + effect.locked,
       incoming: meta.incoming + effect.incoming,
       ...(today ? { today } : {}),
+      ...(effect.nextSeq === undefined ? {} : { isResumed: true as const }),
     };
   }
 

@@ -28,7 +28,7 @@ export interface StandingComponents {
 export class WalletStanding {
   readonly #parts: StandingComponents;
   readonly #account: string;
-  #funds: { bytes: Uint8Array; at: number; member: boolean } | undefined;
+  #funds: { bytes: Uint8Array; at: number; member: boolean; balance: bigint } | undefined;
   #usedAt = Number.NEGATIVE_INFINITY;
   #refreshing: Promise<void> | undefined;
   #signal: AbortSignal | undefined;
@@ -64,13 +64,17 @@ export class WalletStanding {
     return membership === 'open' && (openGrant === 0n || this.#parts.book.meta.lines > 0);
   }
 
-  /** A statement young enough to show, or null; then it asks for one at once, since whoever wants it will look again. */
+  /**
+   * A statement young enough to show, or null. For want of one, or of money in it that has come since, it asks for the next at once:
+   * whoever wants it will look again.
+   */
   current(): Uint8Array | null {
-    const { clock } = this.#parts;
+    const { clock, book } = this.#parts;
     this.#usedAt = clock.monotonic();
-    if (this.#funds && clock.now() - this.#funds.at <= FUNDS_MAX_AGE_MS) return this.#funds.bytes;
-    if (this.#signal && !this.#signal.aborted) void this.refresh(this.#signal);
-    return null;
+    const funds = this.#funds && clock.now() - this.#funds.at <= FUNDS_MAX_AGE_MS ? this.#funds : undefined;
+    const suffices = funds && funds.balance >= book.meta.confirmed;
+    if (!suffices && this.#signal && !this.#signal.aborted) void this.refresh(this.#signal);
+    return funds?.bytes ?? null;
   }
 
   async #keepFresh(signal: AbortSignal): Promise<void> {
@@ -92,9 +96,9 @@ export class WalletStanding {
     const { client, committees, changed } = this.#parts;
     try {
       const { funds } = await client.request({ type: 'funds', account: this.#account }, 'funds', { signal });
-      const { account, at, member } = checkFunds(funds, committees.current);
+      const { account, at, member, balance } = checkFunds(funds, committees.current);
       if (account !== this.#account) return;
-      this.#funds = { bytes: funds, at, member };
+      this.#funds = { bytes: funds, at, member, balance };
       changed();
     } catch (error) {
       this.#parts.logger.debug({ code: codeOf(error), reason: messageOf(error) }, 'no funds statement');
@@ -107,7 +111,8 @@ export class WalletStanding {
     const { admin, membership, openGrant } = committees.current.info.genesis;
     if (membership !== 'open' || openGrant === 0n || this.#account === admin) return;
     try {
-      if (await book.decided(grantSlot({ invite: OPEN_INVITE, use: this.#account }))) return;
+      const isKnown = await book.decided(grantSlot({ invite: OPEN_INVITE, use: this.#account }));
+      if (isKnown || book.meta.isResumed) return;
       const { decided } = await client.persist({ type: 'join' }, 'decided', signal);
       if (await book.absorb(decided)) changed();
     } catch (error) {

@@ -22,6 +22,7 @@ import type {
   LedgerStatus,
   Settlement,
   Spending,
+  Standing,
   TrailPart,
   TransferOptions,
 } from './interface.ts';
@@ -118,8 +119,8 @@ class Wallet implements Settlement {
     this.#sends = new WalletSends({ store, book, orders: this.#orders, funds: this.#funds, clock });
     this.#steps = new WalletSteps(client);
     const take = (entries: readonly Entry[]) => this.#take(entries);
-    this.#closings = new WalletClosings({ client, committees, steps: this.#steps, take });
-    this.#sync = new WalletSync(book, client, signer.peer, changed);
+    this.#closings = new WalletClosings({ client, committees, book, steps: this.#steps, take });
+    this.#sync = new WalletSync({ book, client, clock, changed }, signer.peer);
     this.#standing = new WalletStanding({ book, client, clock, logger, committees, changed }, signer.peer);
   }
 
@@ -160,8 +161,9 @@ class Wallet implements Settlement {
   }
 
   changeNotaries(keys: readonly string[], options: Abortable = {}): Promise<void> {
-    const { signer } = this.#parts;
-    return changeNotaries({ client: this.#client, committees: this.#committees, signer }, keys, options);
+    const { signer, notary } = this.#parts;
+    const parts = { client: this.#client, committees: this.#committees, signer };
+    return changeNotaries({ ...parts, checkpoints: notary?.checkpoints }, keys, options);
   }
 
   committees(): readonly Decided[] {
@@ -180,6 +182,7 @@ class Wallet implements Settlement {
       reachable: this.#client.reachable,
       member: this.#standing.member,
       note: this.#note(),
+      fault: this.#parts.notary?.checkpoints?.fault ?? null,
     };
   }
 
@@ -242,7 +245,7 @@ class Wallet implements Settlement {
     return this.#closings.settle(escrow, evidence, options);
   }
 
-  inspect(escrow: Escrow, options: Abortable = {}): Promise<Closing | 'open'> {
+  inspect(escrow: Escrow, options: Abortable = {}): Promise<Standing> {
     return this.#closings.inspect(escrow, options);
   }
 
@@ -263,8 +266,7 @@ class Wallet implements Settlement {
   }
 
   trail(options: Abortable = {}): AsyncIterable<TrailPart> {
-    const { signer, clock } = this.#parts;
-    const parts = { store: this.#store, book: this.#book, committees: this.#committees, signer, clock };
+    const parts = { ...this.#parts, store: this.#store, book: this.#book, committees: this.#committees };
     return walletTrail(parts, options);
   }
 

@@ -99,6 +99,6 @@ export class WorkQueue<T, R> {
   }
 }
 
-function stopped(): CodedError<WorkErrorType> {
+export function stopped(): CodedError<WorkErrorType> {
   return new CodedError<WorkErrorType>({ code: 'LEDGER_STOPPED' }, 'the notary is not running');
 }

@@ -2,10 +2,10 @@ import { type ExecutorLimits, gpusLacking, matchesImage, parseImage } from '../s
 import type { Offer, Refusal } from '../wire/index.ts';
 import type { Capacity } from './capacity.ts';
 import { type ImagePolicy, QUEUE_PER_SLOT } from './options.ts';
-import { termsAreFair } from './terms.ts';
+import { termsAreFair, type WorkersView } from './terms.ts';
 
 /** What a worker knows when it decides on an offer. */
-export interface BidderView {
+export interface BidderView extends WorkersView {
   readonly now: number;
   readonly self: string;
   readonly draining: boolean;
@@ -144,8 +144,13 @@ export const rules: readonly Rule[] = [
     if (view.payerFunds < offer.maxPrice) return no('FUNDS', 'the payer has less than it offers', false);
     return undefined;
   },
-  function terms(offer) {
-    return termsAreFair(offer)
+  function judge(offer, view) {
+    return offer.terms.arbiters.includes(view.self)
+      ? no('ARBITER', 'may have to judge a dispute over this task', true)
+      : undefined;
+  },
+  function terms(offer, view) {
+    return offer.requester === view.self || termsAreFair(offer, view)
       ? undefined
       : no('TERMS', 'the terms are not those that a worker is safe under', true);
   },

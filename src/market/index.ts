@@ -1,3 +1,3 @@
 export * from './interface.ts';
 export { createMarket, type Market, type MarketComponents } from './market.ts';
-export { defaultMarketOptions, MAX_TIMEOUT_MS, type MarketOptions } from './options.ts';
+export { defaultMarketOptions, defaultWindows, MAX_TIMEOUT_MS, type MarketOptions } from './options.ts';

@@ -2,6 +2,7 @@ import type { SandboxUsage } from '../sandbox/index.ts';
 import type { BlobReading } from '../storage/index.ts';
 import type { Abortable } from '../util/index.ts';
 import type {
+  Finding,
   OutputEntry,
   Refusal,
   TaskFailure,
@@ -33,6 +34,19 @@ export interface PaymentView {
   readonly escrowId: string | null;
   /** `none`: unpaid. `locked`: in escrow. */
   readonly state: 'none' | 'locked' | 'released' | 'split' | 'refunded';
+  readonly escrow: EscrowView | null;
+}
+
+/** An escrow with its deadlines, wall-clock milliseconds; `closedBy` names the evidence that ended it. */
+export interface EscrowView {
+  readonly state: 'open' | 'claimed' | 'disputed' | 'paid' | 'split' | 'refunded';
+  readonly claimBy: number;
+  readonly disputeBy: number;
+  readonly verdictBy: number;
+  readonly arbiters: readonly string[];
+  readonly closedBy: string | null;
+  /** What the arbiters' runs said of the result. */
+  readonly finding: Finding | null;
 }
 
 export interface AttemptView {
@@ -105,6 +119,8 @@ export interface TaskEvent {
   readonly state: TaskState;
   readonly phase: TaskPhase;
   readonly worker: string | null;
+  /** Of the last attempt. */
+  readonly escrow: EscrowView['state'] | null;
 }
 
 export interface EngineStats {
@@ -137,7 +153,7 @@ export interface PrunedTasks {
 
 /**
  * Tasks as their owner sees them; the port that `api` serves. Coded errors: `TASK_NOT_FOUND`, `TASK_OVER` (it has ended or is being
- * paid), `TASK_NOT_WAITING` (nothing waits for accept or dispute), `RESULT_NOT_READY`, `RESULT_EXPIRED`, `QUEUE_FULL`,
+ * paid), `TASK_NOT_WAITING` (nothing waits for accept or dispute), `DISPUTE_LATE`, `RESULT_NOT_READY`, `RESULT_EXPIRED`, `QUEUE_FULL`,
  * `FUNDS_INSUFFICIENT`, `TASK_LIMIT`, `DAY_LIMIT`, `BLOB_NOT_FOUND` (an input), `IDEMPOTENCY_CONFLICT` (one key, two different tasks).
  */
 export interface TaskMarket {

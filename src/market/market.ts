@@ -10,6 +10,7 @@ import {
   type TaskRecord,
   taskOrderMessage,
   taskRecordMessage,
+  verdictRequestMessage,
 } from '../wire/index.ts';
 import { workerChannel } from './channel.ts';
 import type { TaskMarket } from './interface.ts';
@@ -35,11 +36,14 @@ export interface Market {
 const MAX_OFFER_BYTES = 2048;
 const OFFER_LIMITS = { maxBytes: 4096, rate: 500, burst: 1_000, deadlineMs: 5_000 };
 const STATUS_LIMITS = { maxBytes: 1024, rate: 100, burst: 500, deadlineMs: 5_000 };
+/** A dispute takes two or three questions, each some signatures to check. */
+const VERDICT_LIMITS = { maxBytes: verdictRequestMessage.maxBytes, rate: 5, burst: 50, deadlineMs: 5_000 };
 /** Messages a second on one task stream: chunks of 64 KiB make 64 MiB/s. */
 const TASK_LIMITS = { maxBytes: 4 * 2 ** 20, rate: 1_000, burst: 5_000, deadlineMs: 30_000 };
 
 /** Nonsense that no honest node sends: ten of these in a row, and the peer is banned for a while. */
-const BREACHES = /^(WIRE_|OFFER_INVALID$|BID_INVALID$|AWARD_|PROTOCOL$)/;
+const BREACHES =
+  /^(WIRE_|OFFER_INVALID$|BID_INVALID$|AWARD_|PROTOCOL$|ARBITRATION_INVALID$|CERTIFICATE_INVALID$)/;
 const BREACH_COST = 10;
 /** A stale offer may come of a wrong clock; a replay of many is noticed. */
 const STALE_COST = 1;
@@ -102,6 +106,7 @@ function serve({ network, logger }: MarketComponents, worker: Worker, requester:
     const state = asWorker === 'unknown' ? await requester.statusOf(ref, from) : asWorker;
     return statusAnswerMessage.encode({ state });
   });
+  network.serve('verdict', VERDICT_LIMITS, (bytes, from) => judged(from, () => worker.judge(bytes, from)));
   network.handle('task', TASK_LIMITS, stream =>
     judged(stream.peer, () => worker.serve(workerChannel(stream))),
   );

@@ -32,7 +32,34 @@ export interface MarketOptions {
   readonly deadMs: number;
   /** How long results are kept. */
   readonly retentionMs: number;
+  readonly windows: Windows;
+  /** Whom this node lets judge disputes, beside the notaries: as a worker it takes no terms that name others. */
+  readonly arbiters: readonly string[];
 }
+
+/** How long each part of a deal may take, milliseconds. Offered by a requester; for a worker what it takes at most (of the margin: at least). */
+export interface Windows {
+  readonly queueMs: number;
+  readonly pullMs: number;
+  readonly stageMs: number;
+  readonly collectMs: number;
+  /** Beyond all phases, until a claim is too late: for the last messages to arrive. */
+  readonly marginMs: number;
+  /** From the last moment of a claim to that of a dispute, and from there to that of a verdict, the arbiters' runs aside. */
+  readonly disputeMs: number;
+  readonly verdictMs: number;
+}
+
+/** An image of some GiB on a slow line. A requester that was away comes back within a day; a verdict takes an hour more. */
+export const defaultWindows: Windows = {
+  queueMs: 30 * 60_000,
+  pullMs: 15 * 60_000,
+  stageMs: 60_000,
+  collectMs: 60_000,
+  marginMs: 60_000,
+  disputeMs: 24 * 3_600_000,
+  verdictMs: 3_600_000,
+};
 
 export const defaultMarketOptions = {
   slots: 10,
@@ -46,6 +73,8 @@ export const defaultMarketOptions = {
   suspectMs: 15_000,
   deadMs: 30_000,
   retentionMs: 7 * 86_400_000,
+  windows: defaultWindows,
+  arbiters: [],
 } as const;
 
 /** A worker's queue, in multiples of its slots: beyond it waiting elsewhere is shorter. */
@@ -75,24 +104,13 @@ export const BACKOFF_MAX_MS = 60_000;
 /** Rounds in which everyone refuses for good before the task fails: a peer may just be joining. */
 export const HOPELESS_ROUNDS = 3;
 
-/** Limits of the phases beside the task's own time, milliseconds: an image of some GiB on a slow line. */
-export const QUEUE_LIMIT_MS = 30 * 60_000;
-export const PULL_LIMIT_MS = 15 * 60_000;
-export const STAGE_LIMIT_MS = 60_000;
-export const COLLECT_LIMIT_MS = 60_000;
-/** Beside these, what has to be moved may take its time: a megabyte a second, an uplink of 8 Mbit/s. */
+/** Beside the windows, what has to be moved may take its time: a megabyte a second, an uplink of 8 Mbit/s. */
 export const SLOWEST_BYTES_PER_MS = 1_000;
-/** Beyond all phases, for the last messages to arrive. */
-export const CLAIM_MARGIN_MS = 60_000;
-/** A requester that was away comes back within a day; a verdict takes an hour more. */
-export const DISPUTE_MS = 24 * 3_600_000;
-export const VERDICT_MS = 3_600_000;
-
 /** The longest `timeout_seconds`: with all phases it stays far below what a term of a lock may last (30 days). */
 export const MAX_TIMEOUT_MS = 7 * 86_400_000;
 /**
- * A result that is not paid yet is claimed this long before its claim's time is over, and tried again at most this far apart: the
- * notaries may be away for some minutes of it.
+ * A result that is not paid yet is claimed this long before its claim's time is over (in short windows in their last quarter), and
+ * tried again at most this far apart: the notaries may be away for some minutes of it.
  */
 export const CLAIM_LEAD_MS = 600_000;
 export const CLAIM_RETRY_MAX_MS = 15_000;

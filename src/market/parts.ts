@@ -1,5 +1,5 @@
 import type { Database } from '../db/index.ts';
-import type { Settlement } from '../ledger/index.ts';
+import type { Membership, Settlement } from '../ledger/index.ts';
 import type { Network } from '../network/index.ts';
 import type { ShareBook } from '../reputation/index.ts';
 import type { BlobStore } from '../storage/index.ts';
@@ -13,6 +13,8 @@ export interface SharedParts {
   readonly db: Database;
   readonly blobs: BlobStore;
   readonly settlement: Settlement;
+  /** Whom unpaid work is done for. */
+  readonly membership: Pick<Membership, 'has'>;
   readonly shares: ShareBook;
   readonly signer: Signer;
   readonly genesis: GenesisInfo;

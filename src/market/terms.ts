@@ -2,44 +2,65 @@ import {
   type Award,
   fetchedBytes,
   type Lock,
+  MAX_RERUNS,
   type Offer,
   type TaskSpec,
   type Terms,
   termsHash,
 } from '../wire/index.ts';
-import {
-  CLAIM_MARGIN_MS,
-  COLLECT_LIMIT_MS,
-  DISPUTE_MS,
-  PULL_LIMIT_MS,
-  QUEUE_LIMIT_MS,
-  SLOWEST_BYTES_PER_MS,
-  STAGE_LIMIT_MS,
-  VERDICT_MS,
-} from './options.ts';
+import { defaultWindows, SLOWEST_BYTES_PER_MS, type Windows } from './options.ts';
 
-/** The terms that a requester offers for a task. Without arbiters a dispute ends in halves. */
-export function termsFor(spec: TaskSpec): Terms {
+/**
+ * The terms that a requester offers for a task. Without arbiters a dispute ends in halves. With them, whoever disputes has to bring
+ * their verdict: without one the worker is paid.
+ */
+export function termsFor(
+  spec: TaskSpec,
+  windows = defaultWindows,
+  candidates: readonly string[] = [],
+): Terms {
+  const arbiters = canBeJudged(spec) ? candidates : [];
   const limits = {
-    queueMs: QUEUE_LIMIT_MS,
-    pullMs: PULL_LIMIT_MS,
-    stageMs: STAGE_LIMIT_MS + transferMs(fetchedBytes(spec)),
+    queueMs: windows.queueMs,
+    pullMs: windows.pullMs,
+    stageMs: windows.stageMs + transferMs(fetchedBytes(spec)),
     runMs: spec.timeoutMs,
-    collectMs: COLLECT_LIMIT_MS + transferMs(spec.outputBytes),
+    collectMs: windows.collectMs + transferMs(spec.outputBytes),
   };
-  const phases = limits.queueMs + limits.pullMs + limits.stageMs + limits.runMs + limits.collectMs;
   return {
     limits,
-    claimMs: phases + CLAIM_MARGIN_MS,
-    disputeMs: DISPUTE_MS,
-    verdictMs: VERDICT_MS,
+    claimMs: phasesOf(limits) + windows.marginMs,
+    disputeMs: windows.disputeMs,
+    verdictMs: windows.verdictMs + (arbiters.length > 0 ? rerunsMs(limits) : 0),
     verifiers: [],
     verifierQuorum: 0,
-    arbiters: [],
-    arbiterQuorum: 0,
-    defaultPermille: 500,
+    arbiters: [...arbiters],
+    arbiterQuorum: verdictsOf(arbiters),
+    defaultPermille: arbiters.length > 0 ? 1000 : 500,
     failureFloorPermille: 100,
   };
+}
+
+/**
+ * Whether a run of it elsewhere proves anything: not where its requester has a hand in what it meets there, by hosts that answer as
+ * they like, or by tasks that were in the same sandbox before.
+ */
+export function canBeJudged({ allowHosts, reuse }: Pick<TaskSpec, 'allowHosts' | 'reuse'>): boolean {
+  return allowHosts.length === 0 && !reuse;
+}
+
+/** How many must agree: two, of a panel of three, so that one who lies or is away decides nothing; of one or two, the one that is drawn. */
+function verdictsOf(arbiters: readonly string[]): number {
+  return Math.min(2, Math.ceil(arbiters.length / 2));
+}
+
+function phasesOf({ queueMs, pullMs, stageMs, runMs, collectMs }: Terms['limits']): number {
+  return queueMs + pullMs + stageMs + runMs + collectMs;
+}
+
+/** What an arbiter's own runs may take beside the rest of its work. */
+function rerunsMs({ runMs }: Terms['limits']): number {
+  return MAX_RERUNS * runMs;
 }
 
 /** The longest time for so many bytes, milliseconds. */
@@ -94,24 +115,30 @@ function sameList(a: readonly string[], b: readonly string[]): boolean {
 /** A claim's time beyond all phases: more would keep the worker's money waiting for nothing. */
 const CLAIM_MOST_MS = 3_600_000;
 
+/** What a worker judges terms by. */
+export interface WorkersView {
+  readonly windows: Windows;
+  /** Whom it lets judge. */
+  readonly arbiters: readonly string[];
+}
+
 /**
  * Whether a worker is safe under these terms: time to claim after the longest phases, no longer waits than our own terms have, no
- * third party that decides (none is supported yet), halves by default, and a floor for failed runs.
+ * third party that decides but arbiters whom it trusts, halves at least by default, and a floor for failed runs.
  */
-export function termsAreFair({ terms }: Pick<Offer, 'terms'>): boolean {
+export function termsAreFair({ terms }: Pick<Offer, 'terms'>, { windows, arbiters }: WorkersView): boolean {
   const { limits, claimMs, disputeMs, verdictMs } = terms;
-  const phases = limits.queueMs + limits.pullMs + limits.stageMs + limits.runMs + limits.collectMs;
-  const claimMargin = claimMs - phases;
-  const thirdParties =
-    terms.verifiers.length + terms.verifierQuorum + terms.arbiters.length + terms.arbiterQuorum;
+  const claimMargin = claimMs - phasesOf(limits);
   return (
-    claimMargin >= CLAIM_MARGIN_MS &&
+    claimMargin >= windows.marginMs &&
     claimMargin <= CLAIM_MOST_MS &&
     disputeMs > 0 &&
-    disputeMs <= DISPUTE_MS &&
-    verdictMs <= VERDICT_MS &&
-    thirdParties === 0 &&
-    terms.defaultPermille === 500 &&
+    disputeMs <= windows.disputeMs &&
+    verdictMs <= windows.verdictMs + (terms.arbiters.length > 0 ? rerunsMs(limits) : 0) &&
+    terms.verifiers.length + terms.verifierQuorum === 0 &&
+    terms.arbiters.every(peer => arbiters.includes(peer)) &&
+    terms.arbiterQuorum === verdictsOf(terms.arbiters) &&
+    terms.defaultPermille >= (terms.arbiters.length > 0 ? 1000 : 500) &&
     terms.failureFloorPermille >= 100
   );
 }

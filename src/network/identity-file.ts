@@ -156,6 +156,15 @@ export async function isIdentitySealed(file: string): Promise<boolean> {
   return isSealed(bytes);
 }
 
+/** Writes a key to another file that is not there yet, encrypted: as such it may be the `identity.key` of another directory. */
+export async function writeSealedKey(file: string, identity: Identity, passphrase: string): Promise<void> {
+  try {
+    await write(file, await contentOf(identity, passphrase), draft => link(draft, file));
+  } catch (error) {
+    throw unreadable(file, `cannot be written: ${messageOf(error)}`, error);
+  }
+}
+
 /** Puts a key in the place of the one in `file`: encrypted by `passphrase`, or in clear without one. */
 export async function replaceIdentity(
   file: string,

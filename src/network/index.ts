@@ -11,6 +11,7 @@ export {
   loadOrCreateIdentity,
   type Passphrase,
   replaceIdentity,
+  writeSealedKey,
 } from './identity-file.ts';
 export type {
   MessageStream,

@@ -61,9 +61,17 @@ export function transportOf(kind: TransportKind) {
   return kind === 'memory' ? memory() : tcp();
 }
 
+/** The most that one message of noise carries, without its tag: a frame of yamux that is one byte larger is sent as two. */
+const NOISE_PAYLOAD_BYTES = 65_519;
+
 /** Streams of one connection together, and how much one of them may send unread: what a hostile peer can make us hold. */
 export function muxer() {
-  return yamux({ maxInboundStreams: 1024, maxOutboundStreams: 1024, maxStreamWindowSize: 1024 * 1024 });
+  return yamux({
+    maxInboundStreams: 1024,
+    maxOutboundStreams: 1024,
+    maxStreamWindowSize: 1024 * 1024,
+    maxMessageSize: NOISE_PAYLOAD_BYTES,
+  });
 }
 
 /** One content is one message, whoever publishes it; see https://github.com/libp2p/specs/tree/master/pubsub#message-identification */

@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import * as z from 'zod';
 import { CodedError, messageOf } from '../util/index.ts';
+import { isInviteText, readInvite } from '../wire/index.ts';
 import type { Config } from './options.ts';
 
 /** Where the addresses of members come from. */
 export interface JoinSources {
-  /** Flags: multiaddrs, `#network-id` behind them to insist on a network. */
+  /** Flags: multiaddrs, `#network-id` behind them to insist on a network; and invites. */
   readonly join: readonly string[];
   readonly config: Config;
   /** As bootstrap-peers.json; none: no list. */
@@ -20,11 +21,18 @@ const listSchema = z.strictObject({
 
 /**
  * Who to join: flags, then the configuration, then the list in `bootstrapFile`, each once.
- * @throws CodedError `BOOTSTRAP_INVALID` for a file that is no such list.
+ * @throws CodedError `BOOTSTRAP_INVALID` for a file that is no such list; WireError for what is no invite.
  */
 export async function joinAddresses({ join, config, bootstrapFile }: JoinSources): Promise<string[]> {
   const listed = bootstrapFile === undefined ? [] : await readList(bootstrapFile);
-  return [...new Set([...join, ...config.network.bootstrap, ...listed])];
+  return [...new Set([...join.flatMap(addressesOf), ...config.network.bootstrap, ...listed])];
+}
+
+/** An invite names its network, and where the admin's node is. */
+function addressesOf(join: string): string[] {
+  if (!isInviteText(join)) return [join];
+  const { addresses, networkId } = readInvite(join);
+  return addresses.map(address => `${address}#${networkId}`);
 }
 
 async function readList(file: string): Promise<string[]> {

@@ -12,6 +12,8 @@ import { chooseExecutor, type DockerExecutorInit, imagesDirFrom, socketPathFrom 
 import { type Abortable, type Deferred, deferred, systemClock, VERSION } from '../util/index.ts';
 import type { Gpus } from '../wire/index.ts';
 import { type JoinSources, joinAddresses } from './bootstrap.ts';
+import { newNetworkOf } from './founding.ts';
+import { joinBy, pendingInvite } from './joining.ts';
 import { disksOf, egressOf, gpusOf } from './lending.ts';
 import { createLogger } from './logger.ts';
 import { type DuxNode, type NodeInit, startNode } from './node.ts';
@@ -81,6 +83,8 @@ class NodeDaemon implements Daemon {
     const clock = systemClock;
     const startedAt = clock.now();
     const gpus = await gpusOf(config);
+    const joining = await pendingInvite(this.#options);
+    const joins = joining ? [...this.#options.join, joining.text] : this.#options.join;
     const node = await startNode(
       {
         logger,
@@ -116,21 +120,27 @@ class NodeDaemon implements Daemon {
             },
           ),
       },
-      nodeInit(this.#options, await joinAddresses(this.#options), gpus),
+      nodeInit(this.#options, await joinAddresses({ ...this.#options, join: joins }), gpus),
       { signal },
     );
     this.#stops.push(() => node.stop());
+    if (joining) await this.#unlessItFails(() => joinBy({ ...node, clock, logger }, joining));
     const api = createApi(
       {
         market: node.market.tasks,
         blobs: node.blobs,
         settlement: node.settlement,
+        membership: node.membership,
+        invitations: node.invitations,
         shares: node.shares,
         network: node.network,
         executor: node.executor,
         node: {
           facts: () => ({
             network: node.genesis.genesis.name,
+            membership: node.genesis.genesis.membership,
+            admin: node.genesis.genesis.admin,
+            currency: node.genesis.genesis.currency,
             networkId: node.genesis.networkId,
             version: VERSION,
             startedAt,
@@ -149,16 +159,21 @@ class NodeDaemon implements Daemon {
       },
       { config: config.api, token: await ensureToken(dataDir), taskDefaults: taskDefaults(config, node) },
     );
-    try {
-      await api.start();
-    } catch (error) {
-      await this.stop();
-      throw error;
-    }
+    await this.#unlessItFails(() => api.start());
     this.#stops.push(() => api.stop());
     await writeEndpoint(dataDir, { url: api.url(), pid: process.pid });
     this.#stops.push(() => removeEndpoint(dataDir));
     return report(config, node, api.url());
+  }
+
+  /** What was started is stopped again where a later part fails. */
+  async #unlessItFails(fn: () => Promise<void>): Promise<void> {
+    try {
+      await fn();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
   }
 
   async stop(): Promise<void> {
@@ -178,14 +193,7 @@ function nodeInit(
     joinAddresses: addresses,
     transport: 'tcp',
     passphrase,
-    network: {
-      name: network.name,
-      membership: network.membership,
-      supply: ledger.supply,
-      openGrant: network.open_grant,
-      feeBasisPoints: Math.round(ledger.fee_percent * 100),
-      notaries: ledger.notaries,
-    },
+    network: newNetworkOf(config),
     market: {
       slots: engine.max_concurrent_tasks,
       milliCpus: Math.round(worker.cpus * 1000),
@@ -201,6 +209,16 @@ function nodeInit(
       suspectMs: market.suspect_seconds * 1000,
       deadMs: market.dead_seconds * 1000,
       retentionMs: storage.retention_days * 86_400_000,
+      windows: {
+        queueMs: Math.round(market.queue_seconds * 1000),
+        pullMs: Math.round(market.pull_seconds * 1000),
+        stageMs: Math.round(market.stage_seconds * 1000),
+        collectMs: Math.round(market.collect_seconds * 1000),
+        marginMs: Math.round(market.claim_margin_seconds * 1000),
+        disputeMs: Math.round(market.dispute_seconds * 1000),
+        verdictMs: Math.round(market.verdict_seconds * 1000),
+      },
+      arbiters: market.arbiters,
     },
     maxPerDay: ledger.max_per_day,
     maxBlobBytes: storage.max_mb * MIB,
@@ -228,7 +246,7 @@ function poolOptions({
   };
 }
 
-function taskDefaults({ sandbox, engine, ledger }: Config, node: DuxNode) {
+function taskDefaults({ sandbox, engine, market, ledger }: Config, node: DuxNode) {
   return {
     image: sandbox.base_image,
     cpuCores: sandbox.cpu_limit,
@@ -237,6 +255,7 @@ function taskDefaults({ sandbox, engine, ledger }: Config, node: DuxNode) {
     verification: engine.result_verification ? ('check' as const) : ('none' as const),
     automaticPayment: engine.automatic_payments,
     maxPerTask: ledger.max_per_task,
+    arbiters: market.arbiters,
     self: node.identity.peer,
   };
 }

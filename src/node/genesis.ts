@@ -18,6 +18,7 @@ import { writePrivateFile } from './files.ts';
 export interface NewNetwork {
   readonly name: string;
   readonly membership: 'invited' | 'open';
+  readonly currency: 'FLOP' | 'credits';
   /** 1e-8 FLOP. */
   readonly supply: bigint;
   readonly openGrant: bigint;
@@ -50,10 +51,7 @@ export async function settleGenesis(
 ): Promise<GenesisInfo> {
   const file = join(init.dataDir, FILE);
   const wanted = wantedNetwork(init.joinAddresses);
-  const known = await readFile(file).then(readGenesis, error => {
-    if (error.code === 'ENOENT') return undefined;
-    throw error;
-  });
+  const known = await knownGenesis(init.dataDir);
   if (known) return requireNetwork(known, wanted, file);
   const info =
     init.joinAddresses.length > 0
@@ -61,6 +59,14 @@ export async function settleGenesis(
       : found(components, init.network);
   await writePrivateFile(file, info.bytes);
   return info;
+}
+
+/** The network that a data directory belongs to; undefined before it is in one. */
+export function knownGenesis(dataDir: string): Promise<GenesisInfo | undefined> {
+  return readFile(join(dataDir, FILE)).then(readGenesis, error => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
 }
 
 /** `ADDR#network-id` names the network that the address must turn out to be of. */
@@ -105,7 +111,7 @@ async function fetchFrom(
 }
 
 function found({ signer, clock }: { signer: Signer; clock: Clock }, network: NewNetwork): GenesisInfo {
-  const { name, membership, supply, openGrant, feeBasisPoints, notaries } = network;
+  const { name, membership, currency, supply, openGrant, feeBasisPoints, notaries } = network;
   const body = {
     name,
     admin: signer.peer,
@@ -113,7 +119,7 @@ function found({ signer, clock }: { signer: Signer; clock: Clock }, network: New
     allocations: supply > 0n ? [{ account: signer.peer, amount: supply }] : [],
     treasury: signer.peer,
     feeBasisPoints,
-    currency: 'FLOP' as const,
+    currency,
     membership,
     openGrant: membership === 'open' ? openGrant : 0n,
     createdAt: clock.now(),

@@ -1,6 +1,15 @@
 import { join } from 'node:path';
 import { type Database, openDatabase } from '../db/index.ts';
-import { Committees, createSettlement, NotarySeat, type Settlement, serveLedger } from '../ledger/index.ts';
+import {
+  Committees,
+  createMembership,
+  createSettlement,
+  type Invitations,
+  type Membership,
+  NotarySeat,
+  type Settlement,
+  serveLedger,
+} from '../ledger/index.ts';
 import { createMarket, type Market, type MarketOptions } from '../market/index.ts';
 import {
   createNetwork,
@@ -57,6 +66,8 @@ export interface DuxNode {
   readonly genesis: GenesisInfo;
   readonly network: Network;
   readonly settlement: Settlement;
+  readonly membership: Membership;
+  readonly invitations: Invitations;
   readonly shares: ShareBook;
   readonly blobs: BlobStore;
   readonly executor: Executor;
@@ -138,6 +149,10 @@ async function assemble(
     { network, db, clock, logger: ledgerLogger, signer, notary, committees },
     { genesis, perDay: init.maxPerDay },
   );
+  const { membership, invitations } = createMembership(
+    { network, db, clock, logger: ledgerLogger, signer, settlement, notary, committees },
+    { genesis },
+  );
   const experience = createExperience({ db, clock });
   const shares = createShares({ db, clock, self: identity.peer });
   await Promise.all([experience.start(), shares.start()]);
@@ -147,6 +162,7 @@ async function assemble(
     blobs,
     executor,
     settlement,
+    membership,
     experience,
     shares,
     signer,
@@ -154,13 +170,16 @@ async function assemble(
     clock,
     logger: logger.child({ room: 'market' }),
     metrics,
-    options: init.market,
+    // Credits have no price: each task says what it gives.
+    options: genesis.genesis.currency === 'credits' ? { ...init.market, price: null } : init.market,
     random,
   });
   await network.start();
   stops.push(() => network.stop());
   await settlement.start();
   stops.push(() => settlement.stop());
+  await membership.start();
+  stops.push(() => membership.stop());
   const [started] = await executorStarted;
   if (started.status === 'rejected') throw started.reason;
   await market.start();
@@ -170,6 +189,8 @@ async function assemble(
     genesis,
     network,
     settlement,
+    membership,
+    invitations,
     shares,
     blobs,
     executor,

@@ -1,9 +1,9 @@
 import { availableParallelism, totalmem } from 'node:os';
 import * as z from 'zod';
 import { amountProblem, apiConfigSchema, parseAmount } from '../api/index.ts';
-import { MAX_TIMEOUT_MS } from '../market/index.ts';
+import { defaultWindows, MAX_TIMEOUT_MS } from '../market/index.ts';
 import { isImagePattern } from '../sandbox/index.ts';
-import { hostPatternSchema, peerSchema } from '../wire/index.ts';
+import { hostPatternSchema, MAX_ARBITERS, peerSchema } from '../wire/index.ts';
 
 /** An amount in FLOP: a decimal with at most 8 places. */
 const flop = (initial: string) =>
@@ -52,6 +52,8 @@ const networkSchema = z.strictObject({
     .default('home'),
   membership: z.enum(['invited', 'open']).default('invited'),
   open_grant: flop('1000'),
+  /** Of a network that this node founds: what its money is called. Credits have no price. */
+  currency: z.enum(['FLOP', 'credits']).default('FLOP'),
   listen: z.array(z.string().startsWith('/')).min(1).max(16).default(['/ip4/0.0.0.0/tcp/0']),
   bootstrap: z.array(z.string().startsWith('/')).max(64).default([]),
 });
@@ -97,6 +99,16 @@ const marketSchema = z.strictObject({
   heartbeat_seconds: seconds(5, 0.1, 60),
   suspect_seconds: seconds(15, 0.2, 600),
   dead_seconds: seconds(30, 0.3, 3600),
+  /** How long each part of a deal may take: in this node's offers, and what it accepts as a worker (of the margin: at least). */
+  queue_seconds: seconds(defaultWindows.queueMs / 1000, 0.1, 86_400),
+  pull_seconds: seconds(defaultWindows.pullMs / 1000, 0.1, 86_400),
+  stage_seconds: seconds(defaultWindows.stageMs / 1000, 0.1, 86_400),
+  collect_seconds: seconds(defaultWindows.collectMs / 1000, 0.1, 86_400),
+  claim_margin_seconds: seconds(defaultWindows.marginMs / 1000, 0.1, 3600),
+  dispute_seconds: seconds(defaultWindows.disputeMs / 1000, 0.1, 604_800),
+  verdict_seconds: seconds(defaultWindows.verdictMs / 1000, 0.1, 604_800),
+  /** Who may judge disputes over this node's tasks, and whom it lets judge its work beside the notaries. */
+  arbiters: z.array(peerSchema).max(MAX_ARBITERS).default([]),
 });
 
 const ledgerSchema = z.strictObject({

@@ -83,13 +83,14 @@ export function createDisks({ logger }: { readonly logger: Logger }, init: Disks
   }
 
   async function openDisk(uid: number, bytes: number): Promise<Disk> {
+    const size = imageBytes(bytes);
     const path = join(dir, String(++count));
     const image = `${path}.img`;
     // promised before it is looked for, so that two at once do not take the same room
-    promised.set(image, bytes);
+    promised.set(image, size);
     try {
       await checkRoom();
-      await makeImage(image, uid, bytes);
+      await makeImage(image, uid, size);
       // an engine that does not see the mount finds a folder that the task may not use
       await mkdir(path, { mode: 0o700 });
       await tool('mount', ['-t', 'ext4', '-o', MOUNT_OPTIONS, image, path]);
@@ -140,6 +141,12 @@ export function createDisks({ logger }: { readonly logger: Logger }, init: Disks
 
 /** The device goes with the mount (autoclear). `noinit_itable`: a sparse file reads as zeros, no thread needs to write them. */
 const MOUNT_OPTIONS = 'loop,nosuid,nodev,noatime,noinit_itable';
+
+/** So that files of `bytes` fit: ext4 takes a 64th for its inodes, and keeps a 50th, 16 MiB at most, for its own growth. */
+function imageBytes(bytes: number): number {
+  const room = bytes + Math.min(bytes / 50, 16 * 2 ** 20) + 2 ** 20;
+  return Math.ceil((room * 65) / 64 / 4096) * 4096;
+}
 
 /**
  * No journal: nobody reads it after a crash. One inode for 16 KiB, as on tmpfs. Nothing reserved for root. What is not written at

@@ -10,6 +10,7 @@ import {
   attestationKind,
   type GenesisInfo,
   type Kind,
+  MAX_VALUE_BYTES,
   type Opened,
   type Order,
   open,
@@ -62,6 +63,8 @@ export interface ReceiptReport {
   readonly verification: Accept['verification'] | null;
   readonly paid: boolean;
   readonly settlement: 'unpaid' | 'paid' | 'split';
+  /** The kind of the evidence that closed the escrow; null without one. */
+  readonly closedBy: string | null;
   readonly escrowId: string | null;
   /** What the worker had asked for. */
   readonly price: bigint;
@@ -240,6 +243,7 @@ function report({
     verification: accept?.body.verification ?? null,
     paid: money !== null,
     settlement: money === null ? 'unpaid' : money.closing.outcome === 'paid' ? 'paid' : 'split',
+    closedBy: (money && peekKind(money.closing.decided.value, MAX_VALUE_BYTES)) ?? null,
     escrowId: money?.escrow.escrowId ?? null,
     price: acceptance.price,
     pay: money?.closing.pay ?? 0n,

@@ -95,6 +95,20 @@ export function seal<S extends z.ZodType>(
   );
 }
 
+/** An envelope put together again from its body and who signed it how; `open` checks it. */
+export function joinEnvelope<S extends z.ZodType>(
+  kind: Kind<S>,
+  body: z.input<S>,
+  signatures: readonly { readonly key: string; readonly sig: Uint8Array }[],
+): Uint8Array {
+  return encodeCbor({ type: typeOf(kind), body: encodeCbor(body), signatures });
+}
+
+/** Who signed an envelope how, unchecked. */
+export function signaturesOf(kind: Kind<z.ZodType>, { bytes }: Pick<Opened<unknown>, 'bytes'>) {
+  return parseEnvelope(kind, bytes).signatures;
+}
+
 /** The same statement with one more signature; as it is where that signer has signed. @throws WireError `WIRE_TOO_LARGE`. */
 export function addSignature<B>(kind: Kind<z.ZodType>, envelope: Opened<B>, signer: Signer): Opened<B> {
   if (envelope.signers.includes(signer.peer)) return envelope;

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { type BodyOf, defineKind } from './envelope.ts';
+import { type BodyOf, defineKind, MAX_SIGNATURES } from './envelope.ts';
 import { amountSchema, bytesSchema, hashSchema, hexHashSchema, taskRef } from './primitives.ts';
 
 const escrow = { net: hashSchema, escrowId: hexHashSchema };
@@ -31,8 +31,10 @@ export const disputeKind = defineKind(
   z.strictObject({ ...escrow, reason: z.string().max(1000) }),
 );
 
-/** An arbiter's finding. */
-export const verdictKind = defineKind('verdict', 1024, z.strictObject({ ...escrow, pay: amountSchema }));
+/** What arbiters find, each by a signature of its own: as many as a lock can call for. */
+export const verdictKind = defineKind('verdict', 4096, z.strictObject({ ...escrow, pay: amountSchema }), {
+  maxSignatures: MAX_SIGNATURES,
+});
 
 /** Verifiers agree with a result: their own attestations over the same replica set, beside the worker's. */
 export const verifiedKind = defineKind(

@@ -34,3 +34,8 @@ export function rawCidOf(digest: Uint8Array): string {
 export function cborCid(bytes: Uint8Array): string {
   return cidText(DAG_CBOR, sha256(bytes));
 }
+
+/** The same of bytes whose sha2-256 is known. */
+export function cborCidOf(digest: Uint8Array): string {
+  return cidText(DAG_CBOR, digest);
+}

@@ -80,11 +80,20 @@ export function keyBytesToPeer(bytes: Uint8Array): string {
  */
 const good = new LRUCache<string, true>({ max: 10_000 });
 
+function nameOf(key: Uint8Array, bytes: Uint8Array, signature: Uint8Array): string {
+  return createHash('sha256').update(key).update(signature).update(bytes).digest('base64');
+}
+
+/** Notes a signature that was made here: it comes back in votes and certificates. */
+export function noteSignature(key: Uint8Array, bytes: Uint8Array, signature: Uint8Array): void {
+  good.set(nameOf(key, bytes, signature), true);
+}
+
 /** Checks `signature` of `peer` over `bytes` (RFC 8032, by node:crypto alone). False for an unsound key. */
 export function verifySignature(peer: string, bytes: Uint8Array, signature: Uint8Array): boolean {
   const entry = lookUp(peer);
   if (entry === undefined || signature.length !== 64) return false;
-  const name = createHash('sha256').update(entry.bytes).update(signature).update(bytes).digest('base64');
+  const name = nameOf(entry.bytes, bytes, signature);
   if (good.has(name)) return true;
   if (!nodeVerify(null, bytes, entry.key, signature)) return false;
   good.set(name, true);

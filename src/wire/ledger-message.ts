@@ -1,8 +1,9 @@
 import * as z from 'zod';
 import { decidedSchema, MAX_VALUE_BYTES, slotSchema } from './certificate.ts';
+import { MAX_SIGNATURES } from './envelope.ts';
 import { roundAnswers, roundRequests } from './ledger-round.ts';
 import { defineMessage } from './message.ts';
-import { bytesSchema, countSchema, hexHashSchema, peerSchema } from './primitives.ts';
+import { bytesSchema, countSchema, hexHashSchema, peerSchema, timeSchema } from './primitives.ts';
 
 /** Statements in one request: what one group commit takes. */
 export const MAX_SUBMIT = 64;
@@ -30,6 +31,12 @@ export const ledgerRequestMessage = defineMessage(
     z.strictObject({ type: z.literal('funds'), account: peerSchema }),
     /** What was decided about an account, oldest first, from the entry `from`. */
     z.strictObject({ type: z.literal('trail'), account: peerSchema, from: countSchema }),
+    /** Where the trail of the account that asks goes on, its beginning being lost. */
+    z.strictObject({ type: z.literal('standing'), account: peerSchema, at: timeSchema }),
+    /** The last use of an invite, and that of `account`. */
+    z.strictObject({ type: z.literal('invite'), invite: peerSchema, account: peerSchema }),
+    /** Who came by an invite and who was removed, in the order of this notary, from the entry `from`. */
+    z.strictObject({ type: z.literal('members'), from: countSchema }),
     /** What was decided about an escrow: its lock and its steps so far. */
     z.strictObject({ type: z.literal('escrow'), escrowId: hexHashSchema }),
     /** The decision of a slot. */
@@ -59,6 +66,12 @@ export const ledgerAnswerMessage = defineMessage(
       more: z.boolean(),
     }),
     z.strictObject({ type: z.literal('decided'), decided: z.array(decidedSchema).max(MAX_DECIDED) }),
+    z.strictObject({
+      type: z.literal('standing'),
+      decided: decidedSchema,
+      /** The next entry of the trail after it, at each notary that signed. */
+      cursors: z.array(z.strictObject({ peer: peerSchema, at: countSchema })).max(MAX_SIGNATURES),
+    }),
     ...roundAnswers(MAX_SUBMIT, MAX_LOG_PAGE),
   ]),
 );

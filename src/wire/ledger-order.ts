@@ -8,6 +8,7 @@ import {
   listedPeerSchema,
   peerSchema,
   positiveAmountSchema,
+  purseSchema,
   taskRef,
   timeSchema,
 } from './primitives.ts';
@@ -41,7 +42,8 @@ export type Lock = z.output<typeof lockSchema>;
 export const transferSchema = z.strictObject({
   op: z.literal('transfer'),
   amount: positiveAmountSchema,
-  to: peerSchema,
+  /** A peer, or the purse of an invite. */
+  to: z.union([peerSchema, purseSchema]),
 });
 
 /** An owner's order: slot A/<account>/<seq>. */

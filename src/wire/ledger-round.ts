@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { decidedSchema, MAX_VALUE_BYTES, slotSchema } from './certificate.ts';
+import { CHECKPOINT_BYTES } from './checkpoint.ts';
 import { handoverKind, MAX_HANDOVER_LOCKS } from './committee.ts';
 import { type BodyOf, defineKind, MAX_SIGNATURES } from './envelope.ts';
 import { amountSchema, bytesSchema, countSchema, hashSchema, peerSchema, timeSchema } from './primitives.ts';
@@ -129,6 +130,13 @@ export function roundRequests(maxSubmit: number, maxNames: number) {
     }),
     /** What this notary leaves behind of an epoch that has ended; `after`: the last slot of the page before. */
     z.strictObject({ type: z.literal('handover'), epoch: countSchema, after: slotSchema.nullable() }),
+    /** Where the asking notary stands; signed by one that stands there too. */
+    z.strictObject({
+      type: z.literal('checkpoint'),
+      decisions: countSchema,
+      state: hashSchema,
+      at: timeSchema,
+    }),
   ] as const;
 }
 
@@ -167,6 +175,15 @@ export function roundAnswers(maxSubmit: number, maxNames: number) {
       type: z.literal('handover'),
       handover: bytesSchema(handoverKind.maxBytes),
       locks: z.array(shownLockSchema).max(MAX_HANDOVER_LOCKS),
+    }),
+    /** What was asked for lies before a checkpoint, and may have been removed. */
+    z.strictObject({ type: z.literal('compacted'), checkpoint: bytesSchema(CHECKPOINT_BYTES) }),
+    /** Where the notary that was asked stands, and its signature if that is where the other one does. */
+    z.strictObject({
+      type: z.literal('checkpoint'),
+      decisions: countSchema,
+      state: hashSchema,
+      signed: bytesSchema(CHECKPOINT_BYTES).nullable(),
     }),
     /** Statements for the client to have decided: its grant, signed by the admin. */
     z.strictObject({ type: z.literal('statements'), values: z.array(bytesSchema(MAX_VALUE_BYTES)).max(1) }),

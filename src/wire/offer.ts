@@ -24,6 +24,9 @@ export const phaseLimitsSchema = z.strictObject({
   collectMs: durationSchema,
 });
 
+/** Named by an offer that this node makes: a panel of three with a choice, and little enough for an offer's size. */
+export const MAX_ARBITERS = 4;
+
 /** The lock's terms: signed into the offer by the requester and, by hash, into the acceptance by the worker. */
 export const termsSchema = z.strictObject({
   limits: phaseLimitsSchema,

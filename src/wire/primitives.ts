@@ -17,6 +17,15 @@ export const peerSchema = z
  */
 export const listedPeerSchema = z.string().max(60).refine(isPeerText, 'not an Ed25519 peer id');
 
+/** What was set aside for an invite: an account that only its redemptions pay from. Its name is no peer id, so no order names it as its own. */
+export const purseSchema = z
+  .string()
+  .max(62)
+  .refine(
+    text => text.startsWith('G/') && peerToKeyBytes(text.slice(2)) !== undefined,
+    'not the purse of an invite',
+  );
+
 /** dag-cbor has one integer type: small amounts decode as numbers, large ones as bigint. */
 export const amountSchema = z
   .union([z.bigint(), z.int()])

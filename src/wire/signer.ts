@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, sign as nodeSign } from 'node:crypto';
-import { keyBytesToPeer, type Signer } from './identity.ts';
+import { keyBytesToPeer, noteSignature, type Signer } from './identity.ts';
 
 /** PKCS#8 of Ed25519 (RFC 8410): this, then the 32-byte seed. */
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
@@ -8,5 +8,13 @@ const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
 export function signerFromSeed(seed: Uint8Array): Signer {
   const key = createPrivateKey({ key: Buffer.concat([PKCS8_PREFIX, seed]), format: 'der', type: 'pkcs8' });
   const spki = createPublicKey(key).export({ format: 'der', type: 'spki' });
-  return { peer: keyBytesToPeer(spki.subarray(-32)), sign: bytes => nodeSign(null, bytes, key) };
+  const own = spki.subarray(-32);
+  return {
+    peer: keyBytesToPeer(own),
+    sign(bytes) {
+      const signature = nodeSign(null, bytes, key);
+      noteSignature(own, bytes, signature);
+      return signature;
+    },
+  };
 }

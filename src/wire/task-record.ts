@@ -1,7 +1,9 @@
 import * as z from 'zod';
+import { findingSchema } from './arbitration.ts';
 import { refusalSchema } from './bid.ts';
 import { decidedSchema } from './certificate.ts';
 import { defineMessage } from './message.ts';
+import { MAX_ARBITERS } from './offer.ts';
 import { relativePathSchema } from './path.ts';
 import {
   amountSchema,
@@ -73,6 +75,8 @@ export const taskPolicySchema = z.strictObject({
   labels: z.record(z.string().max(63), z.string().max(255)),
   /** False: a verified task waits in *paying* for accept or dispute. */
   automaticPayment: z.boolean(),
+  /** Who may judge a dispute; records of earlier versions name none. */
+  arbiters: z.array(peerSchema).max(MAX_ARBITERS).default([]),
 });
 export type TaskPolicy = z.output<typeof taskPolicySchema>;
 
@@ -85,8 +89,23 @@ const bidRecordSchema = z.strictObject({
   refusal: refusalSchema.nullable(),
 });
 
-/** How the money of one attempt stands. `claimed` waits for the dispute's end. */
+/** How the money of one attempt stands. */
 export const moneyStateSchema = z.enum(['none', 'locking', 'locked', 'released', 'split', 'refunded']);
+
+/** The escrow of one attempt as it was last seen, for its owner to look at. */
+const escrowRecordSchema = z.strictObject({
+  state: z.enum(['open', 'claimed', 'disputed', 'paid', 'split', 'refunded']),
+  claimBy: timeSchema,
+  disputeBy: timeSchema,
+  verdictBy: timeSchema,
+  /** Those that were drawn to judge. */
+  arbiters: z.array(peerSchema).max(16),
+  /** The kind of the evidence that closed it; null while it is open. */
+  closedBy: z.string().max(30).nullable(),
+  /** Of the arbiters, in their words. */
+  finding: findingSchema.nullable(),
+});
+export type EscrowRecord = z.output<typeof escrowRecordSchema>;
 
 const attemptSchema = z.strictObject({
   attempt: countSchema,
@@ -108,6 +127,8 @@ const attemptSchema = z.strictObject({
   close: decidedSchema.nullable(),
   pay: amountSchema,
   fee: amountSchema,
+  /** Null without a lock, and in records of earlier versions. */
+  escrow: escrowRecordSchema.nullable().default(null),
 });
 export type AttemptRecord = z.output<typeof attemptSchema>;
 

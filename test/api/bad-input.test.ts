@@ -63,6 +63,9 @@ test('one mistake, one field', () =>
       ['{"code": "x", "result_schema": {"type": "nothing"}}', 'result_schema'],
       ['{"code": "x", "require": ["12D3"]}', 'require[0]'],
       ['{"code": "x", "require": ["self"], "avoid": ["self"]}', 'require'],
+      ['{"code": "x", "arbiters": ["self"]}', 'arbiters[0]'],
+      [`{"code": "x", "arbiters": ["${workerSigner.peer}"], "reuse": true}`, 'arbiters'],
+      [`{"code": "x", "arbiters": ["${workerSigner.peer}"], "network": {"allow": ["a.org"]}}`, 'arbiters'],
       ['{"code": "x", "__proto__": {"image": "a"}}', '__proto__'],
       ['[]', 'body'],
       ['5', 'body'],
@@ -159,6 +162,7 @@ const DEFAULTS = {
   verification: 'check',
   automaticPayment: true,
   maxPerTask: null,
+  arbiters: [],
   self: selfSigner.peer,
 } as const;
 

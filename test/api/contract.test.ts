@@ -7,10 +7,14 @@ import { openApiDocument } from '../../src/api/openapi.ts';
 import type { Route } from '../../src/api/route.ts';
 import { ROUTE_IDS, type RouteId, routes } from '../../src/api/routes/table.ts';
 import { codeOf } from '../../src/util/index.ts';
+import { writeInvite } from '../../src/wire/index.ts';
 import { workerSigner } from '../fixtures/api/memory-market.ts';
 import { type TestServer, TOKEN, withServer } from '../fixtures/api/server.ts';
 
 const test = suite('api: contract of every route');
+
+const terms = { net: new Uint8Array(32), grant: 500_000_000n, uses: 2, expires: 2000 };
+const INVITE = writeInvite(terms, new Uint8Array(32).fill(1), workerSigner, ['/ip4/127.0.0.1/tcp/1']).text;
 
 type AnyReply = { status: number; headers?: Record<string, string>; body: unknown };
 
@@ -73,6 +77,12 @@ const CALLS: { [Id in RouteId]: (server: TestServer, id: string) => Promise<AnyR
   listNotaries: ({ client }) => client.listNotaries(),
   addNotary: ({ client }) => client.addNotary({ params: { peer_id: workerSigner.peer } }),
   removeNotary: ({ client }) => client.removeNotary({ params: { peer_id: workerSigner.peer } }),
+  createInvite: ({ client }) => client.createInvite({ body: { grant: '5', uses: 2 } }),
+  listInvites: ({ client }) => client.listInvites(),
+  revokeInvite: ({ client }) => client.revokeInvite({ params: { id: workerSigner.peer } }),
+  listMembers: ({ client }) => client.listMembers(),
+  removeMember: ({ client }) => client.removeMember({ params: { id: workerSigner.peer } }),
+  joinNetwork: ({ client }) => client.joinNetwork({ body: { invite: INVITE } }),
   verifyReceipt: ({ client }) => client.verifyReceipt({ body: Uint8Array.of(1, 2, 3) }),
   getOpenApi: ({ client }) => client.getOpenApi(),
   getMetrics: ({ client }) => client.getMetrics(),

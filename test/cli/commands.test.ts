@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { json } from '../../src/cli/print.ts';
+import type { EscrowView } from '../../src/market/index.ts';
 import { VERSION } from '../../src/util/index.ts';
 import { rawCid } from '../../src/wire/index.ts';
 import { runCli, type Shell, withDir, withShell } from './support.ts';
@@ -226,7 +227,24 @@ test('lists print tables, ids or JSON', () =>
     assert.match((await run(['tasks'])).out, /^TASK .*\n.*mine\n$/);
     assert.is((await run(['tasks', '-q'])).out, `${id}\n`);
     assert.is(JSON.parse((await run(['tasks', '--json'])).out).tasks[0].task_id, id);
-    assert.match((await run(['task', id])).out, /pays up to +0 FLOP/);
+    assert.match((await run(['task', id])).out, /pays up to +0 FLOP\npayment +-\nescrow +-\n/);
+    const at = { claimBy: 1_000, disputeBy: 2_000, verdictBy: 3_000, closedBy: null, finding: null };
+    const shows = async (change: Partial<EscrowView>, text: string) => {
+      const escrow = { ...at, state: 'open' as const, arbiters: [], ...change };
+      const payment = { amount: 0n, fee: 0n, escrowId: null, state: 'locked' as const, escrow };
+      shell.server.market.move(id, { payment });
+      assert.match((await run(['task', id])).out, `escrow      ${text}\n`);
+    };
+    await shows({}, 'open, to be claimed by 1970-01-01T00:00:01.000Z');
+    await shows({ state: 'claimed' }, 'claimed, to be disputed by 1970-01-01T00:00:02.000Z');
+    await shows(
+      { state: 'disputed', arbiters: ['12D3KooWjudge'] },
+      'disputed, to be judged by 1970-01-01T00:00:03.000Z, arbiters …ooWjudge',
+    );
+    await shows(
+      { state: 'split', closedBy: 'verdict', finding: 'wrong' },
+      'split by verdict (the result is wrong)',
+    );
     assert.match((await run(['wallet'])).out, /balance +12.5 FLOP/);
     assert.match((await run(['wallet', 'history', '--limit', '1'])).out, /lock +-5/);
     assert.match(

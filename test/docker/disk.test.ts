@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -24,12 +24,14 @@ interface World {
 async function withDisks(body: (world: World) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'dux:disk-'));
   const dir = join(folder, 'disks');
+  const inputsDir = join(folder, 'inputs');
+  await mkdir(inputsDir);
   const owner = `test-${randomUUID()}`;
   const started: Executor[] = [];
   const next = () => {
     const disks = createDisks({ logger: silentLogger }, { dir });
     const parts = { logger: silentLogger, clock: keepAliveClock, disks };
-    const executor = createDockerExecutor(parts, { socketPath, owner });
+    const executor = createDockerExecutor(parts, { socketPath, owner, inputsDir });
     started.push(executor);
     return executor;
   };
@@ -41,7 +43,7 @@ async function withDisks(body: (world: World) => Promise<void>): Promise<void> {
     for (const each of started.reverse()) await each.stop();
     assert.equal(await containersOf(owner), []);
     assert.not.match(await readFile('/proc/self/mountinfo', 'utf8'), folder);
-    assert.equal(await readdir(folder), []);
+    assert.equal(await readdir(folder, { recursive: true }), ['inputs']);
     await rm(folder, { recursive: true });
   }
 }
@@ -52,14 +54,14 @@ import os
 piece = b'x' * (1 << 20)
 written = 0
 try:
-    with open('big', 'wb') as file:
-        for _ in range(${mib}):
+    while written < ${mib}:
+        with open(f'big{written // 100}', 'ab') as file:
             file.write(piece)
-            written += 1
+        written += 1
 except OSError as error:
     print(error.errno)
 print(written >= ${mib}, os.statvfs('/task').f_blocks * os.statvfs('/task').f_frsize >> 20 > 150, os.listdir('/task'))
-open('outputs/size', 'w').write(str(os.path.getsize('big') >> 20))`;
+open('outputs/size', 'w').write(str(written))`;
 
 const LIMITS = { memoryBytes: 64 * MIB, diskBytes: 200 * MIB, timeoutMs: 60_000 };
 
@@ -67,7 +69,7 @@ test('a disk that is larger than the task’s memory can be filled, and is full 
   withDisks(async ({ executor }) => {
     const image = await executor.ensureImage(IMAGE, {});
     const inputs = [{ path: 'in', bytes: Buffer.from('here') }];
-    const fits = await runOn(executor, image, taskOf(fill(150), { limits: LIMITS, inputs }));
+    const fits = await runOn(executor, image, taskOf(fill(199), { limits: LIMITS, inputs }));
     assert.is(textOf(fits.stderr), '');
     const [said = '', names = ''] = textOf(fits.stdout).split(' [');
     assert.is(said, 'True True');
@@ -76,7 +78,7 @@ test('a disk that is larger than the task’s memory can be filled, and is full 
     assert.equal([fits.outcome, fits.exitCode, fits.oomKilled], ['exited', 0, false]);
     assert.equal(
       fits.outputs.map(({ path, bytes }) => [path, textOf(bytes)]),
-      [['size', '150']],
+      [['size', '199']],
     );
     const full = await runOn(executor, image, taskOf(fill(250), { limits: LIMITS }));
     assert.match(textOf(full.stdout), /^28\nFalse True/);
@@ -115,6 +117,22 @@ print(os.path.exists(${JSON.stringify(dir)}), [name for name in os.listdir('/dev
     const { stdout } = await runOn(executor, image, taskOf(code, { limits }));
     assert.is(textOf(stdout), "True\n['outputs'] True 0o700\nFalse []\n");
     await other.discard();
+  }));
+
+test('a large input is mounted beside a large disk', () =>
+  withDisks(async ({ executor, dir }) => {
+    const image = await executor.ensureImage(IMAGE, {});
+    const file = join(dir, '..', 'source');
+    await writeFile(file, Buffer.alloc(32 * MIB, 7), { mode: 0o444 });
+    const inputs = [{ path: 'inputs/large.bin', file, size: 32 * MIB }];
+    const code = `
+import os, shutil
+shutil.copyfile('inputs/large.bin', 'outputs/copy.bin')
+print(os.path.getsize('outputs/copy.bin'), os.path.ismount('/task'), os.path.ismount('/inputs'))`;
+    const result = await runOn(executor, image, taskOf(code, { limits: LIMITS, inputs }));
+    assert.is(textOf(result.stderr), '');
+    assert.is(textOf(result.stdout), `${32 * MIB} True True\n`);
+    await rm(file);
   }));
 
 test('small disks stay in memory, and take no loop device', () =>

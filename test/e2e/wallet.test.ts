@@ -1,9 +1,11 @@
+import { existsSync } from 'node:fs';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { signerFromSeed, writeInvite } from '../../src/wire/index.ts';
 import { type DaemonProcess, Devnet } from '../fixtures/daemons.ts';
-import { auditAndStop, type CommandEnd, command } from '../fixtures/processes.ts';
+import { auditAndStop, type CommandEnd, command, completed } from '../fixtures/processes.ts';
 import { waitFor } from '../fixtures/wait.ts';
 
 const test = suite('e2e: the wallet on the command line');
@@ -125,33 +127,78 @@ async function showsLinesAndShares(payer: Person, worker: Person): Promise<void>
   assert.match((await payer.on('wallet', 'shares')).stdout, /^PEER +LENT TO IT/);
 }
 
-test('send, limits, history, shares, export and its check, with a key that is encrypted', async () => {
-  const net = await Devnet.start(1);
+/** On another machine: the network's genesis comes with the invite, the membership and the grant at the first start. */
+async function joinsBy(text: string, dataDir: string, env: Record<string, string>): Promise<void> {
+  const end = assertCode(await command(['join', '-', '--data', dataDir], env, text), 0);
+  assert.match(end.stdout, /^ready to join lab/);
+  assert.is((await stat(join(dataDir, 'invite'))).mode & 0o777, 0o600);
+}
+
+/** Joined by an address alone, it may pay, but nobody works for it unpaid until it has an invite. */
+async function guestIsInvited(net: Devnet, admin: Person, member: Person): Promise<void> {
+  const guest = await personOf(await net.add());
+  const worker = (person: Person) => person.daemon.client.getMetrics().then(({ body }) => body);
+  const submitted = await guest.daemon.client.submitTask({ body: { code: 'print(1)', avoid: ['self'] } });
+  const { task_id } = submitted.body;
+  for (const person of [admin, member])
+    await waitFor(async () => /NOT_A_MEMBER/.test(await worker(person)), 'the refusal', 20_000);
+  assert.match(assertCode(await guest.on('status'), 0).stdout, /network +lab .*, guest/);
+  const { invite } = await admin.json('invite', '--grant', '3', '--expires', '1h');
+  for (let again = 0; again < 2; again++)
+    assert.match(assertCode(await guest.on('join', invite!), 0).stdout, /a member of lab, with 3 granted/);
+  assert.is((await guest.daemon.client.getWallet()).body.balance, '3');
+  await completed(guest.daemon, task_id);
+  const membersOf = async ({ daemon: { client } }: Person) =>
+    (await client.listMembers()).body.members.map(({ peer_id }) => peer_id);
+  assert.equal((await membersOf(member)).sort(), [admin.peer, member.peer, guest.peer].sort());
+  assertCode(await admin.on('members', 'remove', guest.peer), 0);
+  assert.not((await membersOf(admin)).includes(guest.peer));
+}
+
+async function refusesAnotherNetwork(dataDir: string, env: Record<string, string>): Promise<void> {
+  const terms = { net: new Uint8Array(32), grant: 0n, uses: 1, expires: Date.now() + 60_000 };
+  const stranger = signerFromSeed(new Uint8Array(32).fill(2));
+  const { text } = writeInvite(terms, new Uint8Array(32).fill(1), stranger, ['/ip4/127.0.0.1/tcp/1']);
+  const end = await command(['start', '--data', dataDir, '--api-port', '0', '--join', text], env);
+  assert.match(assertCode(end, 1).stderr, /is of network baf.*, not of baf.*: use another --data directory/);
+}
+
+test('a network by invitation: send, limits, history, shares, export and its check, with a key that is encrypted', async () => {
+  const init = (dataDir: string) =>
+    command(['init', '--network', 'lab', '--data', dataDir]).then(end => {
+      assert.match(assertCode(end, 0).stdout, /membership +invited\ncurrency +FLOP/);
+    });
+  const net = await Devnet.start(1, { prepare: init });
   try {
     const words = 'some words by chance';
+    const admin = await personOf(net.daemons[0] as DaemonProcess);
+    const [first] = assertCode(await admin.on('invite', '--grant', '1000'), 0).stdout.split('\n');
     const payerDaemon = await net.add({
+      prepare: dataDir => joinsBy(first!, dataDir, { DUXNODE_PASSPHRASE: words }),
       settings: { 'ledger.max_per_task': '20', 'ledger.max_per_day': '50' },
       env: { DUXNODE_PASSPHRASE: words },
     });
     await net.ready();
-    const worker = await personOf(net.daemons[0] as DaemonProcess);
+    assert.not(existsSync(join(payerDaemon.dataDir, 'invite')), 'it was redeemed');
     const payer = await personOf(payerDaemon);
     const key = await readFile(join(payerDaemon.dataDir, 'identity.key'), 'utf8');
     assert.is(JSON.parse(key).format, 'duxnode-key/1', 'it was never in clear');
-    await sends(payer, worker);
+    await sends(payer, admin);
     await limitsTasks(payer);
-    await showsLinesAndShares(payer, worker);
-    for (const person of [payer, worker]) await exportsAndVerifies(net.dir, person);
+    await showsLinesAndShares(payer, admin);
+    for (const person of [payer, admin]) await exportsAndVerifies(net.dir, person);
 
     await payerDaemon.stop();
     const start = (env: Record<string, string>) =>
       command(['start', '--data', payerDaemon.dataDir, '--api-port', '0'], env);
     assert.match(assertCode(await start({}), 2).stderr, /--passphrase-file/);
     assert.match(assertCode(await start({ DUXNODE_PASSPHRASE: 'others' }), 2).stderr, /does not open/);
+    await refusesAnotherNetwork(payerDaemon.dataDir, { DUXNODE_PASSPHRASE: words });
     await payerDaemon.start();
     assert.is(await payerDaemon.peer(), payer.peer);
-    const again = await payer.json('wallet', 'send', worker.peer, '2', '--key', 'rent-may');
+    const again = await payer.json('wallet', 'send', admin.peer, '2', '--key', 'rent-may');
     assert.is(again.slot, `A/${payer.peer}/2`);
+    await guestIsInvited(net, admin, payer);
     await auditAndStop(net);
   } finally {
     await net.stop();

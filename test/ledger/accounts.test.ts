@@ -80,6 +80,7 @@ test('a grant comes from the admin alone, and an open one is as the genesis says
     [grantOf({ net: new Uint8Array(32) }), 'STATEMENT_NETWORK'],
     [grantOf({ use: 'again' }), 'GRANT_TERMS'],
     [grantOf({ amount: 1n }), 'GRANT_TERMS'],
+    [grantOf({ invite: bob.peer, use: '0' }), 'GRANT_TERMS'],
     [grantOf({ account: admin.peer, use: admin.peer }), 'GRANT_TERMS'],
     [grantOf({ invite: 'friend', amount: 11n * FLOP }), 'FUNDS_INSUFFICIENT'],
   ] as const;

@@ -1,5 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { KEEP_MS } from '../../src/ledger/checkpoints.ts';
 import {
   type CommitteeNotary,
   checkFunds,
@@ -8,8 +9,18 @@ import {
   readLock,
   TrailReplay,
 } from '../../src/ledger/index.ts';
+import {
+  CHECKPOINT_KEY,
+  META_KEY,
+  type NotaryStore,
+  openNotaryStore,
+} from '../../src/ledger/notary-store.ts';
+import type { StoredAccount } from '../../src/ledger/records.ts';
+import { accountItems, changeState } from '../../src/ledger/state-digest.ts';
 import type { Lock, TaskRef } from '../../src/wire/index.ts';
-import { acceptKind, certificateKind, open, seal } from '../../src/wire/index.ts';
+import { acceptKind, certificateKind, checkpointKind, open, seal } from '../../src/wire/index.ts';
+import { open as openDb } from '../db/temp-dir.ts';
+import { movableClock } from '../fixtures/movable-clock.ts';
 import { waitFor } from '../fixtures/wait.ts';
 import { code, type TestLedger, type TestNode, withLedger } from './network.ts';
 import * as s from './support.ts';
@@ -92,7 +103,10 @@ test('conflicting orders at different notaries: recovery decides one of them, an
       await waitFor(() => alice.wallet.balance().free === 10n * FLOP, 'the grant', WAIT_MS);
       const value = await rival(ledger, alice, bob.signer.peer);
       for (const node of ledger.nodes.slice(0, 2)) {
-        const answer = await node.notary!.round!({ type: 'propose', epoch: 0, values: [value] });
+        const answer = await node.notary!.round!(
+          { type: 'propose', epoch: 0, values: [value] },
+          alice.signer.peer,
+        );
         assert.ok(answer.type === 'round' && answer.outcomes[0]?.type === 'signed');
       }
       const { ref, lock } = terms(bob, 'contested');
@@ -180,5 +194,87 @@ test('the founder alone, then three, then three others: payments go on, and what
     await pay(ledger, alice, dora, 'five');
     await ledger.audit();
   }));
+
+test('four notaries in one state make a checkpoint together; one whose state is another is told, and nothing is mended', () => {
+  const clock = movableClock();
+  return withLedger(
+    async ledger => {
+      const [alice, bob] = [await ledger.add(), await ledger.add()];
+      await waitFor(() => alice.wallet.balance().free === 10n * FLOP, 'the grant', WAIT_MS);
+      await pay(ledger, alice, bob, 'a task');
+      clock.jump(KEEP_MS);
+      const nodes = ledger.nodes.slice(0, 4);
+      const heights = () => nodes.map(({ notary }) => notary!.checkpoints.last?.height);
+      await waitFor(() => heights().every(height => height !== undefined), 'the checkpoints', WAIT_MS);
+      for (const { notary } of nodes) {
+        const { body, signers } = open(checkpointKind, notary!.checkpoints.last!.bytes);
+        assert.equal([...signers].sort(), nodes.map(({ signer }) => signer.peer).sort());
+        assert.is(body.balances + body.escrows, ledger.info.supply);
+      }
+
+      // Bob loses all but its key, and the notaries have removed what it had read.
+      await waitFor(
+        async () => {
+          await bob.wallet.sync();
+          return bob.wallet.balance().free > 10n * FLOP;
+        },
+        'the pay',
+        WAIT_MS,
+      );
+      const { free } = bob.wallet.balance();
+      await ledger.stop(bob);
+      await ledger.forget(bob);
+      for (const { notary, db } of nodes) {
+        const { trails } = notary!.store;
+        for await (const [key] of trails.iterate({ prefix: bob.signer.peer, limit: 100 }))
+          await db.write([trails.delOp(key)]);
+      }
+      await ledger.start(bob);
+      await bob.wallet.sync();
+      assert.is(bob.wallet.balance().free, free);
+      const [line] = await bob.wallet.history(10);
+      assert.ok(line?.kind === 'genesis');
+      const resumed = await bob.wallet.certificate(line.slot);
+      assert.is(open(certificateKind, resumed!.certificate).signers.length, 3);
+
+      const last = nodes[3]!;
+      await ledger.stop(last);
+      last.db = await openDb(last.dir);
+      await giveAway(openNotaryStore(last.db), alice.signer.peer, bob.signer.peer);
+      await last.db.close();
+      await ledger.start(last);
+      const told = ({ wallet }: TestNode) => wallet.status().fault?.startsWith('NOTARIES_DIFFER: ') ?? false;
+      await waitFor(() => told(last), 'the notary to see that it is alone', WAIT_MS);
+      await pay(ledger, alice, bob, 'another task');
+      await waitFor(() => nodes.every(told), 'all to see it', WAIT_MS);
+      await bob.wallet.sync();
+      assert.is(bob.wallet.balance().free, free + (FLOP * 98n) / 100n, 'counted once');
+
+      await ledger.stop(last);
+      await ledger.forget(last);
+      await ledger.start(last);
+      const isBehind = () => last.wallet.status().fault?.startsWith('NOTARY_BEHIND: ') ?? false;
+      await waitFor(isBehind, 'a notary without its disk to see that it cannot catch up', WAIT_MS);
+    },
+    { notaries: 4, clock },
+  );
+});
+
+/** One unit of alice's is bob's, as if by a fault of the disk that all sums overlook. */
+async function giveAway(store: NotaryStore, alice: string, bob: string): Promise<void> {
+  const ids = [alice, bob];
+  const before = (await store.accounts.getMany(ids)) as StoredAccount[];
+  const after = before.map((account, i) => ({ ...account, balance: account.balance + (i === 0 ? -1n : 1n) }));
+  const items = (accounts: StoredAccount[]) =>
+    accounts.flatMap((account, i) => accountItems(ids[i]!, account));
+  const meta = (await store.meta.get(META_KEY))!;
+  const state = changeState(meta.state, items(before), items(after));
+  await store.db.write([
+    ...after.map((account, i) => store.accounts.putOp(ids[i]!, account)),
+    store.meta.putOp(META_KEY, { ...meta, state }),
+    // Without it the others' logs are asked for from their beginning, which the others may have removed.
+    store.checkpoint.delOp(CHECKPOINT_KEY),
+  ]);
+}
 
 test.run();

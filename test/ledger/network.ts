@@ -4,8 +4,11 @@ import { join } from 'node:path';
 import { type Database, openDatabase } from '../../src/db/index.ts';
 import {
   Committees,
+  createMembership,
   createNotary,
   createSettlement,
+  type Invitations,
+  type Membership,
   type Notary,
   NotarySeat,
   type Settlement,
@@ -38,6 +41,8 @@ export interface TestNode {
   seat: NotarySeat;
   readonly notary: Notary | undefined;
   wallet: Settlement;
+  membership: Membership;
+  invitations: Invitations;
   readonly perDay: bigint | null;
 }
 
@@ -96,6 +101,7 @@ export async function withLedger(
       return node;
     },
     async stop(node) {
+      await node.membership.stop();
       await node.wallet.stop();
       await node.seat.stop();
       await node.network.stop();
@@ -179,6 +185,13 @@ async function startNode(node: TestNode, genesis: GenesisInfo, clock: Clock): Pr
     { genesis, perDay: node.perDay },
   );
   await node.wallet.start();
+  const made = createMembership(
+    { network, db, committees, settlement: node.wallet, notary: node.seat, ...parts },
+    { genesis },
+  );
+  node.membership = made.membership;
+  node.invitations = made.invitations;
+  await node.membership.start();
 }
 
 /** The code that it is refused with, or `RESOLVED`. */

@@ -3,10 +3,11 @@ import { holdsMoney } from '../../src/ledger/escrow-lock.ts';
 import { escrowOf, type Signed } from '../../src/ledger/evidence.ts';
 import { checkLeft } from '../../src/ledger/handover.ts';
 import type { Committee } from '../../src/ledger/index.ts';
+import { purseOf, ticketOf } from '../../src/ledger/invites.ts';
 import { fallbackOf } from '../../src/ledger/judge.ts';
 import type { SignedReport } from '../../src/ledger/reports.ts';
 import { coordinatorOf } from '../../src/ledger/slot.ts';
-import { kindOf, type Stated } from '../../src/ledger/statement.ts';
+import { kindOf, type Stated, slotOf } from '../../src/ledger/statement.ts';
 import { CodedError } from '../../src/util/index.ts';
 import {
   type BallotProposal,
@@ -20,7 +21,7 @@ import {
 } from '../../src/wire/index.ts';
 import { SimNotary } from './sim-notary.ts';
 import type { Post } from './sim-post.ts';
-import { isSoundEnd, isTimeout, LAST, randomOf, T0, type World } from './sim-world.ts';
+import { isSoundEnd, isTimeout, LAST, newcomers, randomOf, T0, type World } from './sim-world.ts';
 
 export interface ScheduleOptions {
   readonly byzantine: number;
@@ -537,6 +538,8 @@ export class Schedule {
       const { account, seq } = statement.order.body;
       return book.account(account).seq === seq;
     }
+    if (statement.type === 'redeem' || statement.type === 'revoke' || statement.type === 'removal')
+      return isNext(statement, book);
     const stored = statement.type === 'evidence' && book.escrow(escrowOf(statement.evidence) ?? '');
     return stored ? holdsMoney(stored.escrow) : false;
   }
@@ -586,6 +589,9 @@ export class Schedule {
     for (const notary of this.#members) {
       if (notary.supply !== this.#world.info.supply) this.violations.push(`supply ${notary.supply}`);
       for (const slot of [...notary.openSlots(), ...notary.parked.keys()]) this.stuck.push(slot);
+      for (const { peer } of newcomers)
+        if (notary.account(peer).memberships !== this.#honest[0]!.account(peer).memberships)
+          this.violations.push(`${peer} is a member of some`);
       for (const { escrow } of notary.escrows) {
         if (['OPEN', 'CLAIMED', 'DISPUTED'].includes(escrow.state)) this.stuck.push(escrow.escrowId);
         else if (!isSoundEnd(escrow)) this.violations.push(`${escrow.state} pays ${escrow.pay}`);
@@ -594,6 +600,21 @@ export class Schedule {
       }
     }
   }
+}
+
+/** True where a statement about an invite comes next. */
+function isNext(
+  statement: Extract<Stated['statement'], { type: 'redeem' | 'revoke' | 'removal' }>,
+  book: SimNotary,
+): boolean {
+  if (book.slot(slotOf(statement))) return false;
+  if (statement.type === 'removal') {
+    const { invite, account, use } = statement.removal.body;
+    return book.account(ticketOf(invite, account)).seq === use + 1;
+  }
+  const { use } = statement.type === 'redeem' ? statement.redeem.body : statement.revoke.body;
+  const invite = statement.type === 'redeem' ? statement.invite.body.id : statement.revoke.body.invite;
+  return book.account(purseOf(invite)).seq === use;
 }
 
 function ballotOf({ epoch, slot, ballot, value }: Vote): Ballot {

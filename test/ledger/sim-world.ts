@@ -1,7 +1,19 @@
 import type { Committee, LedgerEscrow } from '../../src/ledger/index.ts';
 import { committeeOf, committeeWith } from '../../src/ledger/index.ts';
+import { purseOf } from '../../src/ledger/invites.ts';
 import { kindOf, type Stated, stated } from '../../src/ledger/statement.ts';
-import { escrowIdOf, type GenesisInfo, type LedgerOp, type Lock, type Signer } from '../../src/wire/index.ts';
+import {
+  escrowIdOf,
+  type GenesisInfo,
+  inviteKind,
+  type LedgerOp,
+  type Lock,
+  redeemKind,
+  removalKind,
+  revokeKind,
+  type Signer,
+  seal,
+} from '../../src/wire/index.ts';
 import * as s from './support.ts';
 
 /** mulberry32: the same schedule for the same seed. */
@@ -17,6 +29,8 @@ export function randomOf(seed: number): () => number {
 
 const { alice, bob, carol, admin, T0 } = s;
 export const notaryKeys: readonly Signer[] = Array.from({ length: 7 }, (_, i) => s.person(`notary ${i}`));
+export const newcomers: readonly Signer[] = [carol, ...['dora', 'emil'].map(s.person)];
+const inviteKey = s.person('an invite');
 const [arbiter, verifier1, verifier2] = ['arbiter', 'verifier 1', 'verifier 2'].map(s.person) as Signer[];
 
 /** Milliseconds after T0. */
@@ -47,6 +61,30 @@ export function makeGenesis(n: number): GenesisInfo {
     membership: 'invited',
     openGrant: 0n,
   });
+}
+
+/** One invite of two uses: more who want each than there are, its end at every number, and removals; some by the wrong one. */
+function membership({ net }: GenesisInfo): { readonly bytes: Uint8Array }[] {
+  const id = inviteKey.peer;
+  const terms = { net, id, grant: 3n, uses: 2, expires: T0 + 10 * LAST };
+  const invite = seal(inviteKind, terms, admin).bytes;
+  const redeem = (use: number, account: Signer, key = inviteKey) =>
+    seal(redeemKind, { net, invite, use, account: account.peer }, account, key);
+  const revoke = (use: number, amount: bigint, signer = admin) =>
+    seal(revokeKind, { net, invite: id, use, amount }, signer);
+  const removal = (use: number, account: Signer, signer = admin) =>
+    seal(removalKind, { net, invite: id, use, account: account.peer }, signer);
+  return [
+    ...newcomers.flatMap(account => [0, 1, 2].map(use => redeem(use, account))),
+    redeem(0, bob, carol),
+    revoke(0, 6n),
+    revoke(1, 3n),
+    revoke(2, 0n),
+    revoke(1, 0n, alice),
+    ...newcomers.map(account => removal(0, account)),
+    removal(1, newcomers[0]!),
+    removal(1, newcomers[1]!, bob),
+  ];
 }
 
 /** Conflicting orders of every account, more than its balance in sum, and for each lock every evidence there is, right and wrong. */
@@ -82,6 +120,8 @@ export function makeWorld(n: number, { quorumChange = 0, handovers = false } = {
     order(bob, 0, pay(alice, 10n)),
     order(carol, 0, pay(alice, 5n)),
     order(carol, 0, pay(alice, 70n)),
+    order(alice, 1, { op: 'transfer', to: purseOf(inviteKey.peer), amount: 8n }),
+    order(bob, 0, { op: 'transfer', to: purseOf(inviteKey.peer), amount: 6n }),
   ];
   const escrows = orders.flatMap(opened => {
     const [op] = opened.body.ops;
@@ -108,7 +148,7 @@ export function makeWorld(n: number, { quorumChange = 0, handovers = false } = {
       s.dispute(target, carol),
     ];
   });
-  const values = [...orders, ...evidence].map(({ bytes }) => stated(bytes));
+  const values = [...orders, ...evidence, ...membership(info)].map(({ bytes }) => stated(bytes));
   return {
     info,
     committee,

@@ -153,4 +153,18 @@ test('a time-out only from reports that are all from after it, and never over a 
   assert.is(choose(timely(true, false, false), claim, refund, four), 'refund');
 });
 
+test('an invite is redeemed when more than can lie call it timely and affordable, each both', () => {
+  const redeem = [{ digest: 'redeem', kind: 'redeem' as const }];
+  const chosen = (...flags: [timely: boolean, afford: boolean][]) =>
+    choose(
+      flags.map(([timely, afford], i) => report(`n${i}`, { known: [entry('redeem', timely, afford)] })),
+      redeem,
+      null,
+      four,
+    );
+  assert.is(chosen([true, true], [true, true], [false, true]), 'redeem');
+  assert.is(chosen([true, true], [false, true], [false, true]), null);
+  assert.is(chosen([true, true], [true, false], [false, true]), null);
+});
+
 test.run();

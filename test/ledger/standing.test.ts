@@ -6,6 +6,7 @@ import {
   createLedgerDesk,
   createNotary,
   createSettlement,
+  type Notary,
   type Settlement,
 } from '../../src/ledger/index.ts';
 import { silentLogger } from '../../src/util/index.ts';
@@ -21,20 +22,19 @@ const committee = committeeOf(s.genesis);
 const network = { call: () => Promise.reject(new Error('no network here')) };
 
 async function withWallet(
-  fn: (wallet: Settlement, clock: ReturnType<typeof s.manualClock>) => Promise<void>,
+  fn: (wallet: Settlement, clock: ReturnType<typeof s.manualClock>, notary: Notary) => Promise<void>,
+  signer = admin,
 ): Promise<void> {
   await withDatabase(async db => {
     const clock = s.manualClock();
-    const parts = { db, clock, logger: silentLogger, signer: admin };
-    const notary = createNotary(parts, { genesis: s.genesis });
+    const parts = { db, clock, logger: silentLogger };
+    const notary = createNotary({ ...parts, signer: admin }, { genesis: s.genesis });
     await notary.start();
-    const wallet = createSettlement(
-      { ...parts, network, notary: { peer: admin.peer, desk: createLedgerDesk(notary) } },
-      { genesis: s.genesis },
-    );
+    const local = { peer: admin.peer, desk: createLedgerDesk(notary) };
+    const wallet = createSettlement({ ...parts, signer, network, notary: local }, { genesis: s.genesis });
     await wallet.start();
     try {
-      await fn(wallet, clock);
+      await fn(wallet, clock, notary);
     } finally {
       await wallet.stop();
       await notary.stop();
@@ -61,6 +61,16 @@ test('a statement is there soon after the start, kept fresh while it is asked fo
     clock.advance(5_000);
     await waitFor(() => wallet.funds() !== null, 'a new one, as it was asked for');
   }));
+
+test('a statement that does not know what came since is replaced when it is shown', () =>
+  withWallet(async (wallet, _clock, notary) => {
+    await waitFor(() => wallet.funds() !== null, 'the first statement');
+    const balance = () => checkFunds(wallet.funds()!, committee).balance;
+    await waitFor(() => balance() === 110n * FLOP, 'a statement with the grant');
+    await notary.submit([s.makeOrder(admin, 0, [{ op: 'transfer', to: alice.peer, amount: FLOP }]).bytes]);
+    await wallet.sync();
+    await waitFor(() => balance() === 111n * FLOP, 'a statement with the payment');
+  }, alice));
 
 test('a statement counts with a quorum of notaries of its network', () => {
   const body = { net: s.genesis.net, account: alice.peer, balance: 5n, member: true, at: T0 };

@@ -2,8 +2,19 @@ import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { createLedgerDesk, createNotary, createSettlement, type Notary } from '../../src/ledger/index.ts';
+import { MEMBERS, purseOf, ticketOf } from '../../src/ledger/invites.ts';
 import { silentLogger } from '../../src/util/index.ts';
-import { escrowIdOf, grantKind, type Lock, type Signer, seal } from '../../src/wire/index.ts';
+import {
+  escrowIdOf,
+  grantKind,
+  inviteKind,
+  type Lock,
+  redeemKind,
+  removalKind,
+  revokeKind,
+  type Signer,
+  seal,
+} from '../../src/wire/index.ts';
 import { withDatabase } from '../db/temp-dir.ts';
 import * as s from './support.ts';
 
@@ -23,8 +34,15 @@ const action = fc.oneof(
     units: fc.integer({ min: 1, max: 8 }),
     locks: fc.integer({ min: 0, max: 3 }),
     seqShift: fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 1),
+    toPurse: fc.boolean(),
   }),
   fc.record({ type: fc.constant('grant' as const), to: who, by: fc.constantFrom(0, 0, 0, 1) }),
+  fc.record({
+    type: fc.constant('invite' as const),
+    what: fc.constantFrom('redeem', 'redeem', 'redeem', 'redeem', 'remove', 'remove', 'revoke'),
+    by: fc.integer({ min: 1, max: 3 }),
+    units: fc.integer({ min: 0, max: 4 }),
+  }),
   fc.record({
     type: fc.constant('step' as const),
     pick: fc.nat(),
@@ -68,6 +86,26 @@ function stepBytes({ kind, pay, isForged }: Extract<Action, { type: 'step' }>, t
   return made().bytes;
 }
 
+/** One invite of many uses: redeemed by each at most once, and ended at some time. */
+const key = s.person('an invite');
+const { net } = s.genesis;
+const terms = { net, id: key.peer, grant: s.FLOP / 4n, uses: 1000, expires: s.T0 + 300_000 };
+const invite = seal(inviteKind, terms, admin).bytes;
+
+async function inviteBytes(
+  { what, by, units }: Extract<Action, { type: 'invite' }>,
+  { store }: Notary,
+): Promise<Uint8Array> {
+  const signer = PEOPLE[by]!;
+  const account = signer.peer;
+  const use = (await store.accounts.get(purseOf(key.peer)))?.seq ?? 0;
+  if (what === 'redeem') return seal(redeemKind, { net, invite, use, account }, signer, key).bytes;
+  if (what === 'revoke')
+    return seal(revokeKind, { net, invite: key.peer, use, amount: unit(units) }, admin).bytes;
+  const ticket = (await store.accounts.get(ticketOf(key.peer, account)))?.seq ?? 0;
+  return seal(removalKind, { net, invite: key.peer, use: Math.max(0, ticket - 1), account }, admin).bytes;
+}
+
 async function play(actions: readonly Action[], notary: Notary, clock: ReturnType<typeof s.manualClock>) {
   const escrows: Made[] = [];
   let waiting: Promise<unknown>[] = [];
@@ -80,6 +118,9 @@ async function play(actions: readonly Action[], notary: Notary, clock: ReturnTyp
       const { peer } = PEOPLE[act.to]!;
       const body = { net: s.genesis.net, invite: 'open', use: peer, account: peer, amount: 10n * s.FLOP };
       waiting.push(notary.submit([seal(grantKind, body, PEOPLE[act.by]!).bytes]));
+    } else if (act.type === 'invite') {
+      await Promise.all(waiting);
+      waiting = [notary.submit([await inviteBytes(act, notary)])];
     } else if (act.type === 'step') {
       if (escrows.length === 0) continue;
       waiting.push(notary.submit([stepBytes(act, escrows[act.pick % escrows.length]!)]));
@@ -93,7 +134,11 @@ async function play(actions: readonly Action[], notary: Notary, clock: ReturnTyp
       );
       const order = s.makeOrder(by, seq, [
         ...locks,
-        { op: 'transfer', to: to.peer, amount: unit(act.units) },
+        {
+          op: 'transfer',
+          to: act.toPurse ? purseOf(key.peer) : to.peer,
+          amount: unit(act.units),
+        },
       ]);
       locks.forEach((lock, j) => {
         escrows.push({ escrowId: escrowIdOf(order, j), lock, requester: by });
@@ -108,6 +153,7 @@ test(`${RUNS} random ledgers: the supply holds, and every trail gives its owner 
   const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
   console.log(`  seed ${seed}, ${RUNS} ledgers`);
   let decided = 0;
+  let admitted = 0;
   const property = fc.asyncProperty(fc.array(action, { minLength: 30, maxLength: 60 }), actions =>
     withDatabase(async db => {
       const clock = s.manualClock();
@@ -121,7 +167,8 @@ test(`${RUNS} random ledgers: the supply holds, and every trail gives its owner 
       await notary.stop();
       decided += meta.log;
       const network = { call: () => Promise.reject(new Error('no network here')) };
-      let total = 0n;
+      let total = (await notary.store.accounts.get(purseOf(key.peer)))?.balance ?? 0n;
+      admitted += (await notary.store.accounts.get(MEMBERS))?.trail ?? 0;
       for (const signer of PEOPLE)
         await withDatabase(async own => {
           const wallet = createSettlement(
@@ -149,8 +196,8 @@ test(`${RUNS} random ledgers: the supply holds, and every trail gives its owner 
     }),
   );
   await fc.assert(property, { numRuns: RUNS, seed });
-  console.log(`  ${decided} statements decided`);
-  assert.ok(decided > RUNS);
+  console.log(`  ${decided} statements decided, ${admitted} about members`);
+  assert.ok(decided > RUNS && admitted > 0);
 });
 
 test.run();

@@ -227,7 +227,8 @@ test('settle answers how it closed when something else closed it, and says why w
     const { net } = ledger.info;
     const early = s.timeout({ ...escrow, net }, 'refund');
     assert.equal(await refusal(bob.wallet.settle(escrow, early.bytes)), ['LEDGER_REFUSED', 'ESCROW_EARLY']);
-    assert.is(await alice.wallet.inspect(escrow), 'open');
+    const none = { claim: undefined, dispute: undefined, closing: undefined };
+    assert.equal(await alice.wallet.inspect(escrow), none);
     const claim = s.attest(escrow, bob.signer, { net });
     assert.is(await bob.wallet.settle(escrow, claim.bytes), 'pending');
     assert.is(await bob.wallet.settle(escrow, claim.bytes), 'pending');
@@ -238,7 +239,8 @@ test('settle answers how it closed when something else closed it, and says why w
     const late = await bob.wallet.settle(escrow, claim.bytes);
     assert.ok(late !== 'pending' && late.outcome === 'paid');
     assert.is(bob.wallet.balance().free, 11n * FLOP - FLOP / 50n);
-    assert.equal(await alice.wallet.inspect(escrow), late);
+    const { closing, dispute, claim: seen } = await alice.wallet.inspect(escrow);
+    assert.equal([closing, dispute, seen?.value], [late, undefined, claim.bytes]);
     await ledger.audit();
   }));
 

@@ -1,5 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { defaultMarketOptions } from '../../src/market/index.ts';
 import { AuctionHouse } from '../../src/market/requester/auction.ts';
 import type { RequesterComponents } from '../../src/market/requester/interface.ts';
 import { LiveTask } from '../../src/market/requester/task-store.ts';
@@ -64,6 +65,7 @@ async function auction(
     settlement: { funds: () => null },
     experience: { of: () => NO_EXPERIENCE },
     random: () => 0.5,
+    options: defaultMarketOptions,
   } as unknown as RequesterComponents);
   const task = new LiveTask({
     taskId: taskIdOf(order),

@@ -46,6 +46,14 @@ test('a paid task runs on another node, is attested and paid, and leaves a recei
     );
   }));
 
+test('credits have no price: a task gives what it says', () =>
+  withNet([{ currency: 'credits' }, { market: { price: 9n * FLOP } }], async net => {
+    const [node] = net.nodes;
+    const { taskId } = await node!.market.tasks.submit(taskRequest());
+    const view = await ended(node!, taskId);
+    assert.equal([view.state, view.payment?.amount], ['completed', 5n * FLOP]);
+  }));
+
 test('an unpaid task moves no money, and has a receipt all the same', () =>
   withNet([{}, {}], async net => {
     const node = net.nodes[1]!;

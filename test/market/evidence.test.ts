@@ -24,6 +24,7 @@ type Parts = ConstructorParameters<typeof Treasurer>;
 const treasurer = new Treasurer(
   { genesis: { net }, signer: requester, logger: silentLogger } as unknown as Parts[0],
   {} as Parts[1],
+  {} as Parts[2],
 );
 const agree = (bytes: Uint8Array, most = 100n) => treasurer.agree(bytes, escrowId, worker.peer, most);
 

@@ -1,5 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { defaultWindows } from '../../src/market/options.ts';
 import {
   allRefuseForGood,
   blames,
@@ -127,12 +128,16 @@ test('a sound award is taken', () => {
   const { award, spec } = check(deal());
   assert.is(award.body.price, FLOP);
   assert.equal(spec, plain);
+  assert.equal(check(deal(contested)).offer.body.terms.arbiters, [stranger.peer]);
 });
 
 const other = new Uint8Array(32).fill(9);
 const otherTask = taskIdOf(
   seal(orderKind, { net, requester: requester.peer, nonce: other, saltedSpecHash: hash }, requester),
 );
+const judged = termsFor(plain, defaultWindows, [stranger.peer]);
+/** Under arbiters, who would run it again. */
+const contested: Deal = { offer: { terms: judged }, award: { termsHash: termsHash(judged) } };
 const tampered: [what: string, code: string, change: Deal][] = [
   ['an award signed by another', 'AWARD_INVALID', { signers: { award: stranger } }],
   ['an offer signed by another', 'AWARD_INVALID', { signers: { offer: stranger } }],
@@ -154,6 +159,7 @@ const tampered: [what: string, code: string, change: Deal][] = [
   ['more time', 'AWARD_SPEC', { spec: { ...plain, timeoutMs: plain.timeoutMs + 1 } }],
   ['another image', 'AWARD_SPEC', { spec: { ...plain, image: 'other' } }],
   ['larger inputs', 'AWARD_SPEC', { spec: { ...plain, env: { LARGE: 'x'.repeat(1_000) } } }],
+  ['arbiters and a sandbox used before', 'AWARD_SPEC', { ...contested, spec: { ...plain, reuse: true } }],
 ];
 
 for (const [what, code, change] of tampered)

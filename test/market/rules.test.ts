@@ -2,6 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type BidderView, decide } from '../../src/market/bidder.ts';
 import { Capacity } from '../../src/market/capacity.ts';
+import { defaultWindows } from '../../src/market/options.ts';
 import { costOf, rank } from '../../src/market/score.ts';
 import { lockFits, lockFor, termsAreFair, termsFor } from '../../src/market/terms.ts';
 import { Estimates } from '../../src/market/worker/estimates.ts';
@@ -75,6 +76,8 @@ const view: BidderView = {
   slots: 2,
   price: null,
   imagePolicy: { allowed: null, requireDigest: false },
+  windows: defaultWindows,
+  arbiters: ['judge', 'other', 'third'],
   payerFunds: 100n * FLOP,
   payerIsMember: true,
 };
@@ -174,7 +177,7 @@ test('a worker asks its price, or what is offered, and its own node for nothing'
 });
 
 test('terms leave room for all phases, and unfair ones are seen', () => {
-  assert.ok(termsAreFair(offer));
+  assert.ok(termsAreFair(offer, view));
   const unfair: readonly Partial<typeof terms>[] = [
     { disputeMs: 0 },
     { disputeMs: terms.disputeMs + 1 },
@@ -188,7 +191,31 @@ test('terms leave room for all phases, and unfair ones are seen', () => {
     { failureFloorPermille: 99 },
   ];
   for (const change of unfair)
-    assert.not(termsAreFair({ ...offer, terms: { ...terms, ...change } }), Object.keys(change).join());
+    assert.not(termsAreFair({ ...offer, terms: { ...terms, ...change } }, view), Object.keys(change).join());
+});
+
+test('terms with arbiters: whom the worker trusts, as many verdicts as their number calls for, the worker paid without one', () => {
+  const judged = (...arbiters: string[]) => termsFor(spec, defaultWindows, arbiters);
+  for (const [arbiters, quorum] of [
+    [['judge'], 1],
+    [['judge', 'other'], 1],
+    [['judge', 'other', 'third'], 2],
+  ] as const) {
+    const terms = judged(...arbiters);
+    assert.equal([terms.arbiterQuorum, terms.defaultPermille], [quorum, 1000]);
+    assert.ok(termsAreFair({ terms }, view));
+    assert.not(termsAreFair({ terms: { ...terms, arbiterQuorum: 3 - quorum } }, view));
+    assert.not(termsAreFair({ terms: { ...terms, defaultPermille: 999 } }, view));
+    assert.not(termsAreFair({ terms: { ...terms, verdictMs: terms.verdictMs + 1 } }, view));
+  }
+  assert.not(termsAreFair({ terms: judged('judge', 'stranger', 'third') }, view));
+  for (const change of [{ reuse: true }, { allowHosts: ['example.org'] }])
+    assert.equal(
+      termsFor({ ...spec, ...change }, defaultWindows, ['judge']),
+      termsFor({ ...spec, ...change }),
+    );
+  const other = decide({ ...offer, terms: judged('worker') }, { ...view, self: 'worker' });
+  assert.is(!other.bid && other.refusal.code, 'ARBITER');
 });
 
 const award = {

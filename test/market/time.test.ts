@@ -2,7 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openNotaryStore } from '../../src/ledger/notary-store.ts';
 import type { TaskView } from '../../src/market/index.ts';
-import { DISPUTE_MS, MAX_TIMEOUT_MS, NOTARY_GRACE_MS, VERDICT_MS } from '../../src/market/options.ts';
+import { defaultWindows, MAX_TIMEOUT_MS, NOTARY_GRACE_MS } from '../../src/market/options.ts';
 import { termsFor } from '../../src/market/terms.ts';
 import type { DuxNode } from '../../src/node/node.ts';
 import { createMemoryExecutor, type MemoryProgram } from '../../src/sandbox/index.ts';
@@ -25,6 +25,7 @@ const BEFORE_MS = 20_000;
 const WHOLE = (5n * FLOP * 98n) / 100n;
 const HALF = WHOLE / 2n;
 
+const { disputeMs: DISPUTE_MS, verdictMs: VERDICT_MS } = defaultWindows;
 /** From the award on. */
 const claimMs = termsFor(taskRequest().spec).claimMs;
 
@@ -63,7 +64,7 @@ async function jumpToClaim(net: TestNet): Promise<void> {
 
 const byHand = { automaticPayment: false };
 
-test('a requester that never comes back after the result: the worker claims in time and is paid in full', async () => {
+test('a requester that never comes back after the result: the worker claims in time and is paid in full, over its own restarts', async () => {
   const door = gate();
   await withNet([notary, requester, { run: door.run }], async net => {
     const worker = net.nodes[2]!;
@@ -73,14 +74,18 @@ test('a requester that never comes back after the result: the worker claims in t
     door.open();
     await waitFor(() => worker.market.tasks.stats().worker.executed === 1, 'the result to be attested');
     await net.nodes[1]!.stop();
+    await worker.stop();
+    await net.restart(2);
     await jumpToClaim(net);
+    await net.nodes[2]!.stop();
     net.clock.jump(BEFORE_MS + DISPUTE_MS + PAST_MS);
+    const back = await net.restart(2);
     await escrowsAre(net, 'PAID');
-    await holds(worker, 1_000n * FLOP + WHOLE);
+    await holds(back, 1_000n * FLOP + WHOLE);
   });
 });
 
-test('a worker that never comes back after the lock: the task is done elsewhere, and the old lock comes back', async () => {
+test('a worker that never comes back after the lock: the task is done elsewhere, and the old lock comes back to a requester that was away', async () => {
   const doors = [gate(), gate()];
   await withNet([notary, requester, doors[0]!, doors[1]!], async net => {
     const node = net.nodes[1]!;
@@ -93,10 +98,12 @@ test('a worker that never comes back after the lock: the task is done elsewhere,
     await lost.stop();
     assert.is((await ended(node, taskId)).state, 'completed');
     await escrowsAre(net, 'OPEN', 'PAID');
+    await node.stop();
     net.clock.jump(claimMs + PAST_MS);
+    const back = await net.restart(1);
     await escrowsAre(net, 'PAID', 'REFUNDED');
-    await holds(node, 995n * FLOP);
-    const { attempts } = await node.market.tasks.get(taskId);
+    await holds(back, 995n * FLOP);
+    const { attempts } = await back.market.tasks.get(taskId);
     assert.equal(
       attempts.map(({ payment }) => payment?.state),
       ['refunded', 'released'],
@@ -182,12 +189,11 @@ test('a user’s dispute is filed on the claim, and without arbiters ends in hal
     const { taskId } = await node.market.tasks.submit(taskRequest(byHand));
     await waitsForUser(node, taskId);
     assert.is((await node.market.tasks.dispute(taskId, 'the answer is wrong')).waiting, 'disputed');
-    await jumpToClaim(net);
-    net.clock.jump(BEFORE_MS + PAST_MS);
-    await escrowsAre(net, 'DISPUTED');
-    const during = await node.market.tasks.get(taskId);
+    // the worker hears of it, and claims long before it would have to
+    const shown = ({ payment }: TaskView) => payment?.escrow?.state === 'disputed';
+    const during = await seen(node, taskId, 'disputed', shown);
     assert.equal([during.state, during.waiting, during.payment?.state], ['paying', 'disputed', 'locked']);
-    net.clock.jump(DISPUTE_MS + VERDICT_MS);
+    net.clock.jump(claimMs + DISPUTE_MS + VERDICT_MS + PAST_MS);
     const view = await ended(node, taskId);
     assert.equal([view.state, view.waiting], ['completed', null]);
     assert.equal([view.payment?.state, view.payment?.amount], ['split', (5n * FLOP) / 2n]);
@@ -222,11 +228,8 @@ test('a result that fails its checks is not accepted: another runs the task, and
     assert.equal([view.state, view.attempts.length, runs], ['completed', 2, 2]);
     assert.equal([bad?.failure?.code, bad?.payment?.state], ['ATTESTATION_TIMES', 'locked']);
     assert.is(Buffer.from((await node.market.tasks.result(taskId)).stdout).toString(), '{"answer":42}\n');
-    net.clock.jump(claimMs - BEFORE_MS);
-    await escrowsAre(net, 'CLAIMED', 'PAID');
-    net.clock.jump(BEFORE_MS + PAST_MS);
     await escrowsAre(net, 'DISPUTED', 'PAID');
-    net.clock.jump(DISPUTE_MS + VERDICT_MS);
+    net.clock.jump(claimMs + DISPUTE_MS + VERDICT_MS + PAST_MS);
     await escrowsAre(net, 'PAID', 'SPLIT');
     await holds(node, 1_000n * FLOP - 5n * FLOP - (5n * FLOP) / 2n);
     await holds(net.nodes[indexOf(net, bad!.worker)]!, 1_000n * FLOP + HALF);

@@ -8,10 +8,10 @@ const MINUTE_MS = 60_000;
  * Files that run one at a time beside the others, each with the reason. The first line that a path begins with counts.
  */
 export const ONE_AT_A_TIME: readonly { readonly path: string; readonly reason: string }[] = [
-  {
-    path: 'test/docker/',
-    reason: 'one engine: containers of two files would share its memory and CPU limits',
-  },
+  ...['executor', 'files', 'recovery', 'restart', 'reuse', 'runsc'].map(name => ({
+    path: `test/docker/${name}.test.ts`,
+    reason: 'sandboxes in numbers, or of a gibibyte: two such files at once would wait for the engine',
+  })),
   {
     path: 'test/attacks/sandbox',
     reason: 'hostile containers and floods press on the whole machine on purpose',

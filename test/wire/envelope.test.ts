@@ -16,6 +16,7 @@ import {
   preAuthEncoding,
   seal,
   skipKind,
+  standingKind,
   timeoutKind,
   WireError,
 } from '../../src/wire/index.ts';
@@ -184,11 +185,11 @@ test('what would be too large to be taken is not sealed', () => {
     assert.is(codeOfOpen(kind, new Uint8Array(kind.maxBytes + 1)), 'WIRE_TOO_LARGE');
 });
 
-test('what time alone proves needs no signer; everything else does', () => {
+test('what time alone or the notaries prove needs no signer; everything else does', () => {
   const unsigned = kindSamples.filter(({ kind }) => kind.minSignatures === 0);
   assert.equal(
     unsigned.map(({ kind }) => kind.name),
-    [timeoutKind.name, skipKind.name],
+    [timeoutKind.name, standingKind.name, skipKind.name],
   );
   assert.equal(open(timeoutKind, seal(timeoutKind, { net, escrowId, step: 'claim' }).bytes).signers, []);
 });

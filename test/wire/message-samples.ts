@@ -17,9 +17,11 @@ import {
   taskOrderMessage,
   taskRecordMessage,
   taskSpecMessage,
+  verdictAnswerMessage,
+  verdictRequestMessage,
   workerMessage,
 } from '../../src/wire/index.ts';
-import { alice, bob, bytesOf, escrowId, hashOf, ref, T0 } from './samples.ts';
+import { alice, bob, bytesOf, carol, escrowId, hashOf, ref, T0 } from './samples.ts';
 
 /** One value of a message; `variant` where the message is a choice. */
 export interface MessageSample {
@@ -58,6 +60,7 @@ const policy = {
   requirePeers: [bob.peer],
   labels: { project: 'x' },
   automaticPayment: true,
+  arbiters: [],
 };
 
 const attempt = {
@@ -82,6 +85,15 @@ const attempt = {
   close: null,
   pay: 0n,
   fee: 0n,
+  escrow: {
+    state: 'claimed' as const,
+    claimBy: T0 + 1,
+    disputeBy: T0 + 2,
+    verdictBy: T0 + 3,
+    arbiters: [alice.peer],
+    closedBy: null,
+    finding: null,
+  },
 };
 
 const streamSamples: readonly MessageSample[] = [
@@ -131,8 +143,11 @@ const streamSamples: readonly MessageSample[] = [
     ledgerRequestMessage,
     { type: 'submit', values: [bytesOf('order')] },
     { type: 'join' },
+    { type: 'invite', invite: bob.peer, account: carol.peer },
+    { type: 'members', from: 3 },
     { type: 'funds', account: alice.peer },
     { type: 'trail', account: alice.peer, from: 0 },
+    { type: 'standing', account: alice.peer, at: T0 },
     { type: 'escrow', escrowId },
     { type: 'slot', slot },
     { type: 'propose', epoch: 0, values: [bytesOf('order')] },
@@ -146,6 +161,7 @@ const streamSamples: readonly MessageSample[] = [
     { type: 'committees', from: 1 },
     { type: 'handover', epoch: 0, after: null },
     { type: 'cosign', account: alice.peer, balance: 5n, member: true, at: T0 },
+    { type: 'checkpoint', decisions: 1, state: hashOf('state'), at: T0 },
   ),
   ...samples(
     ledgerAnswerMessage,
@@ -159,6 +175,7 @@ const streamSamples: readonly MessageSample[] = [
     { type: 'funds', funds: bytesOf('funds') },
     { type: 'trail', entries: [decided], more: false },
     { type: 'decided', decided: [decided] },
+    { type: 'standing', decided, cursors: [{ peer: bob.peer, at: 7 }] },
     {
       type: 'round',
       outcomes: [
@@ -176,10 +193,25 @@ const streamSamples: readonly MessageSample[] = [
       handover: bytesOf('handover'),
       locks: [{ qc: bytesOf('votes'), value: bytesOf('order') }],
     },
+    { type: 'compacted', checkpoint: bytesOf('checkpoint') },
+    { type: 'checkpoint', decisions: 1, state: hashOf('state'), signed: bytesOf('checkpoint') },
     { type: 'statements', values: [bytesOf('grant')] },
   ),
   ...samples(statusRequestMessage, ref),
   ...samples(statusAnswerMessage, { state: 'attested' }),
+  ...samples(verdictRequestMessage, {
+    lock: decided,
+    claim: decided,
+    dispute: decided,
+    order: bytesOf('order'),
+    offer: bytesOf('offer'),
+    runs: [ref],
+  }),
+  ...samples(
+    verdictAnswerMessage,
+    { type: 'verdict', verdict: bytesOf('verdict'), finding: 'wrong' },
+    { type: 'run' },
+  ),
 ];
 
 const recordSamples: readonly MessageSample[] = [

@@ -24,14 +24,17 @@ function healthOf({ network, executor, settlement, node }: HandlerParts): Health
     p2p: ok(peers === 0 ? 'no peers are connected' : `${peers} peers`),
     docker,
     db: node.storage(),
-    ledger: ledger.reachable ? ok(ledger.note) : { status: 'degraded' as const, detail: ledger.note },
+    ledger:
+      ledger.reachable && !ledger.fault
+        ? ok(ledger.note)
+        : { status: 'degraded' as const, detail: ledger.fault ?? ledger.note },
   };
   const states = Object.values(parts).map(part => part.status);
   const status = states.includes('down') ? 'down' : states.includes('degraded') ? 'degraded' : 'ok';
   return { status, ...parts };
 }
 
-function nodeOf({ network, executor, settlement, node, market, url }: HandlerParts): NodeReply {
+function nodeOf({ network, executor, settlement, membership, node, market, url }: HandlerParts): NodeReply {
   const facts = node.facts();
   const { worker } = market.stats();
   const sandbox = executor?.status();
@@ -41,6 +44,8 @@ function nodeOf({ network, executor, settlement, node, market, url }: HandlerPar
     addresses: network.addresses(),
     network: facts.network,
     network_id: facts.networkId,
+    membership: facts.membership,
+    currency: facts.currency,
     version: facts.version,
     started_at: iso(facts.startedAt),
     pid: process.pid,
@@ -54,7 +59,7 @@ function nodeOf({ network, executor, settlement, node, market, url }: HandlerPar
     ledger: {
       is_notary: ledger.isNotary,
       reachable: ledger.reachable,
-      member: ledger.member,
+      member: membership.isOpen ? ledger.member : membership.has(network.self),
       notaries: [...ledger.notaries],
       note: ledger.note,
     },

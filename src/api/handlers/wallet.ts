@@ -1,6 +1,6 @@
 import { peekSlot } from '../../ledger/index.ts';
 import { totalOf } from '../../reputation/index.ts';
-import { CodedError, hasCode } from '../../util/index.ts';
+import { hasCode } from '../../util/index.ts';
 import type { ShareSums } from '../../wire/index.ts';
 import { ApiError } from '../errors.ts';
 import { formatAmount } from '../money.ts';
@@ -9,11 +9,9 @@ import type { walletRoutes } from '../routes/wallet.ts';
 import { iso } from '../task-views.ts';
 import { TRAIL_TEXTS } from '../trail-file.ts';
 import { writeTrail } from '../trail-report.ts';
-import type { HandlerParts, Handlers } from './context.ts';
+import { type HandlerParts, type Handlers, withNotaries } from './context.ts';
 
 const DEFAULT_HISTORY = 50;
-/** A caller hears of its transfer within this time, certified or on its way. */
-const SEND_WAIT_MS = 10_000;
 
 const formatLimit = (limit: bigint | null) => (limit === null ? null : formatAmount(limit));
 
@@ -24,25 +22,8 @@ const sumsOf = ({ tasks, cpuMs, wallMs, amount }: ShareSums) => ({
   amount: formatAmount(amount),
 });
 
-/** Ends with `signal`, or when a notary takes too long. */
-function sendSignal(
-  { clock }: HandlerParts,
-  signal: AbortSignal,
-): { signal: AbortSignal; cancel: () => void } {
-  const deadline = new AbortController();
-  const cancel = clock.after(SEND_WAIT_MS, () =>
-    deadline.abort(
-      new CodedError(
-        { code: 'LEDGER_UNREACHABLE' },
-        'no notary answers, and this request has sent nothing: try again later',
-      ),
-    ),
-  );
-  return { signal: AbortSignal.any([signal, deadline.signal]), cancel };
-}
-
 export function walletHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof walletRoutes> {
-  const { settlement, shares, options } = parts;
+  const { settlement, shares, options, node } = parts;
   /** A notary's trail is on its own disk: fees and grants of others' deals show at once. Others read theirs now and then. */
   const refresh = async (signal: AbortSignal): Promise<void> => {
     if (settlement.status().isNotary) await settlement.sync({ signal });
@@ -54,6 +35,7 @@ export function walletHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof
       const { perDay, today } = settlement.spending();
       const body = {
         account: settlement.account,
+        currency: node.facts().currency,
         balance: formatAmount(free),
         locked: formatAmount(locked),
         incoming: formatAmount(incoming),
@@ -112,17 +94,19 @@ export function walletHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof
     },
     async sendMoney({ body, headers }, call) {
       const { to, amount, again } = body;
-      const { signal, cancel } = sendSignal(parts, call.signal);
-      const sent = { to, amount: formatAmount(amount) };
+      const sent = { to, amount: formatAmount(amount), currency: node.facts().currency };
       try {
-        const how = { key: headers['idempotency-key'], guarded: !again, signal };
-        const decided = await settlement.transfer(to, amount, how);
+        const how = { key: headers['idempotency-key'], guarded: !again };
+        const decided = await withNotaries(
+          parts,
+          call,
+          signal => settlement.transfer(to, amount, { ...how, signal }),
+          'no notary answers, and this request has sent nothing: try again later',
+        );
         return { status: 200, body: { ...sent, status: 'sent', slot: peekSlot(decided) ?? null } };
       } catch (error) {
         if (!hasCode(error, 'SEND_PENDING')) throw error;
         return { status: 202, body: { ...sent, status: 'pending', slot: null } };
-      } finally {
-        cancel();
       }
     },
   };

@@ -1,5 +1,6 @@
 import { blobRoutes } from './blobs.ts';
 import { docsRoutes } from './docs.ts';
+import { memberRoutes } from './members.ts';
 import { nodeRoutes } from './node.ts';
 import { notaryRoutes } from './notaries.ts';
 import { resultRoutes } from './results.ts';
@@ -14,6 +15,7 @@ export const routes = {
   ...nodeRoutes,
   ...walletRoutes,
   ...notaryRoutes,
+  ...memberRoutes,
   ...docsRoutes,
 };
 

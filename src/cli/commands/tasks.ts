@@ -95,10 +95,23 @@ export async function list(
   return EXIT.done;
 }
 
+/** The state of an escrow, with the time at which it changes by itself. */
+function escrowOf(payment: TaskReply['payment']): string | null {
+  if (!payment?.escrow) return null;
+  const { state, claim_by, dispute_by, verdict_by, arbiters, closed_by, finding } = payment.escrow;
+  const found = finding === null ? '' : ` (the result is ${finding})`;
+  if (closed_by !== null) return `${state} by ${closed_by}${found}`;
+  if (state === 'open') return `open, to be claimed by ${claim_by}`;
+  if (state === 'claimed') return `claimed, to be disputed by ${dispute_by}`;
+  const judges = arbiters.length > 0 ? `, arbiters ${arbiters.map(shortPeer).join(' ')}` : '';
+  return `${state}, to be judged by ${verdict_by}${judges}`;
+}
+
 function attemptsOf(task: TaskReply): string {
   return task.attempts
-    .map(({ attempt, worker, price, error, bids }) => {
-      const end = error ? `  ${error.class}: ${plainLine(error.message)}` : '';
+    .map(({ attempt, worker, price, error, bids, payment }) => {
+      const escrow = escrowOf(payment);
+      const end = `${escrow ? `  escrow ${escrow}` : ''}${error ? `  ${error.class}: ${plainLine(error.message)}` : ''}`;
       const answers = bids.map(
         bid =>
           `    ${shortPeer(bid.worker)} ${bid.refusal ? `refused: ${plainLine(bid.refusal.reason)}` : `bid ${bid.ask}, score ${bid.score}`}\n`,
@@ -123,6 +136,7 @@ export async function show(io: Io, [id]: readonly string[], options: ReadOptions
       ['image', task.image],
       ['pays up to', `${task.payment_amount} FLOP`],
       ['payment', payment === null ? null : `${payment.state} ${payment.amount} FLOP, fee ${payment.fee}`],
+      ['escrow', escrowOf(payment)],
       ['submitted', task.submitted_at],
       ['ended', task.ended_at],
       ['took', duration(task.timings.total_ms)],

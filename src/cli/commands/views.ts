@@ -35,7 +35,10 @@ export async function status(io: Io, _: readonly string[], options: ReadOptions)
     await io.out(
       facts([
         ['peer', node.body.peer_id],
-        ['network', `${node.body.network} (${node.body.network_id})`],
+        [
+          'network',
+          `${node.body.network} (${node.body.network_id}), ${node.body.ledger.member ? 'member' : 'guest'}`,
+        ],
         ['version', `${node.body.version}, up ${duration(Date.now() - Date.parse(node.body.started_at))}`],
         ['control', node.body.api.url],
         ['peers', peers.body.peers.length],
@@ -49,7 +52,7 @@ export async function status(io: Io, _: readonly string[], options: ReadOptions)
           'tasks',
           `${stats.body.active_tasks} active, ${stats.body.completed_tasks} completed, ${stats.body.failed_tasks} failed (${(scheduler.success_rate * 100).toFixed(1)} % success)`,
         ],
-        ['balance', `${wallet.body.balance} FLOP, ${wallet.body.locked} locked`],
+        ['balance', `${wallet.body.balance} ${wallet.body.currency}, ${wallet.body.locked} locked`],
         ['addresses', node.body.addresses.join(' ')],
       ]),
     );

@@ -17,10 +17,10 @@ export async function balance(io: Io, _: readonly string[], options: ReadOptions
     await io.out(
       facts([
         ['account', body.account],
-        ['balance', `${body.balance} FLOP`],
-        ['locked', `${body.locked} FLOP`],
-        ['incoming', `${body.incoming} FLOP`],
-        ['spent today', `${body.limits.spent_today} FLOP${ofLimit(body.limits.per_day)}`],
+        ['balance', `${body.balance} ${body.currency}`],
+        ['locked', `${body.locked} ${body.currency}`],
+        ['incoming', `${body.incoming} ${body.currency}`],
+        ['spent today', `${body.limits.spent_today} ${body.currency}${ofLimit(body.limits.per_day)}`],
         ...(body.note === null ? [] : [['note', body.note] as const]),
       ]),
     );
@@ -88,9 +88,14 @@ export async function send(
   if (options.json) await io.out(json(body));
   else if (body.slot !== null)
     await io.out(
-      options.quiet ? `${body.slot}\n` : `sent ${body.amount} FLOP to ${body.to} (${body.slot})\n`,
+      options.quiet
+        ? `${body.slot}\n`
+        : `sent ${body.amount} ${body.currency} to ${body.to} (${body.slot})\n`,
     );
-  else await io.err(`on its way: ${body.amount} FLOP to ${body.to} go through when a notary answers\n`);
+  else
+    await io.err(
+      `on its way: ${body.amount} ${body.currency} to ${body.to} go through when a notary answers\n`,
+    );
   return EXIT.done;
 }
 

@@ -112,6 +112,7 @@ export function emptyAttempt({ offer, views }: AuctionResult): AttemptRecord {
     close: null,
     pay: 0n,
     fee: 0n,
+    escrow: null,
   };
 }
 

@@ -108,7 +108,7 @@ export class AuctionHouse {
   }
 
   #offer(task: LiveTask, spec: TaskSpec, attempt: number, bidWindowMs: number): Opened<Offer> {
-    const { genesis, signer, clock, settlement } = this.#components;
+    const { genesis, signer, clock, settlement, options } = this.#components;
     const { taskId, policy } = task.record;
     return seal(
       offerKind,
@@ -130,7 +130,7 @@ export class AuctionHouse {
           inputBytes: taskSpecMessage.encode(spec).length + fetchedBytes(spec),
           outputBytes: spec.outputBytes,
         },
-        terms: termsFor(spec),
+        terms: termsFor(spec, options.windows, policy.payment > 0n ? policy.arbiters : []),
         maxPrice: policy.payment,
         priority: policy.priority,
         bidWindowMs,

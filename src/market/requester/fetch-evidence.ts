@@ -8,12 +8,13 @@ const FETCH_MS = 5_000;
 /**
  * Shows a worker the lock of an attempt that is over, and takes what it signs for that: it may have given up before the lock was
  * certified, or while it could not be heard. Undefined when it has nothing to sign: it runs still, has a result, or knows nothing of it.
+ * A result is not wanted (any more): its worker hears so, and may claim at once what it will not be paid otherwise.
  */
 export function fetchEvidence(
   components: RequesterComponents,
   { taskId, replica, attempt, worker }: Award,
   lock: Decided,
-  { signal }: { signal: AbortSignal },
+  { reason, signal }: { reason: string; signal: AbortSignal },
 ): Promise<Uint8Array | undefined> {
   const ref = { taskId, replica, attempt };
   const all = {
@@ -27,6 +28,7 @@ export function fetchEvidence(
     try {
       await channel.send({ type: 'attach', ...ref, ...all }, { signal });
       await channel.send({ type: 'locked', lock }, { signal });
+      await channel.send({ type: 'rejected', code: 'RESULT_DENIED', reason }, { signal });
       for (;;) {
         const message = await channel.receive({ signal });
         // a failure without evidence is said before the lock was read

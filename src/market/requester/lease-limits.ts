@@ -1,11 +1,10 @@
 import { type Clock, CodedError } from '../../util/index.ts';
 import { type Award, phaseSchema, type Terms, type WorkerPhase } from '../../wire/index.ts';
-import { CLAIM_MARGIN_MS } from '../options.ts';
 
 /** In their order. */
 const PHASES = phaseSchema.options;
 /** Messages take their time, and so do sandboxes to be stopped. */
-const PHASE_MARGIN_MS = CLAIM_MARGIN_MS;
+const PHASE_MARGIN_MS = 60_000;
 /** Between two events of progress: what a person can follow. */
 const PROGRESS_MS = 100;
 

@@ -1,4 +1,4 @@
-import { type Closing, type Escrow, readLock } from '../../ledger/index.ts';
+import { type Closing, type Escrow, readLock, type Standing } from '../../ledger/index.ts';
 import { codeOf, hasCode, messageOf, reasonOf } from '../../util/index.ts';
 import { failureShare } from '../../verification/index.ts';
 import {
@@ -7,18 +7,18 @@ import {
   awardKind,
   cancelKind,
   type Decided,
-  disputeKind,
   mutualKind,
   type Opened,
   offerKind,
   open,
   peekKind,
   sameBytes,
-  seal,
-  timeoutKind,
+  verdictKind,
 } from '../../wire/index.ts';
-import { NOTARY_GRACE_MS, SPLIT_LEAD_MS } from '../options.ts';
+import { CLAIM_LEAD_MS, NOTARY_GRACE_MS, SPLIT_LEAD_MS } from '../options.ts';
 import { lockFor } from '../terms.ts';
+import type { Arbitration } from './arbitration.ts';
+import { escrowRecord, isDispute, MAX_EVIDENCE_BYTES, ownStep } from './escrow-steps.ts';
 import { EscrowWaits } from './escrow-waits.ts';
 import { fetchEvidence } from './fetch-evidence.ts';
 import type { RequesterComponents } from './interface.ts';
@@ -26,11 +26,10 @@ import { attemptOf, type LiveTask, type TaskStore } from './task-store.ts';
 
 /** Between tries while no notary answers, or while an escrow waits for time alone. */
 const RETRY_MS = 5_000;
-/** A wait for a deadline is cut into these: the worker may have closed the escrow meanwhile. */
-const LONGEST_WAIT_MS = 60_000;
+/** A wait for a deadline is cut into these: the worker may have moved the escrow meanwhile. */
+export const LONGEST_WAIT_MS = 60_000;
 /** A worker's signature is asked for at growing intervals, from this one. */
 const ASK_FIRST_MS = 500;
-const MAX_EVIDENCE_BYTES = 4096;
 /** Why a task waits whose user neither accepted nor disputed in time. */
 export const UNANSWERED = 'unanswered';
 
@@ -38,12 +37,14 @@ export const UNANSWERED = 'unanswered';
 export class Treasurer {
   readonly #components: RequesterComponents;
   readonly #store: TaskStore;
+  readonly #arbitration: Arbitration;
   /** Escrows that are open, between two looks at them. */
   readonly waits: EscrowWaits;
 
-  constructor(components: RequesterComponents, store: TaskStore) {
+  constructor(components: RequesterComponents, store: TaskStore, arbitration: Arbitration) {
     this.#components = components;
     this.#store = store;
+    this.#arbitration = arbitration;
     this.waits = new EscrowWaits(components.clock);
   }
 
@@ -60,8 +61,10 @@ export class Treasurer {
     return escrow.decided;
   }
 
-  #locked(task: LiveTask, attempt: number, { escrowId, decided }: Escrow): Promise<void> {
-    return this.#store.updateAttempt(task, attempt, { money: 'locked', escrowId, lock: decided });
+  #locked(task: LiveTask, attempt: number, escrow: Escrow): Promise<void> {
+    const { escrowId, decided } = escrow;
+    const change = { money: 'locked', escrowId, lock: decided } as const;
+    return this.#store.updateAttempt(task, attempt, { ...change, escrow: escrowRecord(escrow, 'open') });
   }
 
   /**
@@ -119,9 +122,23 @@ export class Treasurer {
     return evidence ? disputeBy - SPLIT_LEAD_MS : disputeBy + NOTARY_GRACE_MS;
   }
 
+  /** While a user has the word: shows a claim, which comes near the end of its time. Never rejects but with the signal's reason. */
+  async showClaim(task: LiveTask, attempt: number, { signal }: { signal: AbortSignal }): Promise<void> {
+    const { escrow: known } = attemptOf(task.record, attempt);
+    const mayBeClaimed = known && this.#components.clock.now() > known.claimBy - CLAIM_LEAD_MS;
+    if (!mayBeClaimed || known.state !== 'open') return;
+    try {
+      const escrow = await this.#escrowOf(task, attempt, signal);
+      if (escrow) await this.#look(task, attempt, escrow, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#components.logger.debug({ code: codeOf(error) }, 'an escrow could not be looked at');
+    }
+  }
+
   /**
    * Closes the attempt's escrow, however long it takes: by the evidence that is kept, by time where there is none, by a dispute
-   * where the worker claims what was not delivered. Resolves when it is closed and written down.
+   * where the worker claims what was not delivered, and by what arbiters then say. Resolves when it is closed and written down.
    */
   async close(
     task: LiveTask,
@@ -138,8 +155,9 @@ export class Treasurer {
           return undefined;
         }
         const closing = await this.#tryClose(task, attempt, escrow, signal);
-        if (closing) {
-          await this.#closed(task, attempt, closing);
+        if (closing === 'pending') tries = 0;
+        else if (closing) {
+          await this.#closed(task, attempt, escrow, closing);
           return closing;
         }
         wait = Math.min(this.#untilNext(escrow), ASK_FIRST_MS * 2 ** tries);
@@ -157,7 +175,7 @@ export class Treasurer {
     }
   }
 
-  /** Asks the worker of an attempt that is over for its signature, while it is there; true when it gave one. */
+  /** Tells the worker of an attempt that is over or disputed, while it is there, and asks for its signature; true when it gave one. */
   async #askWorker(
     task: LiveTask,
     attempt: number,
@@ -165,10 +183,14 @@ export class Treasurer {
     signal: AbortSignal,
   ): Promise<boolean> {
     const { network } = this.#components;
-    const { award, worker, failure, evidence } = attemptOf(task.record, attempt);
-    if (!award || !worker || !failure || evidence || !network.isConnected(worker)) return false;
-    const signed = await fetchEvidence(this.#components, open(awardKind, award).body, decided, { signal });
-    return signed !== undefined && this.keep(task, attempt, signed);
+    const { award, worker, failure, evidence, escrow } = attemptOf(task.record, attempt);
+    const isDisputed = evidence !== null && isDispute(evidence) && escrow?.state === 'open';
+    const isOver = isDisputed || (failure !== null && evidence === null);
+    if (!award || !worker || !isOver || !network.isConnected(worker)) return false;
+    const reason = isDisputed ? 'its requester disputes the result' : 'its requester has gone on without it';
+    const options = { reason, signal };
+    const signed = await fetchEvidence(this.#components, open(awardKind, award).body, decided, options);
+    return signed !== undefined && !isDisputed && this.keep(task, attempt, signed);
   }
 
   async #escrowOf(task: LiveTask, attempt: number, signal: AbortSignal): Promise<Escrow | undefined> {
@@ -181,54 +203,47 @@ export class Treasurer {
     return found;
   }
 
+  /** Takes the next step that there is: the closing, or `pending` after one that leads further. */
   async #tryClose(
     task: LiveTask,
     attempt: number,
     escrow: Escrow,
     signal: AbortSignal,
-  ): Promise<Closing | undefined> {
-    const { settlement, clock } = this.#components;
-    const entry = attemptOf(task.record, attempt);
-    const { lock } = escrow;
-    const now = clock.now();
-    const isClaimOver = now > lock.claimBy + NOTARY_GRACE_MS;
+  ): Promise<Closing | 'pending' | undefined> {
+    const { evidence } = attemptOf(task.record, attempt);
     // a dispute has its place on a claim, and waits for one
-    const isEarly = entry.evidence !== null && isDispute(entry.evidence) && !isClaimOver;
-    if (entry.evidence && !isEarly) {
-      const closing = await this.#settle(escrow, entry.evidence, signal);
-      if (closing !== 'refused' && closing !== 'pending') return closing;
-    }
-    const seen = await settlement.inspect(escrow, { signal });
-    if (seen !== 'open') return seen;
-    // before that the worker may still claim, and there is nothing to dispute
-    if (!isClaimOver) return undefined;
-    for (const evidence of this.#byTime(task, entry, escrow, now)) {
+    if (evidence && !isDispute(evidence)) {
       const closing = await this.#settle(escrow, evidence, signal);
       if (closing !== 'refused' && closing !== 'pending') return closing;
     }
-    return undefined;
+    const standing = await this.#look(task, attempt, escrow, signal);
+    if (standing.closing) return standing.closing;
+    const next =
+      this.#ownStep(task, attempt, escrow, standing) ??
+      (await this.#arbitration.verdict(task, attempt, escrow, standing, { signal, waits: this.waits }));
+    const closing = next && (await this.#settle(escrow, next, signal));
+    return closing === 'refused' ? undefined : closing;
   }
 
-  /** What may come next once the claim's time is over, each in one state of the escrow. */
-  *#byTime(
+  #ownStep(
     { record }: LiveTask,
-    { attempt, failure }: AttemptRecord,
-    { escrowId, lock }: Escrow,
-    now: number,
-  ): Generator<Uint8Array> {
-    const { genesis, signer } = this.#components;
-    const { net } = genesis;
-    const timeout = (step: 'refund' | 'claim' | 'arbitration') =>
-      seal(timeoutKind, { net, escrowId, step }).bytes;
-    // nothing attested in time: it all comes back
-    yield timeout('refund');
-    // claimed, and nothing that passed its checks was delivered; what was delivered is the user's to dispute
+    attempt: number,
+    escrow: Escrow,
+    standing: Standing,
+  ): Uint8Array | undefined {
+    // what was delivered and has passed its checks is the user's to dispute
     const isTaken = record.waiting === UNANSWERED && record.result?.attempt === attempt;
-    const reason = failure?.code ?? 'NOT_DELIVERED';
-    if (!isTaken && now <= lock.disputeBy) yield seal(disputeKind, { net, escrowId, reason }, signer).bytes;
-    // its worker may be gone by now: what it is owed must not stay locked
-    if (now > lock.disputeBy + NOTARY_GRACE_MS) yield timeout('claim');
-    if (now > lock.verdictBy + NOTARY_GRACE_MS) yield timeout('arbitration');
+    return ownStep(this.#components, attemptOf(record, attempt), escrow, standing, isTaken);
+  }
+
+  /** How the escrow stands; noted where that is new. */
+  async #look(task: LiveTask, attempt: number, escrow: Escrow, signal: AbortSignal): Promise<Standing> {
+    const standing = await this.#components.settlement.inspect(escrow, { signal });
+    const state = standing.dispute ? 'disputed' : standing.claim ? 'claimed' : 'open';
+    const { escrow: known } = attemptOf(task.record, attempt);
+    if (!standing.closing && known?.state !== state)
+      await this.#store.updateAttempt(task, attempt, { escrow: escrowRecord(escrow, state) });
+    return standing;
   }
 
   /** `refused`: this evidence has no place in the escrow's state. */
@@ -245,13 +260,17 @@ export class Treasurer {
     }
   }
 
-  async #closed(task: LiveTask, attempt: number, closing: Closing): Promise<void> {
-    const money = closing.outcome === 'paid' ? 'released' : closing.outcome;
-    const { pay, fee, decided } = closing;
+  async #closed(task: LiveTask, attempt: number, escrow: Escrow, closing: Closing): Promise<void> {
+    const { outcome, pay, fee, decided } = closing;
+    const money = outcome === 'paid' ? ('released' as const) : outcome;
+    const closedBy = peekKind(decided.value, MAX_EVIDENCE_BYTES) ?? null;
+    const finding = closedBy === verdictKind.name ? attemptOf(task.record, attempt).escrow?.finding : null;
+    const closed = escrowRecord(escrow, outcome, { closedBy, finding: finding ?? null });
     // a lock is as large as the order that it came in: that of a failed attempt is of no more use
     const isKept = task.record.result?.attempt === attempt;
     const lock = isKept ? attemptOf(task.record, attempt).lock : null;
-    await this.#store.updateAttempt(task, attempt, { money, pay, fee, lock, close: decided });
+    const change = { money, pay, fee, lock, close: decided, escrow: closed };
+    await this.#store.updateAttempt(task, attempt, change);
   }
 
   #untilNext({ lock }: Escrow): number {
@@ -261,8 +280,4 @@ export class Treasurer {
       .find(ms => ms > 0);
     return Math.min(LONGEST_WAIT_MS, Math.max(RETRY_MS, next ?? RETRY_MS));
   }
-}
-
-function isDispute(evidence: Uint8Array): boolean {
-  return peekKind(evidence, MAX_EVIDENCE_BYTES) === disputeKind.name;
 }

@@ -1,13 +1,6 @@
 import type { BlobReading } from '../../storage/index.ts';
 import { CodedError, codeOf, every, messageOf, raceSignal } from '../../util/index.ts';
-import {
-  disputeKind,
-  refKey,
-  type StatusState,
-  seal,
-  type TaskRecord,
-  type TaskRef,
-} from '../../wire/index.ts';
+import { refKey, type StatusState, type TaskRecord, type TaskRef } from '../../wire/index.ts';
 import type {
   EngineStats,
   LogChunk,
@@ -18,12 +11,14 @@ import type {
   TaskView,
 } from '../interface.ts';
 import { LONGEST_SWEEP_MS, MAX_AUCTIONS } from '../options.ts';
+import { Answers } from './answers.ts';
+import { Arbitration } from './arbitration.ts';
 import { AuctionHouse } from './auction.ts';
 import type { RequesterComponents } from './interface.ts';
 import { Treasurer } from './money.ts';
 import { createRetention } from './retention.ts';
 import { Settler } from './settler.ts';
-import { Submissions } from './submit.ts';
+import { Submissions, type SubmitOptions } from './submit.ts';
 import { TaskRunner } from './task-runner.ts';
 import { hasEnded, type LiveTask, TaskStore } from './task-store.ts';
 import { attested, engineStats, taskView } from './views.ts';
@@ -42,6 +37,7 @@ export class Requester implements TaskMarket {
   readonly #runner: TaskRunner;
   readonly #treasurer: Treasurer;
   readonly #submissions: Submissions;
+  readonly #answers: Answers;
   /** Removes now what is past its retention time. */
   readonly prune: TaskMarket['prune'];
   readonly #sweepOld: () => Promise<void>;
@@ -53,7 +49,11 @@ export class Requester implements TaskMarket {
     this.#components = components;
     this.#store = new TaskStore(components);
     this.#house = new AuctionHouse(components);
-    const treasurer = new Treasurer(components, this.#store);
+    this.#answers = new Answers(components, this.#store);
+    const arbitration = new Arbitration(components, this.#store, (request, options) =>
+      this.#submit(request, options),
+    );
+    const treasurer = new Treasurer(components, this.#store, arbitration);
     this.#treasurer = treasurer;
     this.#submissions = new Submissions(components, this.#store);
     ({ prune: this.prune, sweep: this.#sweepOld } = createRetention(components, this.#store));
@@ -98,9 +98,13 @@ export class Requester implements TaskMarket {
     { idempotencyKey }: { idempotencyKey?: string | undefined } = {},
   ): Promise<TaskView> {
     this.#stopping.signal.throwIfAborted();
-    const { task, taskId } = await this.#submissions.submit(request, idempotencyKey);
+    return this.get(await this.#submit(request, { key: idempotencyKey }));
+  }
+
+  async #submit(request: TaskRequest, options: SubmitOptions): Promise<string> {
+    const { task, taskId } = await this.#submissions.submit(request, options);
     if (task) this.#run(task);
-    return this.get(taskId);
+    return taskId;
   }
 
   async get(taskId: string): Promise<TaskView> {
@@ -172,33 +176,12 @@ export class Requester implements TaskMarket {
   }
 
   async accept(taskId: string): Promise<TaskView> {
-    await this.#store.get(taskId);
-    const task = this.#waiting(taskId);
-    const { attempt } = task.record.result as { attempt: number };
-    await this.#store.update(task, record => ({
-      waiting: null,
-      // a failure of the task's own code is closed by the split that both have signed
-      attempts: record.attempts.map(entry =>
-        entry.attempt === attempt ? { ...entry, evidence: record.accept ?? entry.evidence } : entry,
-      ),
-    }));
+    await this.#answers.accept(taskId);
     return this.get(taskId);
   }
 
   async dispute(taskId: string, reason: string): Promise<TaskView> {
-    await this.#store.get(taskId);
-    const task = this.#waiting(taskId);
-    const { attempt } = task.record.result as { attempt: number };
-    const { genesis, signer } = this.#components;
-    const escrowId = task.record.attempts.find(entry => entry.attempt === attempt)?.escrowId;
-    if (!escrowId)
-      throw new CodedError({ code: 'TASK_NOT_WAITING', taskId }, 'nothing is locked for this task');
-    const evidence = seal(disputeKind, { net: genesis.net, escrowId, reason }, signer).bytes;
-    await this.#store.update(task, record => ({
-      waiting: 'disputed',
-      accept: null,
-      attempts: record.attempts.map(entry => (entry.attempt === attempt ? { ...entry, evidence } : entry)),
-    }));
+    await this.#answers.dispute(taskId, reason);
     return this.get(taskId);
   }
 
@@ -265,17 +248,6 @@ export class Requester implements TaskMarket {
 
   async #blob(cid: string): Promise<Uint8Array> {
     return (await this.#components.blobs.get(cid)) ?? goneBytes(cid);
-  }
-
-  /** Not awaited: of two answers at once only the first finds it waiting. */
-  #waiting(taskId: string): LiveTask {
-    const task = this.#store.live.get(taskId);
-    if (task?.record.waiting !== 'awaiting_accept')
-      throw new CodedError(
-        { code: 'TASK_NOT_WAITING', taskId },
-        'the task does not wait for accept or dispute',
-      );
-    return task;
   }
 
   #run(task: LiveTask): void {

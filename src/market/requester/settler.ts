@@ -1,12 +1,24 @@
 import { setMaxListeners } from 'node:events';
 import { codeOf, messageOf } from '../../util/index.ts';
 import { buildReceipt } from '../../verification/index.ts';
-import { type AttemptRecord, attestationKind, open, type TaskRecord } from '../../wire/index.ts';
+import {
+  type AttemptRecord,
+  attestationKind,
+  open,
+  type TaskFailure,
+  type TaskRecord,
+} from '../../wire/index.ts';
 import type { Follower } from './follow.ts';
 import type { RequesterComponents } from './interface.ts';
 import { watchingLedger } from './ledger-watch.ts';
-import { type Treasurer, UNANSWERED } from './money.ts';
+import { LONGEST_WAIT_MS, type Treasurer, UNANSWERED } from './money.ts';
 import { attemptOf, type LiveTask, moneyMoves, type TaskStore } from './task-store.ts';
+
+const WRONG: TaskFailure = {
+  class: 'worker',
+  code: 'RESULT_WRONG',
+  message: 'arbiters ran the task again and found another result: its worker was not paid',
+};
 
 /** From a checked result to the end: the money, the receipt, the rating, in one batch; and money that outlives its task. */
 export class Settler {
@@ -36,16 +48,25 @@ export class Settler {
         this.#treasurer.close(task, attempt, { signal }),
       );
     const closed = attemptOf(task.record, attempt);
-    const { accept, failure, waiting } = task.record;
+    const { accept, waiting } = task.record;
+    const isWrong = closed.escrow?.closedBy === 'verdict' && closed.pay === 0n;
+    const failure = isWrong ? WRONG : task.record.failure;
     const receipt = await this.#receipt(task, closed);
     const { receipts } = this.#components;
     await this.#store.update(
       task,
-      { state: failure ? 'failed' : 'completed', phase: 'done', waiting: null, hasReceipt: receipt !== null },
+      {
+        state: failure ? 'failed' : 'completed',
+        phase: 'done',
+        waiting: null,
+        failure,
+        hasReceipt: receipt !== null,
+      },
       [
         ...(receipt ? [receipts.putOp(task.record.taskId, receipt)] : []),
         ...(receipt ? this.#shareOps(task.record, closed) : []),
-        ...this.rating(closed, waiting !== 'disputed'),
+        // who was disputed and got all has been found right
+        ...this.rating(closed, waiting !== 'disputed' || closed.pay === closed.price),
       ],
     );
     if (moneyMoves(closed)) this.closeLater(task, attempt);
@@ -61,7 +82,11 @@ export class Settler {
       const at = this.#treasurer.silenceEnds(task, attempt);
       // nobody has accepted: the acceptance that was ready is not shown to anyone
       if (clock.now() >= at) await this.#store.update(task, { waiting: UNANSWERED, accept: null });
-      else await this.#treasurer.waits.until(at, { signal, change: task.changed.promise });
+      else {
+        await this.#treasurer.showClaim(task, attempt, { signal });
+        const lookAt = Math.min(at, clock.now() + LONGEST_WAIT_MS);
+        await this.#treasurer.waits.until(lookAt, { signal, change: task.changed.promise });
+      }
     }
   }
 

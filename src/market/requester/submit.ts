@@ -24,6 +24,13 @@ export interface Submission {
   readonly taskId: string;
 }
 
+export interface SubmitOptions {
+  /** Idempotency key. */
+  readonly key?: string | undefined;
+  /** Of the order's hash of its spec: a fresh one, unless another order of the same spec is to be known by it. */
+  readonly salt?: Uint8Array | undefined;
+}
+
 /** Takes tasks in; of two requests with one idempotency key at the same moment the second waits for the first. */
 export class Submissions {
   readonly #components: RequesterComponents;
@@ -41,11 +48,12 @@ export class Submissions {
    * @throws CodedError `TIMEOUT_TOO_LONG`, `IDEMPOTENCY_CONFLICT`, `FUNDS_INSUFFICIENT`, `TASK_LIMIT`, `DAY_LIMIT`, `BLOB_NOT_FOUND`,
    * `QUEUE_FULL`, `SCHEMA_INVALID`.
    */
-  async submit(request: TaskRequest, key: string | undefined): Promise<Submission> {
-    if (key === undefined) return submit(this.#components, this.#store, request, key);
+  async submit(request: TaskRequest, options: SubmitOptions): Promise<Submission> {
+    const { key } = options;
+    if (key === undefined) return submit(this.#components, this.#store, request, options);
     for (let other = this.#busy.get(key); other; other = this.#busy.get(key))
       await Promise.allSettled([other]);
-    const own = submit(this.#components, this.#store, request, key).finally(() => this.#busy.delete(key));
+    const own = submit(this.#components, this.#store, request, options).finally(() => this.#busy.delete(key));
     this.#busy.set(key, own);
     return own;
   }
@@ -55,7 +63,7 @@ async function submit(
   components: RequesterComponents,
   store: TaskStore,
   request: TaskRequest,
-  idempotencyKey: string | undefined,
+  { key: idempotencyKey, salt }: SubmitOptions,
 ): Promise<Submission> {
   const { idempotency } = components;
   const fingerprint = requestHash(request);
@@ -70,7 +78,7 @@ async function submit(
   requireLimits(components, request);
   requireFunds(components, request);
   await requireInputs(components, request.spec);
-  const { order, taskId } = makeOrder(components, request, idempotencyKey);
+  const { order, taskId } = makeOrder(components, request, { key: idempotencyKey, salt });
   const ops =
     idempotencyKey === undefined ? [] : [idempotency.putOp(idempotencyKey, { taskId, request: fingerprint })];
   return { task: await store.create(newRecord(components, taskId, request), order, ops), taskId };
@@ -129,9 +137,8 @@ function requestHash({ spec, policy }: TaskRequest): Uint8Array {
 function makeOrder(
   { genesis, signer }: RequesterComponents,
   { spec }: TaskRequest,
-  key: string | undefined,
+  { key, salt = new Uint8Array(randomBytes(32)) }: SubmitOptions,
 ): { order: TaskOrder; taskId: string } {
-  const salt = new Uint8Array(randomBytes(32));
   const nonce =
     key === undefined
       ? new Uint8Array(randomBytes(32))

@@ -187,8 +187,10 @@ export class TaskStore {
 
   #announce(task: LiveTask): void {
     const { taskId, state, phase, updatedAt, attempts } = task.record;
-    const worker = attempts.at(-1)?.worker ?? null;
-    this.bus.emit('task', { seq: ++this.#seq, at: updatedAt, taskId, state, phase, worker });
+    const last = attempts.at(-1);
+    const worker = last?.worker ?? null;
+    const escrow = last?.escrow?.state ?? null;
+    this.bus.emit('task', { seq: ++this.#seq, at: updatedAt, taskId, state, phase, worker, escrow });
     const { changed } = task;
     task.changed = deferred();
     changed.resolve();

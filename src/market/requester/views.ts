@@ -62,10 +62,10 @@ function attemptView(entry: AttemptRecord): AttemptView {
   };
 }
 
-function paymentView({ money, price, pay, fee, escrowId }: AttemptRecord): PaymentView {
+function paymentView({ money, price, pay, fee, escrowId, escrow }: AttemptRecord): PaymentView {
   const state = money === 'locking' ? 'locked' : money;
   const amount = state === 'released' || state === 'split' ? pay : state === 'locked' ? (price ?? 0n) : 0n;
-  return { amount, fee, escrowId, state };
+  return { amount, fee, escrowId, state, escrow };
 }
 
 /** What an attestation says of a result, beside what was checked. */

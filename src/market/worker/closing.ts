@@ -39,7 +39,8 @@ export async function closeLease(
   const { logger, clock } = components;
   const { state, lock } = lease.record;
   const leftMs = claimByOf(lease) - clock.now();
-  const claims = state === 'attested' && lock !== null && leftMs <= CLAIM_LEAD_MS;
+  const leadMs = Math.min(CLAIM_LEAD_MS, lease.offer.terms.claimMs / 4);
+  const claims = state === 'attested' && lock !== null && (lease.contested || leftMs <= leadMs);
   const longestMs = claims && leftMs >= 0 ? CLAIM_RETRY_MAX_MS : REDIAL_MAX_MS;
   if (!isDue(lease, claims, longestMs, clock.monotonic())) return;
   try {
@@ -128,12 +129,14 @@ async function ask(parts: Parts, lease: Lease): Promise<void> {
     return lease.settle({}, null);
   const state = await askStatus(parts, lease);
   const over = state === 'superseded' || state === 'settled';
+  // it will not pay by itself: what is owed is claimed, and a dispute has its place on the claim
+  if (state === 'superseded') lease.contested = true;
   if (lease.record.state === 'accepted' && over)
     lease.stop.abort(
       new CodedError({ code: 'SUPERSEDED' }, 'its requester has gone on without this attempt'),
     );
   if (lease.record.state !== 'attested') return;
-  // a requester that went on elsewhere will not pay by itself: what is owed is claimed in time; unpaid work is done with
+  // unpaid work is done with
   if (state === 'superseded' && price === 0n) await lease.settle({}, null);
   if (state === 'settled') await noteClosing(parts, lease);
 }
@@ -143,8 +146,9 @@ async function noteClosing(parts: Parts, lease: Lease): Promise<void> {
   const { settlement } = parts;
   if (!lease.record.lock) return lease.settle({}, null);
   const escrow = readLock(lease.record.lock, lease.record, settlement.committee);
-  const closing = await within(parts, 'asking the notaries', options => settlement.inspect(escrow, options));
-  if (closing === 'open') return;
+  const asked = within(parts, 'asking the notaries', options => settlement.inspect(escrow, options));
+  const { closing } = await asked;
+  if (!closing) return;
   await settlement.observe([closing.decided]);
   await lease.settle({ close: closing.decided }, closing);
 }

@@ -23,6 +23,7 @@ import {
   taskSpecMessage,
   termsHash,
 } from '../../wire/index.ts';
+import { canBeJudged } from '../terms.ts';
 import type { WorkerComponents } from './interface.ts';
 
 export type AwardMessage = Extract<RequesterMessage, { type: 'award' }>;
@@ -79,8 +80,9 @@ export function checkAward(message: AwardMessage, from: string, self: string, ne
     sameGpus(spec.gpus, needs.gpus) &&
     spec.timeoutMs <= terms.limits.runMs &&
     message.spec.length + fetchedBytes(spec) <= needs.inputBytes &&
-    spec.outputBytes <= needs.outputBytes;
-  if (!within) throw bad('AWARD_SPEC', 'the task asks for more than its offer said');
+    spec.outputBytes <= needs.outputBytes &&
+    (terms.arbiters.length === 0 || canBeJudged(spec));
+  if (!within) throw bad('AWARD_SPEC', 'the task is another than its offer said');
   return { award, offer, spec };
 }
 

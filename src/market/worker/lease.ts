@@ -62,6 +62,8 @@ export class Lease {
   stepAt = 0;
   stepMs = 0;
   claiming = false;
+  /** Its requester will not pay by itself. */
+  contested = false;
   readonly #locked: Deferred<void> = deferred();
   readonly #components: WorkerComponents;
 

@@ -32,7 +32,16 @@ export type Answer = { readonly bid: Opened<Bid> } | { readonly refusal: Refusal
 export class OfferDesk {
   readonly #components: Pick<
     WorkerComponents,
-    'network' | 'blobs' | 'executor' | 'signer' | 'genesis' | 'settlement' | 'clock' | 'metrics' | 'options'
+    | 'network'
+    | 'blobs'
+    | 'executor'
+    | 'signer'
+    | 'genesis'
+    | 'settlement'
+    | 'membership'
+    | 'clock'
+    | 'metrics'
+    | 'options'
   >;
   readonly #capacity: Capacity;
   readonly #estimates: Estimates;
@@ -149,7 +158,7 @@ export class OfferDesk {
   }
 
   #view(offer: Offer): BidderView {
-    const { clock, signer, executor, blobs, options, genesis } = this.#components;
+    const { clock, signer, executor, blobs, options, settlement, membership } = this.#components;
     const status = executor.status();
     const funds = this.#fundsOf(offer);
     return {
@@ -169,11 +178,11 @@ export class OfferDesk {
       slots: options.slots,
       price: options.price,
       imagePolicy: options.imagePolicy,
+      windows: options.windows,
+      // whoever is trusted with all the money may judge over some
+      arbiters: [...settlement.committee.keys, ...options.arbiters],
       payerFunds: funds?.balance ?? null,
-      payerIsMember:
-        genesis.genesis.membership === 'open' ||
-        offer.requester === genesis.genesis.admin ||
-        funds?.member === true,
+      payerIsMember: membership.has(offer.requester),
     };
   }
 

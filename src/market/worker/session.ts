@@ -59,6 +59,7 @@ async function react(
       lease.stop.abort(new CodedError({ code: 'CANCELLED' }, message.reason || 'cancelled by its requester'));
       return false;
     case 'rejected':
+      lease.contested = true;
       components.logger.warn(
         { task: lease.key, code: message.code, reason: message.reason },
         'result was rejected',

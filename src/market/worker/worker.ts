@@ -13,6 +13,7 @@ import {
 import { Capacity } from '../capacity.ts';
 import { receiveWithin, type WorkerChannel } from '../channel.ts';
 import { AWARD_TIMEOUT_MS, LONGEST_SWEEP_MS } from '../options.ts';
+import { answerDispute } from './arbiter.ts';
 import { Estimates } from './estimates.ts';
 import { execute } from './execute.ts';
 import { type AwardMessage, acceptAward, checkAward, refuseAward } from './intake.ts';
@@ -47,6 +48,8 @@ export interface Worker {
   /** Serves one task stream, from a peer or from the own node. */
   serve(channel: WorkerChannel): Promise<void>;
   statusOf(ref: TaskRef, asker: string): StatusState;
+  /** What this node, as an arbiter, says of a dispute. */
+  judge(request: Uint8Array, from: string): Promise<Uint8Array>;
   /** CIDs of bytes that running tasks and kept results still need. */
   liveCids(): string[];
 }
@@ -184,6 +187,10 @@ class MarketWorker implements Worker {
       : lease.record.state === 'attested'
         ? 'attested'
         : 'settled';
+  }
+
+  judge(request: Uint8Array, from: string): Promise<Uint8Array> {
+    return answerDispute(this.#components, this.#leases, request, from);
   }
 
   async #award(channel: WorkerChannel, message: AwardMessage): Promise<void> {

@@ -24,6 +24,8 @@ export interface BoxesComponents {
 /** The configuration of a container with some protection taken out of it. */
 export type Weakening = (config: ContainerCreateOptions) => ContainerCreateOptions;
 
+const NO_EXTRAS = { config: {}, mounts: [] };
+
 /** Makes containers for boxes: created and attached, not started. On any failure nothing of one stays. */
 export function createBoxes(
   { engine, images, leftovers, clock, takeExtras, weaken = config => config }: BoxesComponents,
@@ -46,7 +48,7 @@ export function createBoxes(
       name,
       needs,
       async create(uid, extras) {
-        const config = containerConfig({ ...fixed, uid, extras: extras?.config ?? {} }, options);
+        const config = containerConfig({ ...fixed, uid, extras: extras ?? NO_EXTRAS }, options);
         try {
           return await createBox({ engine, clock }, weaken(config));
         } catch (error) {

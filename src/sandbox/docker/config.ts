@@ -5,6 +5,7 @@ import type { BoxPlan } from '../opener.ts';
 import type { DockerOptions } from '../options.ts';
 import { seccompProfile } from '../seccomp/docker.ts';
 import { tmpfsOptions } from '../tmpfs.ts';
+import type { DockerExtras } from './extras.ts';
 
 export interface ContainerPlan extends Omit<BoxPlan, 'image' | 'extras'> {
   /** The image's digest, so that a tag that moves meanwhile changes nothing. */
@@ -18,7 +19,7 @@ export interface ContainerPlan extends Omit<BoxPlan, 'image' | 'extras'> {
   /** Its /task is among the extras. */
   readonly ownDisk: boolean;
   /** What it gets beside the usual. */
-  readonly extras: Partial<HostConfig>;
+  readonly extras: Pick<DockerExtras, 'config' | 'mounts'>;
 }
 
 /** gVisor's own threads for one process in it count as well: 64 processes took 365. It ends with all in it when it may have no more. */
@@ -77,7 +78,7 @@ function hostConfig(plan: ContainerPlan, options: DockerOptions): HostConfig {
       '/tmp': tmpfs('noexec', options.tmpBytes),
       ...(plan.ownDisk ? {} : { '/task': tmpfs('exec', limits.diskBytes) }),
     },
-    ...(plan.inputsDir === undefined ? {} : { Mounts: [inputsMount(plan.inputsDir)] }),
+    Mounts: [...(plan.inputsDir === undefined ? [] : [inputsMount(plan.inputsDir)]), ...plan.extras.mounts],
     ShmSize: options.shmBytes,
     PidsLimit: options.maxPids * (runtime === 'runsc' ? GVISOR_THREADS : 1),
     Memory: limits.memoryBytes,
@@ -94,6 +95,6 @@ function hostConfig(plan: ContainerPlan, options: DockerOptions): HostConfig {
     RestartPolicy: { Name: 'no' },
     AutoRemove: false,
     ...(runtime === undefined ? {} : { Runtime: runtime }),
-    ...plan.extras,
+    ...plan.extras.config,
   };
 }

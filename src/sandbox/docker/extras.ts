@@ -7,7 +7,8 @@ import { GpuShelf, gpuConfig } from './gpus.ts';
 
 /** The same with the part of a container's configuration that shows them inside. */
 export interface DockerExtras {
-  readonly config: Partial<HostConfig>;
+  readonly config: Partial<Omit<HostConfig, 'Mounts'>>;
+  readonly mounts: readonly MountSettings[];
   /** Once the container is removed. Never rejects. */
   release(): Promise<void>;
 }
@@ -23,15 +24,16 @@ export function createDockerExtras(
 
   return async (needs, uid) => {
     const extras = await take(needs, uid);
+    const mounts = mountsOf(extras);
     let indexes: number[] = [];
     async function release(): Promise<void> {
       shelf.giveBack(indexes.splice(0));
       await extras.release();
     }
     try {
-      if (!needs.gpus || !gpus) return { config: { Mounts: mountsOf(extras) }, release };
+      if (!needs.gpus || !gpus) return { config: {}, mounts, release };
       indexes = shelf.take(needs.gpus.count);
-      return { config: { ...(await gpuConfig(gpus.vendor, indexes)), Mounts: mountsOf(extras) }, release };
+      return { config: await gpuConfig(gpus.vendor, indexes), mounts, release };
     } catch (error) {
       await release();
       throw error;
