@@ -1,11 +1,9 @@
 import { CodedError } from '../util/index.ts';
 import {
   certificateKind,
-  checkpointKind,
   type Decided,
   fundsKind,
   type LedgerAnswer,
-  MAX_LOG_PAGE,
   open,
   proposalKind,
   type RoundOutcome,
@@ -21,9 +19,9 @@ import * as ballots from './ballots.ts';
 import { checkDecided, peekSlot } from './certificates.ts';
 import { MAX_SKEW_MS, signCheckpoint } from './checkpoints.ts';
 import { leave } from './handover-desk.ts';
+import { readDecisions, readLog } from './log-desk.ts';
 import type { RoundRequest } from './notary.ts';
-import { readFunds, readSlots } from './notary-desk.ts';
-import { countKey } from './notary-store.ts';
+import { readFunds } from './notary-desk.ts';
 import type { SignedReport } from './reports.ts';
 import type { Job, JobResult, RoundNotary } from './round-job.ts';
 import { type Stated, stated } from './statement.ts';
@@ -252,35 +250,6 @@ function electJob(
     reported: [],
     run: context => recovery.elect(proposal, shown, values, context),
   };
-}
-
-/** Who signed a checkpoint has all before it; who is new reads it for as long as it is here. */
-async function readLog(
-  { store, counts, checkpoints }: RoundNotary,
-  from: number,
-  asking: string,
-): Promise<LedgerAnswer> {
-  const { last } = checkpoints;
-  const isBefore = last !== undefined && from < last.height;
-  if (isBefore && open(checkpointKind, last.bytes).signers.includes(asking))
-    return { type: 'compacted', checkpoint: last.bytes };
-  const count = Math.max(0, Math.min(MAX_LOG_PAGE, counts.log - from));
-  const entries = await store.log.getMany(Array.from({ length: count }, (_, i) => countKey(from + i)));
-  if (isBefore && entries.includes(undefined)) return { type: 'compacted', checkpoint: last.bytes };
-  const slots = entries.flatMap(entry => entry?.slot ?? []);
-  return { type: 'log', slots, more: from + count < counts.log };
-}
-
-/** Of one answer: large orders would otherwise make it 4 MiB. */
-const MAX_ANSWER_BYTES = 1024 * 1024;
-
-async function readDecisions(notary: RoundNotary, slots: readonly string[]): Promise<LedgerAnswer> {
-  let bytes = 0;
-  const entries = (await readSlots(notary, slots)).filter(({ value }, i) => {
-    bytes += value.length;
-    return i === 0 || bytes <= MAX_ANSWER_BYTES;
-  });
-  return { type: 'trail', entries, more: false };
 }
 
 /** Signs a client's own statement of its funds, so that all notaries sign the same. @throws CodedError `FUNDS_UNPROVEN`. */

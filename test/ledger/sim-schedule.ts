@@ -590,7 +590,7 @@ export class Schedule {
       if (notary.supply !== this.#world.info.supply) this.violations.push(`supply ${notary.supply}`);
       for (const slot of [...notary.openSlots(), ...notary.parked.keys()]) this.stuck.push(slot);
       for (const { peer } of newcomers)
-        if (notary.account(peer).memberships !== this.#honest[0]!.account(peer).memberships)
+        if (notary.account(peer).memberships !== this.#members[0]!.account(peer).memberships)
           this.violations.push(`${peer} is a member of some`);
       for (const { escrow } of notary.escrows) {
         if (['OPEN', 'CLAIMED', 'DISPUTED'].includes(escrow.state)) this.stuck.push(escrow.escrowId);
