@@ -72,6 +72,7 @@ export const ERRORS: Readonly<Record<string, Entry>> = {
   METHOD_NOT_ALLOWED: entry(405, 'This path does not know this method'),
   NOTARIES_FULL: entry(409, 'There are as many notaries as there can be'),
   NOTARY_AWAY: entry(409, 'That node is not connected'),
+  LOG_COMPACTED: entry(409, 'Notaries can no longer be added'),
   NOTARY_LAST: entry(409, 'The last notary stays'),
   TASK_OVER: entry(409, 'The task has ended or is being paid'),
   TASK_NOT_WAITING: entry(409, 'Nothing waits for this decision'),

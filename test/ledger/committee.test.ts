@@ -11,6 +11,7 @@ import {
 } from '../../src/ledger/index.ts';
 import {
   CHECKPOINT_KEY,
+  countKey,
   META_KEY,
   type NotaryStore,
   openNotaryStore,
@@ -165,6 +166,11 @@ test('the founder alone, then three, then three others: payments go on, and what
     assert.is(await code(alice.wallet.changeNotaries([alice.signer.peer])), 'NOT_ADMIN');
 
     const peers = (...nodes: TestNode[]) => nodes.map(({ signer }) => signer.peer);
+    // Those who are new read what lies before a checkpoint, too, as long as nothing of it was removed.
+    const { checkpoints, store } = first.notary!;
+    const meta = (await store.meta.get(META_KEY))!;
+    await checkpoints.makeAlone(first.wallet.committee, meta, first.notary!.now() + KEEP_MS);
+    assert.is(checkpoints.last?.height, meta.log);
     await first.wallet.changeNotaries(peers(first, bob, carol));
     await pay(ledger, alice, bob, 'two');
     await pay(ledger, alice, carol, 'three');
@@ -192,6 +198,10 @@ test('the founder alone, then three, then three others: payments go on, and what
     await ledger.stop(dora);
     await ledger.start(dora);
     await pay(ledger, alice, dora, 'five');
+
+    await first.db.write([store.log.delOp(countKey(0))]);
+    assert.is(await code(first.wallet.changeNotaries(peers(bob, carol, dora, alice))), 'LOG_COMPACTED');
+    await first.wallet.changeNotaries(peers(bob, carol));
     await ledger.audit();
   }));
 
