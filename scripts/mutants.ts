@@ -94,10 +94,45 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'statement left out of what is shown',
-    file: 'src/ledger/ballots.ts',
+    file: 'src/ledger/ballot-recovery.ts',
     from: '!namedByHonest(reports, committee).every(isShown)',
     to: 'namedByHonest(reports, committee).length < 0',
     tests: [SCHEDULES, REPORTS],
+  },
+  {
+    name: 'not frozen',
+    file: 'src/ledger/ballots.ts',
+    from: 'book.isFrozen || book.epoch !== epoch || asked !== epoch',
+    to: 'asked !== epoch',
+    tests: [SCHEDULES],
+  },
+  {
+    name: 'handover from one',
+    file: 'src/ledger/handover.ts',
+    from: 'signers.size < previous.quorum',
+    to: 'signers.size < 1',
+    tests: [SCHEDULES, REPORTS],
+  },
+  {
+    name: 'lock not inherited',
+    file: 'src/ledger/handover.ts',
+    from: '    if (book.slot(slot)) continue;',
+    to: '    continue;',
+    tests: [SCHEDULES],
+  },
+  {
+    name: 'vote over an inherited lock',
+    file: 'src/ledger/slot.ts',
+    from: 'state.promised > 0 || isInherited(state, epoch)',
+    to: 'state.promised > 0',
+    tests: [SCHEDULES],
+  },
+  {
+    name: 'lock of an older epoch above a newer',
+    file: 'src/ledger/slot.ts',
+    from: 'a.epoch === b.epoch ? a.ballot > b.ballot : a.epoch > b.epoch',
+    to: 'a.ballot > b.ballot',
+    tests: [SCHEDULES, SLOT],
   },
 ];
 

@@ -94,7 +94,7 @@ class FourNotaries {
     const qc = seal(voteKind, body, ...quorum).bytes;
     const certificate = seal(certificateKind, body, ...quorum).bytes;
     return [
-      { type: 'propose', values: [value] },
+      { type: 'propose', epoch: 0, values: [value] },
       { type: 'commit', items: [{ qc, value }] },
       { type: 'certify', decided: [{ certificate, value }] },
     ];
@@ -176,7 +176,11 @@ async function sustained(tasks: number): Promise<Figure> {
     const notary = createNotary({ db, clock, logger, signer: admin }, { genesis });
     await notary.start();
     const network = { call: () => Promise.reject(new Error('no network here')) };
-    const wallet = createSettlement({ network, db, clock, logger, signer: admin, notary }, { genesis });
+    const local = { peer: admin.peer, desk: createLedgerDesk(notary) };
+    const wallet = createSettlement(
+      { network, db, clock, logger, signer: admin, notary: local },
+      { genesis },
+    );
     await wallet.start();
     await wallet.sync();
     const { op: _op, taskId: _task, replica, attempt, ...terms } = s.makeLock({ amount: AMOUNT });

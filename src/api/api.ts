@@ -8,6 +8,7 @@ import type { Call, HandlerParts, Handlers } from './handlers/context.ts';
 import { docsHandlers } from './handlers/docs.ts';
 import { memberHandlers } from './handlers/members.ts';
 import { nodeHandlers } from './handlers/node.ts';
+import { notaryHandlers } from './handlers/notaries.ts';
 import { resultHandlers } from './handlers/results.ts';
 import { taskHandlers } from './handlers/tasks.ts';
 import { walletHandlers } from './handlers/wallet.ts';
@@ -59,6 +60,7 @@ class HttpApi implements Api {
       ...blobHandlers(parts),
       ...nodeHandlers(parts),
       ...walletHandlers(parts),
+      ...notaryHandlers(parts),
       ...memberHandlers(parts),
       ...docsHandlers(parts),
     };

@@ -26,6 +26,9 @@ export type ApiErrorType =
   | { code: 'OUTPUT_NOT_FOUND'; path: string }
   | { code: 'BLOB_NOT_FOUND'; cid: string }
   | { code: 'CERTIFICATE_NOT_FOUND'; slot: string }
+  | { code: 'NOTARIES_FULL'; limit: number }
+  | { code: 'NOTARY_AWAY'; peer: string }
+  | { code: 'NOTARY_LAST'; peer: string }
   | { code: 'BODY_BROKEN' }
   | { code: 'BODY_TOO_LARGE' }
   | { code: 'RECEIPT_NOT_READY'; taskId: string }
@@ -67,6 +70,10 @@ export const ERRORS: Readonly<Record<string, Entry>> = {
   INVITE_UNKNOWN: entry(404, 'This node made no such invite'),
   MEMBER_UNKNOWN: entry(404, 'This peer is no member by an invite'),
   METHOD_NOT_ALLOWED: entry(405, 'This path does not know this method'),
+  NOTARIES_FULL: entry(409, 'There are as many notaries as there can be'),
+  NOTARY_AWAY: entry(409, 'That node is not connected'),
+  LOG_COMPACTED: entry(409, 'Notaries can no longer be added'),
+  NOTARY_LAST: entry(409, 'The last notary stays'),
   TASK_OVER: entry(409, 'The task has ended or is being paid'),
   TASK_NOT_WAITING: entry(409, 'Nothing waits for this decision'),
   DISPUTE_LATE: entry(409, 'The time for a dispute is over'),

@@ -37,7 +37,17 @@ export interface ApiComponents {
   readonly blobs: Pick<BlobStore, 'create' | 'read' | 'sizeOf'>;
   readonly settlement: Pick<
     Settlement,
-    'account' | 'status' | 'balance' | 'spending' | 'history' | 'sync' | 'transfer' | 'trail' | 'certificate'
+    | 'account'
+    | 'status'
+    | 'balance'
+    | 'spending'
+    | 'history'
+    | 'sync'
+    | 'transfer'
+    | 'trail'
+    | 'certificate'
+    | 'committee'
+    | 'changeNotaries'
   >;
   readonly membership: Pick<Membership, 'isOpen' | 'has' | 'list' | 'sync' | 'redeem'>;
   readonly invitations: Pick<Invitations, 'create' | 'list' | 'revoke' | 'remove'>;

@@ -1,4 +1,4 @@
-import { committeeOf, type TrailPart, TrailReplay } from '../ledger/index.ts';
+import { type TrailPart, TrailReplay } from '../ledger/index.ts';
 import { CodedError, codeOf, messageOf } from '../util/index.ts';
 import { type GenesisInfo, open, readGenesis, type TrailEnd, trailEndKind } from '../wire/index.ts';
 import { formatAmount } from './money.ts';
@@ -25,6 +25,7 @@ export interface TrailReport {
     readonly account: string;
     readonly network: string;
     readonly network_id: string;
+    /** The last ones that the file shows. */
     readonly notaries: number;
     /** How many of them sign each certificate at least. */
     readonly quorum: number;
@@ -123,7 +124,7 @@ class TrailReader {
     if (source.type === 'opening') {
       if (this.#replay) throw this.#unreadable();
       const info = readGenesis(source.genesis);
-      const replay = new TrailReplay(committeeOf(info), source.account);
+      const replay = new TrailReplay(info, source.account);
       this.#info = info;
       this.#replay = replay;
       this.#account = source.account;
@@ -150,7 +151,8 @@ class TrailReader {
   report(): NonNullable<TrailReport['trail']> {
     const info = this.#info;
     const end = this.#end;
-    if (!info || !end || !this.#isWhole)
+    const committee = this.#replay?.committee;
+    if (!info || !end || !committee || !this.#isWhole)
       throw new CodedError<TrailFileErrorType>(
         { code: 'TRAIL_CUT_OFF', line: this.#line },
         'the file breaks off before the trail’s end',
@@ -159,8 +161,8 @@ class TrailReader {
       account: this.#account,
       network: info.genesis.name,
       network_id: info.networkId,
-      notaries: info.genesis.notaries.length,
-      quorum: committeeOf(info).quorum,
+      notaries: committee.keys.length,
+      quorum: committee.quorum,
       entries: end.entries,
       lines: end.lines,
       orders: end.seq,

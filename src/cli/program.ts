@@ -4,6 +4,7 @@ import { type Action, collect, command, configured, keyed, type Run, reading, ta
 import { EXIT, exitCodeOf } from './exit.ts';
 import type { Io } from './io.ts';
 import { addMembers } from './member-commands.ts';
+import { addNotaries, addWallet } from './money-commands.ts';
 import { plain } from './print.ts';
 
 function addDaemon(program: Command, run: Run): void {
@@ -176,38 +177,6 @@ function addViews(program: Command, run: Run): void {
   ).option('--json', 'print JSON');
 }
 
-function addWallet(program: Command, run: Run): void {
-  const load = () => import('./commands/wallet.ts');
-  const wallet = program.command('wallet').description('What this node’s account holds');
-  reading(wallet.command('balance', { isDefault: true }))
-    .description('The balance')
-    .action(async (_, self: Command) => {
-      run.exitCode = await (await load()).balance(run.io, [], self.optsWithGlobals());
-    });
-  reading(
-    command(wallet, run, 'history', 'The account’s trail', async () => (await load()).history as Action),
-  )
-    .option('--limit <n>', 'how many (default 50)')
-    .option('--before <n>', 'before this one');
-  const shares = async () => (await load()).shares;
-  reading(command(wallet, run, 'shares', 'Who lent to this node and who used it, by receipts', shares));
-  const send = async () => (await load()).send as Action;
-  reading(command(wallet, run, 'send <peer> <amount>', 'Send FLOP to another account', send))
-    .option('--key <key>', 'an idempotency key: however often it is repeated, it is sent once')
-    .option('--again', 'the same amount to the same peer once more, within ten minutes');
-  const exportTrail = async () => (await load()).exportTrail as Action;
-  targeted(
-    command(wallet, run, 'export', 'Write the account’s certificates, to be checked offline', exportTrail),
-  )
-    .option('--format <format>', 'json or csv (default json)')
-    .option('-o, --output <file>', 'to this file');
-  const verify = async () => (await load()).verifyTrail;
-  command(wallet, run, 'verify <file>', 'Check an exported trail offline', verify).option(
-    '--json',
-    'print JSON',
-  );
-}
-
 function build(run: Run): Command {
   const program = new Command('duxnode')
     .description('Use several machines as one: submit a task anywhere, run it on another, attested and paid.')
@@ -227,6 +196,7 @@ function build(run: Run): Command {
   addTasks(program, run);
   addViews(program, run);
   addWallet(program, run);
+  addNotaries(program, run);
   addMembers(program, run);
   return program;
 }

@@ -4,7 +4,7 @@ import type { LevelStore } from './level-store.ts';
 import { Repository } from './repository.ts';
 
 /** Goes up when older code could not read what newer code writes. */
-export const DATABASE_VERSION = 2;
+export const DATABASE_VERSION = 3;
 
 const VERSION_KEY = 'version';
 

@@ -1,5 +1,6 @@
 import { CodedError } from '../util/index.ts';
 import {
+  type CommitteeChange,
   escrowIdOf,
   type GenesisInfo,
   type Grant,
@@ -111,6 +112,11 @@ export function checkGrant(grant: Opened<Grant>, info: GenesisInfo): void {
   if (use !== account) refuse({ code: 'GRANT_TERMS', field: 'use' }, 'an open grant is one for each account');
   if (amount !== openGrant)
     refuse({ code: 'GRANT_TERMS', field: 'amount' }, `an open grant of this network is ${openGrant}`);
+}
+
+/** That the admin has signed a change of the committee. @throws CodedError `STATEMENT_NETWORK`, `STATEMENT_SIGNER`. */
+export function checkChange(change: Opened<CommitteeChange>, info: GenesisInfo): void {
+  checkOrigin('committee', change, [info.genesis.admin], info);
 }
 
 /**

@@ -1,21 +1,8 @@
 import type { Network } from '../network/index.ts';
-import {
-  type Clock,
-  CodedError,
-  codeOf,
-  every,
-  hasCode,
-  type Logger,
-  messageOf,
-  withDeadline,
-} from '../util/index.ts';
+import { type Clock, CodedError, codeOf, every, type Logger, messageOf } from '../util/index.ts';
 import {
   type Checkpoint,
   checkpointKind,
-  type LedgerAnswer,
-  type LedgerRequest,
-  ledgerAnswerMessage,
-  ledgerRequestMessage,
   MAX_TRAIL_PAGE,
   mergeSignatures,
   type Opened,
@@ -23,17 +10,17 @@ import {
   sameBytes,
   seal,
 } from '../wire/index.ts';
+import type { Ask } from './ask.ts';
 import { certifyJob } from './committee-desk.ts';
-import { LEDGER_PROTOCOL } from './notary-server.ts';
 import type { RoundNotary } from './round-job.ts';
 
 /** From one look at the others' logs to the next: what a client could not tell this notary is known here after that. */
 const PULL_MS = 1_000;
 /** Pages of one log in one look: a notary that was away for long catches up over several, within its rate at the others. */
 const MAX_PAGES = 8;
-const REQUEST_MS = 10_000;
 
 export type AntiEntropyErrorType =
+  | { code: 'LOG_INCOMPLETE'; peer: string; log: number }
   | { code: 'NOTARIES_DIFFER'; peer: string; decisions: number }
   | { code: 'NOTARY_BEHIND'; peer: string };
 
@@ -45,7 +32,8 @@ function differs(peer: string, decisions: number): CodedError<AntiEntropyErrorTy
 }
 
 export interface AntiEntropyComponents {
-  readonly network: Pick<Network, 'call' | 'isConnected'>;
+  readonly network: Pick<Network, 'isConnected'>;
+  readonly ask: Ask;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly notary: RoundNotary;
@@ -80,6 +68,16 @@ export class AntiEntropy {
     await this.#looking;
   }
 
+  /** Takes in the first `log` entries of a notary's log. @throws CodedError `LOG_INCOMPLETE`, `NOTARY_BEHIND`, and what the notary refuses. */
+  async catchUp(peer: string, log: number): Promise<void> {
+    while (this.#cursor(peer) < log)
+      if ((await this.#pullPage(peer)) === 'stuck')
+        throw new CodedError<AntiEntropyErrorType>(
+          { code: 'LOG_INCOMPLETE', peer, log },
+          'a notary does not show all that its log names',
+        );
+  }
+
   /** Never rejects. */
   async #look(): Promise<void> {
     const { notary, network, logger } = this.#parts;
@@ -96,10 +94,9 @@ export class AntiEntropy {
 
   async #pull(peer: string): Promise<void> {
     try {
-      for (let page = 0; page < MAX_PAGES; page++) if (!(await this.#pullPage(peer))) return;
+      for (let page = 0; page < MAX_PAGES; page++) if ((await this.#pullPage(peer)) !== 'more') return;
     } catch (error) {
       if (this.#controller.signal.aborted) return;
-      if (hasCode(error, 'NOTARY_BEHIND')) this.#tell(peer, error);
       this.#parts.logger.debug(
         { peer, code: codeOf(error), reason: messageOf(error) },
         'a log could not be read',
@@ -113,23 +110,24 @@ export class AntiEntropy {
    * due, their signatures make it.
    */
   async #compare(others: readonly string[]): Promise<void> {
-    const { notary } = this.#parts;
+    const { notary, ask } = this.#parts;
+    if (notary.isWaiting) return;
     const own = notary.standing(notary.now());
     if (own.decisions === this.#agreed) return;
     const signed = [seal(checkpointKind, own, notary.signer)];
     const { decisions, state, at } = own;
+    const { signal } = this.#controller;
     const each = async (peer: string): Promise<void> => {
-      const answer = await this.#ask(peer, { type: 'checkpoint', decisions, state, at });
+      const answer = await ask(peer, { type: 'checkpoint', decisions, state, at }, { signal });
       if (answer.type !== 'checkpoint' || answer.decisions !== decisions) return;
       if (sameBytes(answer.state, state)) this.#takeAgreement(peer, answer.signed, signed);
       else if (this.#cursor(peer) === decisions) this.#tell(peer, differs(peer, decisions));
     };
     await Promise.allSettled(others.map(each));
-    if (signed.length < notary.committee.keys.length) return;
+    if (signed.length < notary.committee.keys.length || own.epoch !== notary.committee.epoch) return;
     this.#agreed = decisions;
     if (!notary.checkpoints.isDue(decisions, at)) return;
-    const { bytes } = mergeSignatures(checkpointKind, signed);
-    await notary.checkpoints.keep({ bytes, height: decisions }, at);
+    await notary.checkpoints.keep(mergeSignatures(checkpointKind, signed).bytes, own);
   }
 
   #takeAgreement(peer: string, bytes: Uint8Array | null, signed: Opened<Checkpoint>[]): void {
@@ -161,27 +159,31 @@ export class AntiEntropy {
     return this.#cursor(peer);
   }
 
-  /** True where there is more. */
-  async #pullPage(peer: string): Promise<boolean> {
+  /** One page of a log; `stuck` where it names what the notary does not show, or what cannot be taken in now. @throws CodedError `NOTARY_BEHIND`. */
+  async #pullPage(peer: string): Promise<'more' | 'done' | 'stuck'> {
+    const { notary, ask } = this.#parts;
+    const { signal } = this.#controller;
     const from = this.#cursor(peer);
-    const log = await this.#ask(peer, { type: 'log', from });
+    const log = await ask(peer, { type: 'log', from }, { signal });
     if (log.type === 'compacted') {
       this.#cursors.set(peer, this.#skipTo(log.checkpoint, peer));
-      return true;
+      return 'more';
     }
-    if (log.type !== 'log' || log.slots.length === 0) return false;
-    const missing = await this.#missing(log.slots);
-    for (let at = 0; at < missing.length; ) {
-      const slots = missing.slice(at, at + MAX_TRAIL_PAGE);
-      const answer = await this.#ask(peer, { type: 'decisions', slots });
-      if (answer.type !== 'trail' || answer.entries.length === 0) return false;
-      for (const decided of answer.entries) await this.#parts.notary.do(certifyJob(decided));
-      at += answer.entries.length;
+    if (log.type !== 'log') return 'stuck';
+    for (let missing = await this.#missing(log.slots); missing.length > 0; ) {
+      const slots = missing.slice(0, MAX_TRAIL_PAGE);
+      const answer = await ask(peer, { type: 'decisions', slots }, { signal });
+      if (answer.type !== 'trail') return 'stuck';
+      await Promise.all(answer.entries.map(decided => notary.do(certifyJob(decided))));
+      const left = await this.#missing(missing);
+      if (left.length === missing.length) return 'stuck';
+      missing = left;
     }
     // What waits for another decision is not here yet.
-    if (missing.length > 0 && (await this.#missing(missing)).length > 0) return false;
+    if (!(await this.#hasAll(log.slots))) return 'stuck';
     this.#cursors.set(peer, from + log.slots.length);
-    return log.more;
+    if (log.slots.length === 0) return 'stuck';
+    return log.more ? 'more' : 'done';
   }
 
   /**
@@ -193,27 +195,22 @@ export class AntiEntropy {
     const { body, signers } = open(checkpointKind, bytes);
     const { decisions } = notary.standing(notary.now());
     if (signers.includes(notary.signer.peer) && decisions >= body.decisions) return body.decisions;
-    throw new CodedError<AntiEntropyErrorType>(
+    const behind = new CodedError<AntiEntropyErrorType>(
       { code: 'NOTARY_BEHIND', peer },
-      'the other notaries have removed what this one has missed: it has to be replaced by one with a new key',
+      'the other notaries have removed decisions that this one lacks: it can take no part, and has to be removed from them',
     );
+    this.#tell(peer, behind);
+    throw behind;
+  }
+
+  async #hasAll(slots: readonly string[]): Promise<boolean> {
+    const known = await this.#parts.notary.store.slots.getMany(slots);
+    return !known.includes(undefined);
   }
 
   async #missing(slots: readonly string[]): Promise<string[]> {
-    const known = await this.#parts.notary.store.slots.getMany(slots);
-    return slots.filter((_, i) => known[i] === undefined);
-  }
-
-  #ask(peer: string, request: LedgerRequest): Promise<LedgerAnswer> {
-    const { network, clock } = this.#parts;
-    return withDeadline(
-      REQUEST_MS,
-      'a request to another notary',
-      async signal => {
-        const bytes = ledgerRequestMessage.encode(request);
-        return ledgerAnswerMessage.decode(await network.call(peer, LEDGER_PROTOCOL, bytes, { signal }));
-      },
-      { signal: this.#controller.signal, clock },
-    );
+    const { notary } = this.#parts;
+    const known = await notary.store.slots.getMany(slots);
+    return slots.filter((slot, i) => known[i] === undefined && !notary.isParked(slot));
   }
 }

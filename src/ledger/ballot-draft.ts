@@ -16,6 +16,8 @@ export interface BatchNeeds {
   readonly slots: readonly string[];
   /** Those of them that are to be reported on. */
   readonly reported: readonly string[];
+  /** Every slot that something is kept of is read, too: an epoch begins. */
+  readonly isWhole: boolean;
 }
 
 /** A slot may have moved on within the batch: all steps of its escrow are read. */
@@ -31,6 +33,7 @@ export class BallotDraft extends NotaryDraft implements BallotBook {
   readonly #ballots = new Map<string, SlotState>();
   readonly #changed = new Set<string>();
   readonly #nowMs: number;
+  #hasBegun = false;
 
   constructor(
     { store, ballots }: { store: NotaryStore; ballots: Repository<SlotState> },
@@ -44,7 +47,9 @@ export class BallotDraft extends NotaryDraft implements BallotBook {
     this.#nowMs = nowMs;
   }
 
-  async read({ values, slots, reported }: BatchNeeds): Promise<void> {
+  async read({ values, slots, reported, isWhole }: BatchNeeds): Promise<void> {
+    const all = { limit: isWhole ? Number.MAX_SAFE_INTEGER : 0 };
+    for await (const [name, state] of this.#ballotStore.iterate(all)) this.#ballots.set(name, state);
     const proposed = values.map(({ statement }) => slotFor(statement, this));
     const names = [...new Set([...slots, ...proposed].flatMap(namesOf))];
     const found = await this.#ballotStore.getMany(names);
@@ -65,6 +70,15 @@ export class BallotDraft extends NotaryDraft implements BallotBook {
     return state;
   }
 
+  undecided(): string[] {
+    return [...this.#ballots].flatMap(([slot, state]) => (state === NEW_SLOT ? [] : [slot]));
+  }
+
+  begin(epoch: number, since: number): void {
+    this.meta = { ...this.meta, epoch, since, frozen: false };
+    this.#hasBegun = true;
+  }
+
   setBallot(slot: string, state: SlotState): void {
     this.#ballots.set(slot, state);
     this.#changed.add(slot);
@@ -77,7 +91,7 @@ export class BallotDraft extends NotaryDraft implements BallotBook {
 
   override operations(): BatchOp[] {
     const decided = super.operations();
-    if (decided.length === 0 && this.#changed.size === 0) return [];
+    if (decided.length === 0 && this.#changed.size === 0 && !this.#hasBegun) return [];
     this.meta = { ...this.meta, lastMs: this.#nowMs };
     return [
       ...decided,

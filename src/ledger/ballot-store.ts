@@ -13,7 +13,9 @@ const ballotRecord = defineMessage(
   z.strictObject({
     promised: countSchema,
     voted: z.strictObject({ ballot: countSchema, digest }).nullable(),
-    lock: z.strictObject({ ballot: countSchema, digest, qc: bytesSchema(2048) }).nullable(),
+    lock: z
+      .strictObject({ epoch: countSchema, ballot: countSchema, digest, qc: bytesSchema(2048) })
+      .nullable(),
     known: z
       .array(
         z.strictObject({

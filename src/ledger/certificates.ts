@@ -15,7 +15,8 @@ import {
   sameBytes,
   type TaskRef,
 } from '../wire/index.ts';
-import { checkGrant, checkOrder, checkOrigin } from './accounts.ts';
+import { checkChange, checkGrant, checkOrder, checkOrigin } from './accounts.ts';
+import { type Committee, committeeAt } from './committee.ts';
 import { type EscrowRules, type StepResult, step } from './escrow.ts';
 import { type EscrowState, holdsMoney, openEscrow } from './escrow-lock.ts';
 import type { Evidence } from './evidence.ts';
@@ -31,15 +32,6 @@ import {
   type TrailStatement,
 } from './statement.ts';
 
-/** The notaries of an epoch: `quorum` of them decide, and up to `faults` may lie. */
-export interface Committee {
-  readonly info: GenesisInfo;
-  readonly epoch: number;
-  readonly keys: readonly string[];
-  readonly faults: number;
-  readonly quorum: number;
-}
-
 export type CertificateErrorType =
   | { code: 'CERTIFICATE_INVALID'; reason: string }
   | { code: 'LOCK_NOT_FOUND'; slot: string }
@@ -52,13 +44,6 @@ function invalid(reason: string): never {
   );
 }
 
-/** The first committee: that of the genesis. f = floor((n - 1) / 3), q = floor((n + f) / 2) + 1 (design/ledger.md). */
-export function committeeOf(info: GenesisInfo): Committee {
-  const keys = [...new Set(info.genesis.notaries)];
-  const faults = Math.floor((keys.length - 1) / 3);
-  return { info, epoch: 0, keys, faults, quorum: Math.floor((keys.length + faults) / 2) + 1 };
-}
-
 export function rulesOf({ genesis, net }: GenesisInfo): EscrowRules {
   return { net, treasury: genesis.treasury, feeBasisPoints: genesis.feeBasisPoints };
 }
@@ -66,18 +51,20 @@ export function rulesOf({ genesis, net }: GenesisInfo): EscrowRules {
 /** A decided slot whose certificate and statement were checked. */
 export interface CheckedDecision {
   readonly slot: string;
+  readonly epoch: number;
   readonly statement: TrailStatement;
   readonly decided: Decided;
 }
 
-/** Network, epoch and quorum of a certificate, or of the votes for one. @throws CodedError `CERTIFICATE_INVALID`. */
+/** Network and quorum of a certificate, or of the votes for one, by the committee of its epoch. @throws CodedError `CERTIFICATE_INVALID`. */
 export function checkCertificate(
   { body, signers }: Pick<Opened<Certificate>, 'body' | 'signers'>,
   committee: Committee,
 ): void {
   if (!sameBytes(body.net, committee.info.net)) invalid('belongs to another network');
-  if (body.epoch !== committee.epoch) invalid(`of epoch ${body.epoch}, not ${committee.epoch}`);
-  checkQuorum(signers, committee);
+  const signed = committeeAt(body.epoch, committee);
+  if (!signed) invalid(`of epoch ${body.epoch}, where ${committee.epoch} is the last that is known`);
+  checkQuorum(signers, signed);
 }
 
 function checkQuorum(signers: readonly string[], { keys, quorum }: Committee): void {
@@ -102,6 +89,9 @@ function checkStatement(statement: Exclude<Statement, { type: 'evidence' }>, inf
       break;
     case 'removal':
       checkOrigin('removal', statement.removal, [info.genesis.admin], info);
+      break;
+    case 'committee':
+      checkChange(statement.committee, info);
       break;
     case 'skip':
       if (!sameBytes(statement.skip.body.net, info.net)) invalid('belongs to another network');
@@ -130,14 +120,15 @@ function checkSlot(slot: string, statement: TrailStatement, { info }: Committee)
 /**
  * Checks a certificate's quorum, and that it decides the statement beside it. For a step of an escrow, whether the evidence fits
  * the lock is left to `readClosing` and `replayStep`, which know the lock.
- * @throws CodedError `CERTIFICATE_INVALID`, `STATEMENT_KIND`, those of `checkOrder` and `checkGrant`; WireError.
+ * @throws CodedError `CERTIFICATE_INVALID`, `STATEMENT_KIND`, those of `checkOrder`, `checkGrant` and `checkChange`; WireError.
  */
 export function checkDecided(decided: Decided, committee: Committee): CheckedDecision {
   const certificate = open(certificateKind, decided.certificate);
   checkCertificate(certificate, committee);
   const statement = readTrailStatement(decided.value);
   checkDecides(certificate.body, statement, committee);
-  return { slot: certificate.body.slot, statement, decided };
+  const { slot, epoch } = certificate.body;
+  return { slot, epoch, statement, decided };
 }
 
 /** That a certificate decides `statement`, and in a slot of it. @throws as `checkDecided`. */
@@ -153,17 +144,28 @@ export function checkDecides(
 /** Of the longest slot: G/, two names of 64 and what is between. */
 const MAX_SLOT_LENGTH = 131;
 
-/** The slot that a certificate claims to decide, unchecked: to skip what is known without the cost of signatures. */
-export function peekSlot({ certificate }: Decided): string | undefined {
+/** What a certificate claims, unchecked. */
+function peek({ certificate }: Decided): { slot?: unknown; epoch?: unknown } {
   try {
     const { body } = decodeCanonical(certificate, certificateKind.maxBytes, 'certificate') as {
       body: Uint8Array;
     };
-    const { slot } = decodeCanonical(body, certificateKind.maxBytes, 'certificate') as { slot: unknown };
-    return typeof slot === 'string' && slot.length <= MAX_SLOT_LENGTH ? slot : undefined;
+    return decodeCanonical(body, certificateKind.maxBytes, 'certificate') as object;
   } catch {
-    return undefined;
+    return {};
   }
+}
+
+/** The slot that a certificate claims to decide, unchecked: to skip what is known without the cost of signatures. */
+export function peekSlot(decided: Decided): string | undefined {
+  const { slot } = peek(decided);
+  return typeof slot === 'string' && slot.length <= MAX_SLOT_LENGTH ? slot : undefined;
+}
+
+/** The epoch that a certificate claims to be of, unchecked. */
+export function peekEpoch(decided: Decided): number | undefined {
+  const { epoch } = peek(decided);
+  return typeof epoch === 'number' ? epoch : undefined;
 }
 
 function lockAt(order: Opened<LedgerOrder>, ref: TaskRef | number): number {

@@ -10,7 +10,7 @@ import {
   seal,
   sha256,
 } from '../wire/index.ts';
-import type { Committee } from './certificates.ts';
+import type { Committee } from './committee.ts';
 import { holdsMoney } from './escrow-lock.ts';
 import { MEMBERS } from './invites.ts';
 import { CHECKPOINT_KEY, countKey, countOf, type NotaryStore } from './notary-store.ts';
@@ -68,6 +68,8 @@ export class Checkpoints {
   readonly faults = new Map<string, CodedError>();
   #last: StoredCheckpoint | undefined;
   #lastMs = 0;
+  /** Of the last checkpoint of this run of the process: nothing is removed before there is one. */
+  #epoch = 0;
   /** The next entry to look at, and how many more before the next checkpoint. */
   #next = 0;
   #looks = 0;
@@ -86,6 +88,15 @@ export class Checkpoints {
     return this.#last;
   }
 
+  /** True where every decision is still here: a new notary can read them all. What is not removed yet stays until the next checkpoint. */
+  async isWhole(): Promise<boolean> {
+    this.#looks = 0;
+    let next = 0;
+    for await (const [key] of this.#store.log.iterate({ limit: Number.MAX_SAFE_INTEGER }))
+      if (key !== countKey(next++)) return false;
+    return next >= (this.#last?.height ?? 0);
+  }
+
   get fault(): string | null {
     const [fault] = this.faults.values();
     return fault ? `${fault.code}: ${fault.message}` : null;
@@ -101,24 +112,31 @@ export class Checkpoints {
     return added >= EVERY || (added > 0 && nowMs - this.#lastMs >= KEEP_MS);
   }
 
-  /** Takes note of a checkpoint that all notaries have signed. */
-  async keep({ bytes, height }: StoredCheckpoint, nowMs: number): Promise<void> {
+  /** Takes note of a checkpoint that all notaries of its epoch have signed. */
+  async keep(
+    bytes: Uint8Array,
+    { decisions: height, epoch, at }: Pick<Checkpoint, 'decisions' | 'epoch' | 'at'>,
+  ): Promise<void> {
     await this.#store.db.write([this.#store.checkpoint.putOp(CHECKPOINT_KEY, { bytes, height })]);
     this.#last = { bytes, height };
-    this.#lastMs = nowMs;
+    this.#lastMs = at;
+    this.#epoch = epoch;
     this.#looks = LOOKS;
   }
 
   /** One alone makes its checkpoint when it is due. */
   async makeAlone(committee: Committee, meta: NotaryMeta, nowMs: number): Promise<void> {
     if (!this.isDue(meta.log, nowMs)) return;
-    const { bytes } = seal(checkpointKind, checkpointOf(committee, meta, nowMs), this.#signer);
-    await this.keep({ bytes, height: meta.log }, nowMs);
+    const { bytes, body } = seal(checkpointKind, checkpointOf(committee, meta, nowMs), this.#signer);
+    await this.keep(bytes, body);
   }
 
-  /** Removes some of what the last checkpoint has made needless. Never beside a batch, which may stand on what goes. */
-  async compact(nowMs: number): Promise<void> {
-    if (this.#looks <= 0 || !this.#last) return;
+  /**
+   * Removes some of what the last checkpoint has made needless. Never beside a batch, which may stand on what goes; and nothing before
+   * the notaries of now have all signed one, since those who are new read the log from its beginning.
+   */
+  async compact({ epoch }: Committee, nowMs: number): Promise<void> {
+    if (this.#looks <= 0 || !this.#last || this.#epoch !== epoch) return;
     this.#looks -= STEP;
     const after = this.#next > 0 ? { gt: countKey(this.#next - 1) } : {};
     const range = { ...after, lt: countKey(this.#last.height), limit: STEP };

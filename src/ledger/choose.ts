@@ -1,5 +1,5 @@
-import type { Committee } from './certificates.ts';
-import type { KnownValue } from './slot.ts';
+import type { Committee } from './committee.ts';
+import { isAbove, type KnownValue, type Rank } from './slot.ts';
 import type { ValueKind } from './value-kind.ts';
 
 /** One notary's report, its signature and the votes behind its lock checked. */
@@ -7,7 +7,7 @@ export interface CheckedReport {
   readonly signer: string;
   /** Its time T. */
   readonly at: number;
-  readonly lock: { readonly ballot: number; readonly digest: string } | null;
+  readonly lock: (Rank & { readonly digest: string }) | null;
   readonly known: readonly Pick<KnownValue, 'digest' | 'timely' | 'afford'>[];
 }
 
@@ -24,8 +24,8 @@ export interface Fallback {
   readonly notBefore: number | null;
 }
 
-/** Signed by those who may end the escrow: the first of these wins, whatever the time. */
-const OBJECTIVE: readonly ValueKind[] = ['accept', 'mutual', 'cancel', 'verified', 'verdict'];
+/** Signed by those who may end the escrow, or by the admin: the first of these wins, whatever the time. */
+const OBJECTIVE: readonly ValueKind[] = ['committee', 'accept', 'mutual', 'cancel', 'verified', 'verdict'];
 
 /** Valid at any time, if the money is there. */
 const AFFORDED: readonly ValueKind[] = ['order', 'grant', 'revoke', 'removal'];
@@ -42,7 +42,7 @@ export function choose(
 ): string | null {
   const locks = reports.flatMap(({ lock }) => (lock ? [lock] : []));
   const highest = locks.reduce<(typeof locks)[number] | null>(
-    (best, lock) => (best && best.ballot >= lock.ballot ? best : lock),
+    (best, lock) => (best && !isAbove(lock, best) ? best : lock),
     null,
   );
   if (highest) return highest.digest;

@@ -9,18 +9,14 @@ import {
   messageOf,
   raceSignal,
   sleep,
-  withDeadline,
 } from '../util/index.ts';
-import {
-  type LedgerAnswer,
-  type LedgerRequest,
-  ledgerAnswerMessage,
-  ledgerRequestMessage,
-} from '../wire/index.ts';
-import type { Committee } from './certificates.ts';
+import type { Decided, LedgerAnswer, LedgerRequest } from '../wire/index.ts';
+import { type Ask, askOver, following, isNewer, learnFrom } from './ask.ts';
+import type { Checkpoints } from './checkpoints.ts';
+import { isFounderAlone } from './committee.ts';
 import { CommitteeClient } from './committee-client.ts';
+import type { Committees } from './committees.ts';
 import type { LedgerDesk } from './notary-desk.ts';
-import { LEDGER_PROTOCOL } from './notary-server.ts';
 
 export type ClientErrorType =
   | { code: 'LEDGER_UNREACHABLE'; reason: string }
@@ -32,15 +28,20 @@ export interface ClientComponents {
   readonly logger: Logger;
 }
 
-export interface ClientInit {
-  readonly account: string;
-  readonly committee: Committee;
-  /** The notary of this node: asked without the network. */
-  readonly desk?: LedgerDesk | undefined;
+/** The notary of this node, by its peer id: asked without the network. */
+export interface LocalNotary {
+  readonly peer: string;
+  readonly desk: LedgerDesk;
+  /** While it is one. */
+  readonly checkpoints?: Checkpoints | undefined;
 }
 
-/** A notary that takes longer than this to sync a batch has lost its disk or its way to us. */
-const REQUEST_TIMEOUT_MS = 10_000;
+export interface ClientInit {
+  readonly account: string;
+  readonly committees: Committees;
+  readonly local?: LocalNotary | undefined;
+}
+
 /** From one attempt to the next while no notary answers: the last is what a user waits after it came back. */
 const RETRY_MS = [250, 500, 1000, 2000, 5000];
 
@@ -54,6 +55,7 @@ const PASSING = [
   'NOTARIES_FEW',
   'NOTARIES_BEHIND',
   'FUNDS_UNPROVEN',
+  'WRONG_EPOCH',
 ];
 
 /** True for an outcome that a later attempt may change. */
@@ -78,25 +80,33 @@ function unreachable(reason: string, cause?: unknown): CodedError<ClientErrorTyp
 
 /** Asks the notary, or, where there are several, has them decide together. */
 export class LedgerClient {
-  readonly #network: Pick<Network, 'call'>;
   readonly #clock: Clock;
+  readonly #logger: Logger;
   readonly #init: ClientInit;
-  readonly #several: CommitteeClient | undefined;
+  readonly #ask: Ask;
   #reachable = false;
 
-  constructor({ network, clock, logger }: ClientComponents, init: ClientInit) {
-    this.#network = network;
-    this.#clock = clock;
+  constructor(parts: ClientComponents, init: ClientInit) {
+    const { committees, account, local } = init;
+    this.#clock = parts.clock;
+    this.#logger = parts.logger;
     this.#init = init;
-    const { committee } = init;
-    const ask = (peer: string, request: LedgerRequest, { signal }: Abortable) =>
-      this.#ask(peer, request, signal);
-    if (committee.keys.length > 1) this.#several = new CommitteeClient({ committee, clock, logger, ask });
+    const afar = following({ ...parts, committees, ask: askOver(parts) });
+    this.#ask = (peer, request, options) =>
+      peer === local?.peer
+        ? raceSignal(local.desk(request, account), options.signal)
+        : afar(peer, request, options);
   }
 
   /** Whose trails to read: of several notaries each has its own order. */
   get sources(): readonly string[] {
-    return this.#init.committee.keys;
+    return this.#init.committees.current.keys;
+  }
+
+  /** Learns of the committee that `decided` are of from the peer that showed them. @throws CodedError where it does not answer. */
+  async follow(decided: readonly Decided[], peer: string, options: Abortable): Promise<void> {
+    const { committees } = this.#init;
+    if (isNewer(decided, committees)) await learnFrom(peer, { committees, ask: this.#ask }, options);
   }
 
   /** Some notary answered the last request. */
@@ -113,20 +123,20 @@ export class LedgerClient {
     type: T,
     { signal, peer }: Abortable & { readonly peer?: string } = {},
   ): Promise<Extract<LedgerAnswer, { type: T }>> {
-    const { committee } = this.#init;
+    const committee = this.#init.committees.current;
     const notary = peer ?? committee.keys[0]!;
-    const several = peer === undefined ? this.#several : undefined;
+    const isOne = peer !== undefined || isFounderAlone(committee);
     try {
-      const answer = await (several
-        ? several.request(request, { signal })
-        : this.#ask(notary, request, signal));
+      const answer = await (isOne
+        ? this.#ask(notary, request, { signal })
+        : this.#several().request(request, { signal }));
       this.#noteReach(answer);
       if (answer.type === type) return answer as Extract<LedgerAnswer, { type: T }>;
       throw unreachable(`${answer.type} came where ${type} was asked for`);
     } catch (error) {
       signal?.throwIfAborted();
       if (hasCode(error, 'LEDGER_UNREACHABLE')) throw error;
-      const code = remoteCode(error, several !== undefined || this.#isOwn(notary));
+      const code = remoteCode(error, !isOne || notary === this.#init.local?.peer);
       if (peer === undefined) this.#reachable = code !== undefined && code !== 'NOTARIES_FEW';
       if (code !== undefined && !isPassing(code)) throw refused(code, messageOf(error));
       throw unreachable(code ?? codeOf(error), error);
@@ -139,10 +149,10 @@ export class LedgerClient {
     this.#reachable = !outcomes.some(outcome => !outcome.ok && outcome.code === 'NOTARIES_FEW');
   }
 
-  /** The notary of this node: the only one, or this one of several. */
-  #isOwn(peer: string): boolean {
-    const { desk, account } = this.#init;
-    return desk !== undefined && (!this.#several || peer === account);
+  /** Those of now: a round that began under others ends under them. */
+  #several(): CommitteeClient {
+    const committee = this.#init.committees.current;
+    return new CommitteeClient({ committee, clock: this.#clock, logger: this.#logger, ask: this.#ask });
   }
 
   /** As `request`, again and again while no notary answers, until the signal. */
@@ -166,22 +176,6 @@ export class LedgerClient {
   pause(attempt: number, signal: AbortSignal): Promise<void> {
     const ms = RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]!;
     return sleep(ms, { signal, clock: this.#clock });
-  }
-
-  #ask(peer: string, request: LedgerRequest, signal: AbortSignal | undefined): Promise<LedgerAnswer> {
-    const { desk, account } = this.#init;
-    if (desk && this.#isOwn(peer)) return raceSignal(desk(request, account), signal);
-    return withDeadline(
-      REQUEST_TIMEOUT_MS,
-      'a request to a notary',
-      async deadline => {
-        const bytes = ledgerRequestMessage.encode(request);
-        return ledgerAnswerMessage.decode(
-          await this.#network.call(peer, LEDGER_PROTOCOL, bytes, { signal: deadline }),
-        );
-      },
-      { signal, clock: this.#clock },
-    );
   }
 }
 

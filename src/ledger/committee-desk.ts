@@ -4,7 +4,6 @@ import {
   type Decided,
   fundsKind,
   type LedgerAnswer,
-  MAX_LOG_PAGE,
   open,
   proposalKind,
   type RoundOutcome,
@@ -15,12 +14,14 @@ import {
   toHex,
   voteKind,
 } from '../wire/index.ts';
+import * as recovery from './ballot-recovery.ts';
 import * as ballots from './ballots.ts';
 import { checkDecided, peekSlot } from './certificates.ts';
 import { MAX_SKEW_MS, signCheckpoint } from './checkpoints.ts';
+import { leave } from './handover-desk.ts';
+import { readDecisions, readLog } from './log-desk.ts';
 import type { RoundRequest } from './notary.ts';
-import { readFunds, readSlots } from './notary-desk.ts';
-import { countKey } from './notary-store.ts';
+import { readFunds } from './notary-desk.ts';
 import type { SignedReport } from './reports.ts';
 import type { Job, JobResult, RoundNotary } from './round-job.ts';
 import { type Stated, stated } from './statement.ts';
@@ -32,10 +33,10 @@ export type RoundErrorType =
 type RequestOf<T extends RoundRequest['type']> = Extract<RoundRequest, { type: T }>;
 
 /** Answers what only several notaries are asked. @throws CodedError and WireError of requests about one slot; those about many are outcomes. */
-export function answerRound(notary: RoundNotary, request: RoundRequest): Promise<LedgerAnswer> {
+export function answerRound(notary: RoundNotary, request: RoundRequest, from: string): Promise<LedgerAnswer> {
   switch (request.type) {
     case 'propose':
-      return outcomesOf(request.values, value => run(notary, proposeJob(value)));
+      return outcomesOf(request.values, value => run(notary, proposeJob(value, request.epoch)));
     case 'commit':
       return outcomesOf(request.items, item => run(notary, commitJob(item)));
     case 'certify':
@@ -49,9 +50,11 @@ export function answerRound(notary: RoundNotary, request: RoundRequest): Promise
         run(notary, electJob(proposal, reports, values)),
       );
     case 'log':
-      return readLog(notary, request.from);
+      return readLog(notary, request.from, from);
     case 'decisions':
       return readDecisions(notary, request.slots);
+    case 'handover':
+      return leave(notary, request);
     case 'cosign':
       return cosign(notary, request);
     case 'checkpoint':
@@ -116,9 +119,9 @@ function signed(notary: RoundNotary, { intent, stored }: JobResult): RoundOutcom
   }
 }
 
-function proposeJob(bytes: Uint8Array): Job {
+function proposeJob(bytes: Uint8Array, epoch: number): Job {
   const value = stated(bytes);
-  return { values: [value], slots: [], reported: [], run: context => ballots.propose(value, context) };
+  return { values: [value], slots: [], reported: [], run: context => ballots.propose(value, context, epoch) };
 }
 
 function commitJob(item: RequestOf<'commit'>['items'][number]): Job {
@@ -160,13 +163,13 @@ function openShown({ report, qc }: ShownReport): SignedReport {
 
 async function recover(
   notary: RoundNotary,
-  { slot, ballot, joined: shown }: RequestOf<'recover'>,
+  { epoch, slot, ballot, joined: shown }: RequestOf<'recover'>,
 ): Promise<LedgerAnswer> {
   const { keys } = notary.committee;
   const joined = new Set(
     shown
       .map(bytes => open(reportKind, bytes))
-      .filter(({ body }) => body.slot === slot && body.ballot >= ballot)
+      .filter(({ body }) => body.epoch === epoch && body.slot === slot && body.ballot >= ballot)
       .flatMap(({ signers: [signer] }) => (signer && keys.includes(signer) ? [signer] : [])),
   ).size;
   const job: Job = {
@@ -174,12 +177,13 @@ async function recover(
     slots: [slot],
     reported: [slot],
     run: (context, quietMs) =>
-      ballots.recover(
+      recovery.recover(
         slot,
         ballot,
         { quietMs: quietMs(slot), joined },
         state => state.known.map(({ value }) => stated(value)),
         context,
+        epoch,
       ),
   };
   return answerOne(notary, job);
@@ -228,7 +232,7 @@ async function choose(
     values,
     slots: [slot],
     reported: [],
-    run: context => ballots.coordinate(slot, ballot, shown, values, context),
+    run: context => recovery.coordinate(slot, ballot, shown, values, context),
   });
 }
 
@@ -244,29 +248,8 @@ function electJob(
     values,
     slots: [proposal.body.slot],
     reported: [],
-    run: context => ballots.elect(proposal, shown, values, context),
+    run: context => recovery.elect(proposal, shown, values, context),
   };
-}
-
-async function readLog({ store, counts, checkpoints }: RoundNotary, from: number): Promise<LedgerAnswer> {
-  const { last } = checkpoints;
-  if (last && from < last.height) return { type: 'compacted', checkpoint: last.bytes };
-  const count = Math.max(0, Math.min(MAX_LOG_PAGE, counts.log - from));
-  const entries = await store.log.getMany(Array.from({ length: count }, (_, i) => countKey(from + i)));
-  const slots = entries.flatMap(entry => entry?.slot ?? []);
-  return { type: 'log', slots, more: from + count < counts.log };
-}
-
-/** Of one answer: large orders would otherwise make it 4 MiB. */
-const MAX_ANSWER_BYTES = 1024 * 1024;
-
-async function readDecisions(notary: RoundNotary, slots: readonly string[]): Promise<LedgerAnswer> {
-  let bytes = 0;
-  const entries = (await readSlots(notary, slots)).filter(({ value }, i) => {
-    bytes += value.length;
-    return i === 0 || bytes <= MAX_ANSWER_BYTES;
-  });
-  return { type: 'trail', entries, more: false };
 }
 
 /** Signs a client's own statement of its funds, so that all notaries sign the same. @throws CodedError `FUNDS_UNPROVEN`. */

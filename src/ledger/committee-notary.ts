@@ -1,38 +1,21 @@
 import { LRUCache } from 'lru-cache';
 import type { Repository } from '../db/index.ts';
-import {
-  type Clock,
-  CodedError,
-  codeOf,
-  type Deferred,
-  deferred,
-  hasCode,
-  type Logger,
-  messageOf,
-} from '../util/index.ts';
-import {
-  type Checkpoint,
-  type Decided,
-  type GenesisInfo,
-  type LedgerAnswer,
-  MAX_SUBMIT,
-  type Signer,
-} from '../wire/index.ts';
+import { type Clock, CodedError, codeOf, hasCode, type Logger } from '../util/index.ts';
+import type { Checkpoint, Decided, GenesisInfo, LedgerAnswer, ShownLock, Signer } from '../wire/index.ts';
 import { BallotDraft } from './ballot-draft.ts';
 import { openBallotStore } from './ballot-store.ts';
-import type { BallotContext, Intent } from './ballots.ts';
-import { type Committee, committeeOf } from './certificates.ts';
+import type { BallotContext, BallotErrorType, Intent } from './ballots.ts';
 import { Checkpoints, checkpointOf } from './checkpoints.ts';
+import { type Committee, committeeAt } from './committee.ts';
 import { answerRound } from './committee-desk.ts';
+import type { Committees } from './committees.ts';
 import {
+  certifyAlone,
   type Notary,
   type NotaryComponents,
   type NotaryErrorType,
-  type NotaryInit,
   type ProposalOutcome,
   type RoundRequest,
-  requireNotary,
-  stopped,
 } from './notary.ts';
 import { loadNotary } from './notary-state.ts';
 import { type NotaryStore, openNotaryStore } from './notary-store.ts';
@@ -40,26 +23,19 @@ import { ParkedDecisions } from './parked.ts';
 import type { NotaryMeta, StoredSlot } from './records.ts';
 import type { Job, JobResult, RoundNotary } from './round-job.ts';
 import type { SlotState } from './slot.ts';
+import { stopped, WorkQueue } from './work-queue.ts';
 
-/** Jobs that wait: some seconds of full load. */
-const MAX_QUEUE = 4096;
-/** The same in bytes. */
-const MAX_QUEUE_BYTES = 32 * 1024 * 1024;
 /** Slots whose last activity is remembered; of one that fell out a recovery waits once more. */
 const MAX_QUIET = 10_000;
 
-interface Waiting {
-  readonly job: Job;
-  readonly bytes: number;
-  readonly done: Deferred<JobResult>;
-}
+type Answer = JobResult | { readonly error: CodedError };
 
 /**
  * One notary of several. Every request is a job on one slot: the pure rules run over a batch of them, what they change is synced in
  * one write, and only then is anything signed.
  */
 export class CommitteeNotary implements Notary, RoundNotary {
-  readonly committee: Committee;
+  readonly committees: Committees;
   readonly signer: Signer;
   readonly store: NotaryStore;
   readonly checkpoints: Checkpoints;
@@ -69,60 +45,91 @@ export class CommitteeNotary implements Notary, RoundNotary {
   readonly #info: GenesisInfo;
   readonly #parked = new ParkedDecisions();
   readonly #active = new LRUCache<string, number>({ max: MAX_QUIET });
+  readonly #queue: WorkQueue<Job, Answer>;
   #meta: NotaryMeta | undefined;
-  #queue: Waiting[] = [];
-  #queueBytes = 0;
-  #running: Promise<void> | undefined;
-  #failure: unknown;
 
-  constructor({ db, clock, logger, signer }: NotaryComponents, { genesis }: NotaryInit) {
-    this.committee = committeeOf(genesis);
+  constructor({ db, clock, logger, signer, committees }: NotaryComponents) {
+    this.committees = committees;
     this.signer = signer;
     this.store = openNotaryStore(db);
     this.checkpoints = new Checkpoints(this);
     this.#ballots = openBallotStore(db);
     this.#clock = clock;
     this.#logger = logger;
-    this.#info = genesis;
+    this.#info = committees.current.info;
+    this.#queue = new WorkQueue(logger, batch => this.#runBatch(batch));
+  }
+
+  get committee(): Committee {
+    return this.committees.current;
   }
 
   async start(): Promise<void> {
-    requireNotary(this.signer.peer, this.committee);
-    this.#meta = await loadNotary(this.store, this.#info);
+    this.#meta = await loadNotary(this.store, this.#info, this.signer.peer);
     await this.checkpoints.start(this.now());
-    this.#failure = undefined;
+    this.#queue.start();
   }
 
-  async stop(): Promise<void> {
-    this.#failure ??= stopped();
-    this.#rejectAll(this.#queue.splice(0), this.#failure);
-    this.#queueBytes = 0;
-    await this.#running;
+  stop(): Promise<void> {
+    return this.#queue.stop();
   }
 
   now(): number {
     return Math.max(this.#clock.now(), this.#meta?.lastMs ?? 0);
   }
 
-  certify(slot: string, { value, certificate }: StoredSlot): Decided {
+  /** It is a notary of the last epoch, and has not taken over yet. */
+  get isWaiting(): boolean {
+    const { epoch, keys } = this.committee;
+    return this.#meta?.epoch !== epoch && keys.includes(this.signer.peer);
+  }
+
+  requireReady(): void {
+    const { epoch = 0, frozen = true } = this.#meta ?? {};
+    const isOneOf = committeeAt(epoch, this.committee)?.keys.includes(this.signer.peer);
+    if (frozen && (!isOneOf || epoch < this.committee.epoch - 1))
+      throw new CodedError<BallotErrorType>(
+        { code: 'WRONG_EPOCH', epoch: this.committee.epoch },
+        'this notary is new, and does not know yet what was decided before it came: ask another',
+      );
+  }
+
+  certify(slot: string, stored: StoredSlot): Decided {
+    const { value, certificate } = stored;
     if (certificate) return { certificate, value };
+    const { notaries } = this.#info.genesis;
+    if (notaries.length === 1 && notaries[0] === this.signer.peer)
+      return certifyAlone(slot, stored, this.#info, this.signer);
     throw new CodedError<NotaryErrorType>(
       { code: 'LEDGER_COMMITTEE', notaries: this.committee.keys.length },
       `${slot} has no certificate of several notaries`,
     );
   }
 
-  /** Alone it decides nothing. */
+  /** Alone it decides nothing: who asks it to may not know yet that the founder's first epoch is over. */
   async submit(values: readonly Uint8Array[]): Promise<ProposalOutcome[]> {
-    const notaries = this.committee.keys.length;
-    const error = new CodedError<NotaryErrorType>(
-      { code: 'LEDGER_COMMITTEE', notaries },
-      `the network has ${notaries} notaries: propose to each of them`,
+    const { epoch, keys } = this.committee;
+    const error = new CodedError<BallotErrorType | NotaryErrorType>(
+      epoch > 0 ? { code: 'WRONG_EPOCH', epoch } : { code: 'LEDGER_COMMITTEE', notaries: keys.length },
+      `the network has ${keys.length} notaries: propose to each of them`,
     );
     return values.map(() => ({ ok: false, error, decided: null }));
   }
 
-  readonly round = (request: RoundRequest): Promise<LedgerAnswer> => answerRound(this, request);
+  readonly round = (request: RoundRequest, from: string): Promise<LedgerAnswer> =>
+    answerRound(this, request, from);
+
+  async *locks(after: string | null): AsyncGenerator<ShownLock> {
+    const range = { limit: Number.MAX_SAFE_INTEGER, ...(after === null ? {} : { gt: after }) };
+    for await (const [, { lock, known }] of this.#ballots.iterate(range)) {
+      const value = known.find(({ digest }) => digest === lock?.digest)?.value;
+      if (lock && value) yield { qc: lock.qc, value };
+    }
+  }
+
+  isParked(slot: string): boolean {
+    return this.#parked.has(slot);
+  }
 
   /** Entries in the log, and decisions that wait for others. */
   get counts(): { log: number; parked: number } {
@@ -136,70 +143,34 @@ export class CommitteeNotary implements Notary, RoundNotary {
 
   /** @throws CodedError `QUEUE_FULL`, `LEDGER_STOPPED`, and what the job's rule throws. */
   async do(job: Job): Promise<JobResult> {
-    if (this.#failure || !this.#meta) throw this.#failure ?? stopped();
     const bytes = job.values.reduce((sum, { value }) => sum + value.length, 0);
-    if (this.#queue.length >= MAX_QUEUE || this.#queueBytes + bytes > MAX_QUEUE_BYTES)
-      throw new CodedError<NotaryErrorType>(
-        { code: 'QUEUE_FULL', limit: MAX_QUEUE },
-        'the notary has too much to decide: try again in a moment',
-      );
-    const waiting = { job, bytes, done: deferred<JobResult>() };
-    this.#queue.push(waiting);
-    this.#queueBytes += bytes;
-    this.#running ??= this.#run();
-    return waiting.done.promise;
+    const answer = await this.#queue.add(job, bytes);
+    if ('error' in answer) throw answer.error;
+    return answer;
   }
 
-  async #run(): Promise<void> {
-    // Lets the jobs of one request share a batch.
-    await Promise.resolve();
-    while (this.#queue.length > 0) {
-      const batch = this.#queue.splice(0, MAX_SUBMIT);
-      for (const { bytes } of batch) this.#queueBytes -= bytes;
-      try {
-        await this.#runBatch(batch);
-      } catch (error) {
-        if (hasCode(error, 'DB_BUSY')) this.#rejectAll(batch, error);
-        else this.#fail(error, batch);
-      }
-    }
-    this.#running = undefined;
-  }
-
-  /** A batch that could not be written, or must not be: nothing more is signed until a restart. */
-  #fail(error: unknown, batch: readonly Waiting[]): void {
-    this.#failure ??= error;
-    this.#logger.error({ code: codeOf(error), reason: messageOf(error) }, 'the notary stopped');
-    this.#rejectAll([...batch, ...this.#queue.splice(0)], error);
-    this.#queueBytes = 0;
-  }
-
-  #rejectAll(waiting: readonly Waiting[], error: unknown): void {
-    for (const { done } of waiting) done.reject(error);
-  }
-
-  async #runBatch(batch: readonly Waiting[]): Promise<void> {
+  async #runBatch(batch: readonly Job[]): Promise<Answer[]> {
     const nowMs = this.now();
-    await this.checkpoints.compact(nowMs);
+    await this.checkpoints.compact(this.committee, nowMs);
     const stores = { store: this.store, ballots: this.#ballots };
     const draft = new BallotDraft(stores, this.#info, this.#meta!, nowMs);
     await draft.read({
-      values: batch.flatMap(({ job }) => job.values),
-      slots: batch.flatMap(({ job }) => job.slots),
-      reported: batch.flatMap(({ job }) => job.reported),
+      values: batch.flatMap(job => job.values),
+      slots: batch.flatMap(job => job.slots),
+      reported: batch.flatMap(job => job.reported),
+      isWhole: batch.some(job => job.isWhole === true),
     });
     const context = { self: this.signer.peer, nowMs, committee: this.committee, book: draft };
-    const answers = batch.map(({ job }) => this.#runOne(job, context));
+    const intents = batch.map(job => this.#runOne(job, context));
     const operations = draft.operations();
     if (operations.length > 0) await this.store.db.write(operations, { sync: true });
     this.#meta = draft.meta;
-    for (const [i, { done, job }] of batch.entries()) {
-      const answer = answers[i]!;
-      if ('error' in answer) done.reject(answer.error);
-      else done.resolve({ intent: answer, stored: this.#storedOf(answer, draft) });
-      if (!('error' in answer)) this.#keepWaiting(job, answer);
-    }
+    for (const [i, job] of batch.entries()) this.#keepWaiting(job, intents[i]!);
     this.#takeParked(draft.changed());
+    await this.committees.take(draft.changes.map(slot => this.certify(slot, draft.slot(slot)!)));
+    return intents.map(intent =>
+      'error' in intent ? intent : { intent, stored: this.#storedOf(intent, draft) },
+    );
   }
 
   #runOne(job: Job, context: BallotContext): Intent | { readonly error: CodedError } {
@@ -228,8 +199,8 @@ export class CommitteeNotary implements Notary, RoundNotary {
     return intent.type === 'decided' ? draft.slot(intent.slot) : undefined;
   }
 
-  #keepWaiting(job: Job, intent: Intent): void {
-    if (intent.type !== 'taken' || intent.waitsFor === null) return;
+  #keepWaiting(job: Job, intent: Intent | { readonly error: CodedError }): void {
+    if ('error' in intent || intent.type !== 'taken' || intent.waitsFor === null) return;
     if (!this.#parked.add(intent.waitsFor, job))
       this.#logger.warn(
         { slot: job.slots[0], limit: 'parked' },

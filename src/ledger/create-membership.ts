@@ -2,13 +2,11 @@ import type { Database } from '../db/index.ts';
 import type { Network } from '../network/index.ts';
 import type { Clock, Logger } from '../util/index.ts';
 import type { GenesisInfo, Signer } from '../wire/index.ts';
-import { committeeOf } from './certificates.ts';
-import { LedgerClient } from './client.ts';
+import { LedgerClient, type LocalNotary } from './client.ts';
+import { Committees } from './committees.ts';
 import type { Settlement } from './interface.ts';
 import { Invitations } from './invitations.ts';
 import { Membership } from './membership.ts';
-import type { Notary } from './notary.ts';
-import { createLedgerDesk } from './notary-desk.ts';
 
 export interface CreateMembershipComponents {
   readonly network: Pick<Network, 'call'>;
@@ -18,19 +16,21 @@ export interface CreateMembershipComponents {
   readonly signer: Signer;
   readonly settlement: Pick<Settlement, 'transfer' | 'observe'>;
   /** The notary of this node, started before; asked without the network. */
-  readonly notary?: Notary | undefined;
+  readonly notary?: LocalNotary | undefined;
+  /** Absent: those of the genesis, for ever. */
+  readonly committees?: Committees | undefined;
 }
 
 /** Who is a member, and what the admin does about it. */
 export function createMembership(
-  { network, db, clock, logger, signer, settlement, notary }: CreateMembershipComponents,
+  components: CreateMembershipComponents,
   { genesis }: { readonly genesis: GenesisInfo },
 ): { membership: Membership; invitations: Invitations } {
-  const committee = committeeOf(genesis);
+  const { network, db, clock, logger, signer, settlement, notary: local } = components;
+  const { committees = new Committees(components, genesis) } = components;
   const account = signer.peer;
-  const desk = notary && createLedgerDesk(notary);
-  const client = new LedgerClient({ network, clock, logger }, { account, committee, desk });
-  const parts = { client, committee, account, db, clock, logger, signer, settlement };
+  const client = new LedgerClient({ network, clock, logger }, { account, committees, local });
+  const parts = { client, committees, account, db, clock, logger, signer, settlement };
   const membership = new Membership(parts);
   return { membership, invitations: new Invitations({ ...parts, membership }) };
 }

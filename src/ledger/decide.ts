@@ -1,5 +1,6 @@
 import { CodedError } from '../util/index.ts';
 import {
+  type CommitteeChange,
   type GenesisInfo,
   type LedgerOrder,
   type Opened,
@@ -8,7 +9,7 @@ import {
   type Skip,
   sameBytes,
 } from '../wire/index.ts';
-import { type Account, type AccountResult, applyGrant, applyOrder } from './accounts.ts';
+import { type Account, type AccountResult, applyGrant, applyOrder, checkChange } from './accounts.ts';
 import { rulesOf } from './certificates.ts';
 import { type Payment, step } from './escrow.ts';
 import { holdsMoney } from './escrow-lock.ts';
@@ -19,6 +20,8 @@ import { digestOf, escrowSlot, type Statement, slotOf } from './statement.ts';
 
 /** The records that a decision looks at, loaded before. */
 export interface Book {
+  /** The last epoch that this notary has or had a part in. */
+  readonly epoch: number;
   account(id: string): StoredAccount;
   escrow(id: string): StoredEscrow | undefined;
   slot(name: string): StoredSlot | undefined;
@@ -41,7 +44,8 @@ export interface Known {
 
 export type DecideErrorType =
   | { code: 'ESCROW_UNKNOWN'; escrowId: string }
-  | { code: 'ORDER_SEQ'; expected: number; seq: number };
+  | { code: 'ORDER_SEQ'; expected: number; seq: number }
+  | { code: 'EPOCH_NEXT'; expected: number; epoch: number };
 
 /** What a statement needs from disk before it can be decided; an escrow's own accounts come with the escrow. */
 export function needsOf(statement: Statement, { genesis }: GenesisInfo) {
@@ -65,6 +69,8 @@ export function needsOf(statement: Statement, { genesis }: GenesisInfo) {
     }
     case 'skip':
       return { accounts: [statement.skip.body.account], escrows: [], slots };
+    case 'committee':
+      return { accounts: [], escrows: [], slots };
     case 'order': {
       const { account, ops } = statement.order.body;
       const others = ops.map(op => (op.op === 'lock' ? op.worker : op.to));
@@ -197,6 +203,24 @@ function decideRemoval(removal: Opened<Removal>, book: Book, info: GenesisInfo):
   return { accounts: new Map([[account, applyRemoval(before, removal, info)]]), concerned: [MEMBERS] };
 }
 
+/** A change of the committee moves no money. That its epoch comes next is left out with the rules of time: others' decisions come in any order. */
+function decideChange(
+  change: Opened<CommitteeChange>,
+  nowMs: number | null,
+  book: Book,
+  info: GenesisInfo,
+): Changes {
+  const { epoch } = change.body;
+  checkChange(change, info);
+  const expected = book.epoch + 1;
+  if (nowMs !== null && epoch !== expected)
+    throw new CodedError<DecideErrorType>(
+      { code: 'EPOCH_NEXT', expected, epoch },
+      `epoch ${epoch} where ${expected} comes next`,
+    );
+  return { accounts: new Map(), concerned: [] };
+}
+
 function changesOf(
   statement: Exclude<Statement, { type: 'evidence' }>,
   slot: string,
@@ -215,6 +239,8 @@ function changesOf(
       return decideRevoke(statement.revoke, book, info);
     case 'removal':
       return decideRemoval(statement.removal, book, info);
+    case 'committee':
+      return decideChange(statement.committee, nowMs, book, info);
     case 'grant': {
       const { grant } = statement;
       const { admin } = info.genesis;
@@ -227,7 +253,7 @@ function changesOf(
 /**
  * What a statement does to the ledger as `book` shows it. Pure: nothing is changed here.
  * @param nowMs the notary's time T; null leaves the rules of time out, for what others decided.
- * @throws CodedError `ESCROW_UNKNOWN`, `ORDER_SEQ` and those of `applyOrder`, `applyGrant`, `applyRedeem`, `applyRevoke`, `applyRemoval` and `step`.
+ * @throws CodedError `ESCROW_UNKNOWN`, `ORDER_SEQ`, `EPOCH_NEXT` and those of `applyOrder`, `applyGrant`, `applyRedeem`, `applyRevoke`, `applyRemoval` and `step`.
  */
 export function decide(
   statement: Statement,

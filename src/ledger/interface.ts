@@ -1,5 +1,6 @@
 import type { Abortable } from '../util/index.ts';
 import type { Decided, Lock, TaskRef } from '../wire/index.ts';
+import type { Committee } from './committee.ts';
 
 export interface Balance {
   /** What can be spent now: confirmed, less what is in orders under way. */
@@ -65,7 +66,7 @@ export interface TrailLine extends Omit<HistoryEntry, 'slot'> {
 export interface TrailEntry {
   readonly slot: string;
   readonly decided: Decided;
-  /** None where it only makes a later entry provable: a lock of others that the treasury has its fee from. */
+  /** None where it only makes a later entry provable: a change of the committee, a lock of others that the treasury has its fee from. */
   readonly lines: readonly TrailLine[];
 }
 
@@ -107,6 +108,17 @@ export interface TransferOptions extends Abortable {
  */
 export interface Settlement {
   readonly account: string;
+  /** The notaries of now, as far as this node knows, and by them those before: what certificates are checked with. */
+  readonly committee: Committee;
+  /**
+   * Has other notaries decide from now on: all of `keys`, one to seven. Waits until those of now have decided it, or for the signal.
+   * @throws CodedError `NOT_ADMIN`, `LEDGER_REFUSED`, `LEDGER_UNREACHABLE`; WireError for keys that are none, or too many.
+   */
+  changeNotaries(keys: readonly string[], options?: Abortable): Promise<void>;
+  /** The changes of the committee that certificates of now stand on. */
+  committees(): readonly Decided[];
+  /** Learns of the notaries that `decided` are of from the peer that showed them, where this node does not know them yet. */
+  follow(decided: readonly Decided[], peer: string, options?: Abortable): Promise<void>;
   start(): Promise<void>;
   stop(): Promise<void>;
   status(): LedgerStatus;

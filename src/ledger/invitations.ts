@@ -55,7 +55,7 @@ export class Invitations {
   }
 
   #requireAdmin(): void {
-    const { admin } = this.#parts.committee.info.genesis;
+    const { admin } = this.#parts.committees.current.info.genesis;
     if (this.#parts.account !== admin)
       refuse({ code: 'NOT_ADMIN', admin }, `only the network’s admin can do that: ask at the node ${admin}`);
     if (this.#parts.membership.isOpen)
@@ -75,7 +75,7 @@ export class Invitations {
     options: Abortable,
   ): Promise<{ id: string; text: string; expires: number }> {
     this.#requireAdmin();
-    const { committee, db, clock, signer } = this.#parts;
+    const { committees, db, clock, signer } = this.#parts;
     if ((await this.#kept()).length >= MAX_INVITES)
       refuse(
         { code: 'INVITE_LIMIT', limit: MAX_INVITES },
@@ -83,7 +83,7 @@ export class Invitations {
       );
     const createdAt = clock.now();
     const expires = createdAt + expiresMs;
-    const terms = { net: committee.info.net, grant, uses, expires };
+    const terms = { net: committees.current.info.net, grant, uses, expires };
     const { id, text } = writeInvite(terms, new Uint8Array(randomBytes(32)), signer, addresses);
     // Before the money goes: whatever happens, it can be taken back.
     await db.write([this.#store.putOp(id, { grant, uses, expires, createdAt })], { sync: true });
@@ -126,7 +126,7 @@ export class Invitations {
   /** Ends an invite, whatever its state, and takes back what is left of it. @throws CodedError `INVITE_UNKNOWN`, `LEDGER_REFUSED`. */
   async revoke(id: string, signal: AbortSignal): Promise<{ returned: bigint }> {
     this.#requireAdmin();
-    const { committee, db, signer, settlement } = this.#parts;
+    const { committees, db, signer, settlement } = this.#parts;
     const kept = await this.#store.get(id);
     if (!kept) refuse({ code: 'INVITE_UNKNOWN', id }, 'this node made no such invite, or it was revoked');
     // A crash may have left it without its money: then all of it comes back.
@@ -139,7 +139,11 @@ export class Invitations {
         // Decided before a crash: what is left to do is to forget it.
         if (isRevoked) return last!.decided;
         returned = kept.grant * BigInt(kept.uses - use);
-        return seal(revokeKind, { net: committee.info.net, invite: id, use, amount: returned }, signer).bytes;
+        return seal(
+          revokeKind,
+          { net: committees.current.info.net, invite: id, use, amount: returned },
+          signer,
+        ).bytes;
       },
       signal,
     );
@@ -151,12 +155,12 @@ export class Invitations {
   /** Makes a guest of a member. @throws CodedError `MEMBER_UNKNOWN`, `LEDGER_REFUSED`. */
   async remove(account: string, signal: AbortSignal): Promise<void> {
     this.#requireAdmin();
-    const { committee, membership, signer } = this.#parts;
+    const { committees, membership, signer } = this.#parts;
     await membership.sync({ signal });
     const uses = membership.usesOf(account);
     if (uses.length === 0) memberUnknown(account);
     for (const use of uses) {
-      const removal = seal(removalKind, { net: committee.info.net, ...use, account }, signer);
+      const removal = seal(removalKind, { net: committees.current.info.net, ...use, account }, signer);
       const outcome = await submitOne(this.#parts, removal.bytes, signal);
       if (!outcome.ok) throw refusalOf(outcome);
       await membership.observe([outcome.decided]);

@@ -1,14 +1,15 @@
 import { CodedError } from '../util/index.ts';
 import type { Decided, Outcome } from '../wire/index.ts';
-import { type CheckedDecision, type Committee, checkDecided } from './certificates.ts';
+import { type CheckedDecision, checkDecided } from './certificates.ts';
 import { isPassing, type LedgerClient, refused } from './client.ts';
+import type { Committees } from './committees.ts';
 
 /** Others may take a number first: so often at most in one attempt. */
 const MAX_TRIES = 50;
 
 export interface UseComponents {
   readonly client: LedgerClient;
-  readonly committee: Committee;
+  readonly committees: Committees;
   readonly account: string;
 }
 
@@ -24,13 +25,13 @@ export interface InviteUses {
 
 /** @throws CodedError as `LedgerClient.persist` and `checkDecided`. */
 export async function readUses(
-  { client, committee, account }: UseComponents,
+  { client, committees, account }: UseComponents,
   invite: string,
   signal: AbortSignal,
 ): Promise<InviteUses> {
   const { decided } = await client.persist({ type: 'invite', invite, account }, 'decided', signal);
   const uses = decided
-    .map(entry => checkDecided(entry, committee))
+    .map(entry => checkDecided(entry, committees.current))
     .filter(({ slot }) => slot.startsWith(`G/${invite}/`))
     .sort((a, b) => useOf(a) - useOf(b));
   const last = uses.at(-1);
@@ -71,14 +72,14 @@ export async function takeUse(
 
 /** The outcome of a statement, once it is one that another attempt would not change. @throws CodedError as `LedgerClient.persist`. */
 export async function submitOne(
-  { client, committee }: UseComponents,
+  { client, committees }: UseComponents,
   value: Uint8Array,
   signal: AbortSignal,
 ): Promise<Outcome> {
   for (let attempt = 0; ; attempt++) {
     const { outcomes } = await client.persist({ type: 'submit', values: [value] }, 'outcomes', signal);
     const outcome = outcomes[0] ?? { ok: false, code: 'INTERNAL', message: 'the notary gave no answer' };
-    if (outcome.ok) checkDecided(outcome.decided, committee);
+    if (outcome.ok) checkDecided(outcome.decided, committees.current);
     if (outcome.ok || !isPassing(outcome.code)) return outcome;
     await client.pause(attempt, signal);
   }

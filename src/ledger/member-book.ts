@@ -1,6 +1,7 @@
 import type { BatchOp, Database, Repository } from '../db/index.ts';
 import type { Decided } from '../wire/index.ts';
-import { type CheckedDecision, type Committee, checkDecided, peekSlot } from './certificates.ts';
+import { type CheckedDecision, checkDecided, peekSlot } from './certificates.ts';
+import type { Committees } from './committees.ts';
 import { isFounder } from './invites.ts';
 import { memberRecord, type StoredMember } from './records.ts';
 
@@ -17,15 +18,15 @@ export interface Member {
 export class MemberBook {
   readonly #db: Pick<Database, 'write'>;
   readonly #store: Repository<StoredMember>;
-  readonly #committee: Committee;
+  readonly #committees: Committees;
   /** By `<invite>/<use>`. */
   readonly #uses = new Map<string, StoredMember>();
   readonly #counts = new Map<string, number>();
 
-  constructor(db: Pick<Database, 'write' | 'repository'>, committee: Committee) {
+  constructor(db: Pick<Database, 'write' | 'repository'>, committees: Committees) {
     this.#db = db;
     this.#store = db.repository<StoredMember>('members', memberRecord);
-    this.#committee = committee;
+    this.#committees = committees;
   }
 
   async start(): Promise<void> {
@@ -33,11 +34,11 @@ export class MemberBook {
   }
 
   has(account: string): boolean {
-    return isFounder(account, this.#committee.info) || (this.#counts.get(account) ?? 0) > 0;
+    return isFounder(account, this.#committees.current.info) || (this.#counts.get(account) ?? 0) > 0;
   }
 
   list(): Member[] {
-    const { admin, notaries } = this.#committee.info.genesis;
+    const { admin, notaries } = this.#committees.current.info.genesis;
     const founders = [...new Set([admin, ...notaries])].map(account => ({ account, invite: null }));
     const others = this.#active().map(([name, { account }]) => ({ account, invite: name.split('/')[0]! }));
     return [...founders, ...others];
@@ -64,7 +65,7 @@ export class MemberBook {
     try {
       for (const decided of entries) {
         if (this.#isKnown(peekSlot(decided))) continue;
-        const found = useOf(checkDecided(decided, this.#committee));
+        const found = useOf(checkDecided(decided, this.#committees.current));
         if (!found || (this.#uses.size >= MAX_USES && !this.#uses.has(found.name))) continue;
         this.#put(found.name, found.use);
         ops.push(this.#store.putOp(found.name, found.use));

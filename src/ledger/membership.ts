@@ -10,8 +10,8 @@ import {
 } from '../util/index.ts';
 import { type Decided, type HeldInvite, redeemKind, type Signer, seal } from '../wire/index.ts';
 import { checkOrigin } from './accounts.ts';
-import type { Committee } from './certificates.ts';
 import type { LedgerClient } from './client.ts';
+import type { Committees } from './committees.ts';
 import type { Settlement } from './interface.ts';
 import { takeUse } from './invite-uses.ts';
 import { exhausted, memberAlready, redeemed, revoked } from './invites.ts';
@@ -26,7 +26,7 @@ const MAX_PAGES = 1_000;
 
 export interface MembershipComponents {
   readonly client: LedgerClient;
-  readonly committee: Committee;
+  readonly committees: Committees;
   readonly db: Pick<Database, 'write' | 'repository'>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -49,7 +49,7 @@ export class Membership {
 
   constructor(parts: MembershipComponents) {
     this.#parts = parts;
-    this.#book = new MemberBook(parts.db, parts.committee);
+    this.#book = new MemberBook(parts.db, parts.committees);
   }
 
   async start(): Promise<void> {
@@ -66,7 +66,7 @@ export class Membership {
   }
 
   get isOpen(): boolean {
-    return this.#parts.committee.info.genesis.membership === 'open';
+    return this.#parts.committees.current.info.genesis.membership === 'open';
   }
 
   /** True for who may have unpaid work done here. One that is not known is looked up for the next time. */
@@ -108,8 +108,8 @@ export class Membership {
    */
   async sync({ signal }: Abortable = {}): Promise<void> {
     if (this.isOpen) return;
-    const { committee, client } = this.#parts;
-    let wanted = committee.faults + 1;
+    const { committees, client } = this.#parts;
+    let wanted = committees.current.faults + 1;
     let failure: unknown;
     for (const peer of client.sources) {
       if (wanted === 0) return;
@@ -145,8 +145,8 @@ export class Membership {
   async redeem({ invite, key, networkId }: HeldInvite, { signal: given }: Abortable = {}): Promise<void> {
     const own = this.#controller.signal;
     const signal = given ? AbortSignal.any([given, own]) : own;
-    const { client, committee, signer, settlement } = this.#parts;
-    const { info } = committee;
+    const { client, committees, signer, settlement } = this.#parts;
+    const { info } = committees.current;
     if (networkId !== info.networkId)
       throw new CodedError<MembershipErrorType>(
         { code: 'NETWORK_DIFFERS', wanted: networkId, found: info.networkId },
@@ -155,7 +155,7 @@ export class Membership {
     checkOrigin('invite', invite, [info.genesis.admin], info);
     const account = signer.peer;
     const decided = await takeUse(
-      { client, committee, account },
+      { client, committees, account },
       invite.body.id,
       ({ own, next: use, isRevoked }) => {
         if (own) return own.decided;

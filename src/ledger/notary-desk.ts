@@ -5,11 +5,13 @@ import {
   grantKind,
   type LedgerAnswer,
   type LedgerRequest,
+  MAX_DECIDED,
   MAX_TRAIL_PAGE,
   type Outcome,
   seal,
 } from '../wire/index.ts';
 import { EMPTY_ACCOUNT, OPEN_INVITE } from './accounts.ts';
+import type { Committees } from './committees.ts';
 import { isMember, MEMBERS, purseOf, ticketOf } from './invites.ts';
 import type { Notary, ProposalOutcome } from './notary.ts';
 import { trailKey } from './notary-store.ts';
@@ -40,32 +42,46 @@ export function createLedgerDesk(notary: Notary): LedgerDesk {
   const standings = new StandingDesk(notary);
   return async (request, from) => {
     switch (request.type) {
+      case 'committees':
+        return showChanges(notary.committees, request.from);
       case 'submit':
         return { type: 'outcomes', outcomes: (await notary.submit(request.values)).map(toOutcome) };
       case 'join':
         return join(notary, from);
       case 'funds':
+        notary.requireReady();
         return { type: 'funds', funds: await signFunds(notary, request.account) };
       case 'trail':
+        notary.requireReady();
         return { type: 'trail', ...(await readTrail(notary, request, from)) };
       case 'standing':
+        notary.requireReady();
         return standings.answer(request, from);
       case 'members':
+        notary.requireReady();
         return {
           type: 'trail',
           ...(await readTrail(notary, { account: MEMBERS, from: request.from }, from)),
         };
       case 'invite':
+        notary.requireReady();
         return { type: 'decided', decided: await readUses(notary, request.invite, request.account) };
       case 'escrow':
+        notary.requireReady();
         return { type: 'decided', decided: await readEscrow(notary, request.escrowId) };
       case 'slot':
+        notary.requireReady();
         return { type: 'decided', decided: await readSlots(notary, [request.slot]) };
       default:
         if (!notary.round) throw alone();
-        return notary.round(request);
+        return notary.round(request, from);
     }
   };
+}
+
+/** Changes of the committee from an epoch on: what anyone is asked. */
+export function showChanges(committees: Committees, from: number): LedgerAnswer {
+  return { type: 'decided', decided: [...committees.changes(from, from + MAX_DECIDED - 1)] };
 }
 
 function toOutcome(outcome: ProposalOutcome): Outcome {

@@ -15,6 +15,11 @@ function heldBy(stored: StoredEscrow | undefined): bigint {
   return stored && holdsMoney(stored.escrow) ? stored.escrow.lock.amount : 0n;
 }
 
+/** The epoch that a slot is the beginning of; 0: none. */
+function epochOf(slot: string): number {
+  return slot.startsWith('C/') ? Number(slot.slice(2)) : 0;
+}
+
 function keep<T>(map: Map<string, T>, keys: readonly string[], found: readonly (T | undefined)[]): void {
   for (const [i, value] of found.entries()) if (value !== undefined) map.set(keys[i]!, value);
 }
@@ -35,12 +40,30 @@ export class NotaryDraft implements Book {
   /** Slots of the batch that belong to the state by themselves. */
   readonly #items: string[] = [];
   readonly #ops: BatchOp[] = [];
+  /** Changes of the committee that were decided in this batch, by slot. */
+  readonly changes: string[] = [];
   meta: NotaryMeta;
 
   constructor(store: NotaryStore, info: GenesisInfo, meta: NotaryMeta) {
     this.#store = store;
     this.#info = info;
     this.meta = meta;
+  }
+
+  get epoch(): number {
+    return this.meta.epoch;
+  }
+
+  get since(): number {
+    return this.meta.since;
+  }
+
+  get log(): number {
+    return this.meta.log;
+  }
+
+  get isFrozen(): boolean {
+    return this.meta.frozen;
   }
 
   account(id: string): StoredAccount {
@@ -100,7 +123,9 @@ export class NotaryDraft implements Book {
     const entry = { slot: decision.slot, at: nowMs, escrows: ids, trails };
     this.#ops.push(this.#store.slots.putOp(decision.slot, slot));
     this.#ops.push(this.#store.log.putOp(countKey(this.meta.log), entry));
-    this.meta = { ...this.meta, balances, escrows, lastMs: nowMs, log: this.meta.log + 1 };
+    if (epochOf(decision.slot) > 0) this.changes.push(decision.slot);
+    const frozen = this.meta.frozen || epochOf(decision.slot) > this.meta.epoch;
+    this.meta = { ...this.meta, balances, escrows, lastMs: nowMs, log: this.meta.log + 1, frozen };
   }
 
   #audited(decision: Decision): { balances: bigint; escrows: bigint } {

@@ -18,7 +18,7 @@ export type NotaryStateErrorType =
   | { code: 'LEDGER_SUPPLY_TOO_LARGE'; supply: bigint };
 
 /** The ledger of a new network: the genesis allocations. */
-async function begin(store: NotaryStore, info: GenesisInfo): Promise<NotaryMeta> {
+async function begin(store: NotaryStore, info: GenesisInfo, self: string): Promise<NotaryMeta> {
   if (info.supply > MAX_AMOUNT)
     throw new CodedError<NotaryStateErrorType>(
       { code: 'LEDGER_SUPPLY_TOO_LARGE', supply: info.supply },
@@ -29,7 +29,18 @@ async function begin(store: NotaryStore, info: GenesisInfo): Promise<NotaryMeta>
     balances.set(account, (balances.get(account) ?? 0n) + amount);
   const items = [...balances].flatMap(([id, balance]) => accountItems(id, { balance, seq: 0 }));
   const state = changeState(EMPTY_STATE, [], items);
-  const meta = { net: info.net, lastMs: 0, log: 0, balances: info.supply, escrows: 0n, state };
+  const frozen = !info.genesis.notaries.includes(self);
+  const meta = {
+    net: info.net,
+    lastMs: 0,
+    log: 0,
+    balances: info.supply,
+    escrows: 0n,
+    state,
+    epoch: 0,
+    since: 0,
+    frozen,
+  };
   const accounts = [...balances].map(([id, balance]) =>
     store.accounts.putOp(id, { balance, seq: 0, trail: 0 }),
   );
@@ -67,9 +78,9 @@ export async function recount(store: NotaryStore, info: GenesisInfo, meta: Notar
  * The ledger as it is on disk, counted again, or a new one.
  * @throws CodedError `LEDGER_OTHER_NETWORK`, `LEDGER_SUPPLY_TOO_LARGE`, `LEDGER_AUDIT_FAILED`.
  */
-export async function loadNotary(store: NotaryStore, info: GenesisInfo): Promise<NotaryMeta> {
+export async function loadNotary(store: NotaryStore, info: GenesisInfo, self: string): Promise<NotaryMeta> {
   const meta = await store.meta.get(META_KEY);
-  if (!meta) return begin(store, info);
+  if (!meta) return begin(store, info, self);
   if (!sameBytes(meta.net, info.net))
     throw new CodedError<NotaryStateErrorType>(
       { code: 'LEDGER_OTHER_NETWORK' },

@@ -1,47 +1,32 @@
 import type { Database } from '../db/index.ts';
-import {
-  type Clock,
-  CodedError,
-  codeOf,
-  type Deferred,
-  deferred,
-  hasCode,
-  type Logger,
-  messageOf,
-} from '../util/index.ts';
+import { type Clock, CodedError, type Logger } from '../util/index.ts';
 import {
   certificateKind,
   type Decided,
   type GenesisInfo,
   type LedgerAnswer,
   type LedgerRequest,
-  MAX_SUBMIT,
   type Signer,
   seal,
 } from '../wire/index.ts';
-import { type Committee, committeeOf } from './certificates.ts';
+import type { BallotErrorType } from './ballots.ts';
 import { Checkpoints } from './checkpoints.ts';
+import type { Committee } from './committee.ts';
+import type { Committees } from './committees.ts';
 import { decide, type Known } from './decide.ts';
 import { NotaryDraft } from './notary-draft.ts';
 import { loadNotary } from './notary-state.ts';
 import { type NotaryStore, openNotaryStore } from './notary-store.ts';
 import type { NotaryMeta, StoredSlot } from './records.ts';
 import { digestOf, readStatement, type Statement } from './statement.ts';
-
-/** Statements that wait: some seconds of full load. More means that the disk has stopped. */
-const MAX_QUEUE = 4096;
-/** The same in bytes: orders of 64 KiB would otherwise fill 256 MiB. */
-const MAX_QUEUE_BYTES = 16 * 1024 * 1024;
+import { WorkQueue } from './work-queue.ts';
 
 export interface NotaryComponents {
   readonly db: Pick<Database, 'write' | 'repository'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly signer: Signer;
-}
-
-export interface NotaryInit {
-  readonly genesis: GenesisInfo;
+  readonly committees: Committees;
 }
 
 /** What became of a proposal; `decided` beside an error is what shut it out of its slot. */
@@ -52,14 +37,11 @@ export type ProposalOutcome =
 export type NotaryErrorType =
   | { code: 'LEDGER_NOT_NOTARY'; peer: string }
   | { code: 'LEDGER_COMMITTEE'; notaries: number }
-  | { code: 'LEDGER_STOPPED' }
-  | { code: 'QUEUE_FULL'; limit: number }
   | { code: 'SLOT_DECIDED'; slot: string };
 
 interface Proposal {
   readonly statement: Statement;
   readonly value: Uint8Array;
-  readonly done: Deferred<ProposalOutcome>;
 }
 
 type Answer = Known | { readonly error: CodedError };
@@ -69,6 +51,8 @@ type Answer = Known | { readonly error: CodedError };
  * write, and only then is a certificate signed. With one notary its vote is the quorum: vote and commit are one round.
  */
 export interface Notary {
+  readonly committees: Committees;
+  /** The last one that is known. */
   readonly committee: Committee;
   readonly signer: Signer;
   readonly store: NotaryStore;
@@ -81,117 +65,95 @@ export interface Notary {
   submit(values: readonly Uint8Array[]): Promise<ProposalOutcome[]>;
   /** T: the notary's time, which never steps back. */
   now(): number;
+  /** @throws CodedError `WRONG_EPOCH` where it is a newcomer that does not know yet what was decided before it came. */
+  requireReady(): void;
   /** The certificate of a decided slot. One alone signs again: Ed25519 gives the same signature each time. */
   certify(slot: string, stored: StoredSlot): Decided;
   /** This notary's part in what several decide; undefined where it decides alone. Errors reach the caller of the request. */
-  readonly round?: (request: RoundRequest) => Promise<LedgerAnswer>;
+  readonly round?: (request: RoundRequest, from: string) => Promise<LedgerAnswer>;
 }
 
 /** What only several notaries are asked. */
 export type RoundRequest = Exclude<
   LedgerRequest,
-  { type: 'submit' | 'join' | 'funds' | 'trail' | 'standing' | 'invite' | 'members' | 'escrow' | 'slot' }
+  {
+    type:
+      | 'committees'
+      | 'submit'
+      | 'join'
+      | 'funds'
+      | 'trail'
+      | 'standing'
+      | 'invite'
+      | 'members'
+      | 'escrow'
+      | 'slot';
+  }
 >;
 
-/** The notary of a network that has one. */
+/** The notary of a network that has never had another. */
 export class SingleNotary implements Notary {
-  readonly committee: Committee;
+  readonly committees: Committees;
   readonly signer: Signer;
   readonly store: NotaryStore;
   readonly checkpoints: Checkpoints;
   readonly #clock: Clock;
-  readonly #logger: Logger;
   readonly #info: GenesisInfo;
+  readonly #queue: WorkQueue<Proposal, ProposalOutcome>;
   #meta: NotaryMeta | undefined;
-  #queue: Proposal[] = [];
-  #queueBytes = 0;
-  #running: Promise<void> | undefined;
-  #failure: unknown;
 
-  constructor({ db, clock, logger, signer }: NotaryComponents, { genesis }: NotaryInit) {
-    this.committee = committeeOf(genesis);
+  constructor({ db, clock, logger, signer, committees }: NotaryComponents) {
+    this.committees = committees;
     this.signer = signer;
     this.store = openNotaryStore(db);
     this.checkpoints = new Checkpoints(this);
     this.#clock = clock;
-    this.#logger = logger;
-    this.#info = genesis;
+    this.#info = committees.current.info;
+    this.#queue = new WorkQueue(logger, batch => this.#decideBatch(batch));
+  }
+
+  get committee(): Committee {
+    return this.committees.current;
   }
 
   async start(): Promise<void> {
-    requireNotary(this.signer.peer, this.committee);
-    this.#meta = await loadNotary(this.store, this.#info);
+    const { peer } = this.signer;
+    if (!this.#info.genesis.notaries.includes(peer)) throw notNotary(peer);
+    this.#meta = await loadNotary(this.store, this.#info, peer);
     await this.checkpoints.start(this.now());
-    this.#failure = undefined;
+    this.#queue.start();
   }
 
-  async stop(): Promise<void> {
-    this.#failure ??= stopped();
-    refuseAll(this.#queue.splice(0), this.#failure);
-    this.#queueBytes = 0;
-    await this.#running;
+  stop(): Promise<void> {
+    return this.#queue.stop();
   }
 
   now(): number {
     return Math.max(this.#clock.now(), this.#meta?.lastMs ?? 0);
   }
 
-  certify(slot: string, { digest, value }: StoredSlot): Decided {
-    const { net } = this.#info;
-    const body = { net, epoch: this.committee.epoch, slot, ballot: 0, value: digest };
-    return { certificate: seal(certificateKind, body, this.signer).bytes, value };
+  requireReady(): void {}
+
+  certify(slot: string, stored: StoredSlot): Decided {
+    return certifyAlone(slot, stored, this.#info, this.signer);
   }
 
   submit(values: readonly Uint8Array[]): Promise<ProposalOutcome[]> {
-    const outcomes = values.map(value => this.#propose(value));
-    if (this.#queue.length > 0) this.#running ??= this.#run();
-    return Promise.all(outcomes);
+    return Promise.all(values.map(value => this.#propose(value)));
   }
 
   async #propose(value: Uint8Array): Promise<ProposalOutcome> {
     try {
-      if (this.#failure || !this.#meta) throw this.#failure ?? stopped();
-      if (this.#queue.length >= MAX_QUEUE || this.#queueBytes + value.length > MAX_QUEUE_BYTES)
-        throw new CodedError<NotaryErrorType>(
-          { code: 'QUEUE_FULL', limit: MAX_QUEUE },
-          'the notary has too much to decide: try again in a moment',
-        );
-      const proposal = { statement: readStatement(value), value, done: deferred<ProposalOutcome>() };
-      this.#queue.push(proposal);
-      this.#queueBytes += value.length;
-      return proposal.done.promise;
+      return await this.#queue.add({ statement: readStatement(value), value }, value.length);
     } catch (error) {
       return { ok: false, error, decided: null };
     }
   }
 
-  async #run(): Promise<void> {
-    while (this.#queue.length > 0) {
-      const batch = this.#queue.splice(0, MAX_SUBMIT);
-      for (const { value } of batch) this.#queueBytes -= value.length;
-      try {
-        await this.#decideBatch(batch);
-      } catch (error) {
-        // A disk that does not keep up has written nothing: the batch may come again.
-        if (hasCode(error, 'DB_BUSY')) refuseAll(batch, error);
-        else this.#fail(error, batch);
-      }
-    }
-    this.#running = undefined;
-  }
-
-  /** A batch that could not be written, or must not be: whatever is on disk then, nothing more is decided until a restart. */
-  #fail(error: unknown, batch: readonly Proposal[]): void {
-    this.#failure ??= error;
-    this.#logger.error({ code: codeOf(error), reason: messageOf(error) }, 'the notary stopped');
-    refuseAll([...batch, ...this.#queue.splice(0)], error);
-    this.#queueBytes = 0;
-  }
-
-  async #decideBatch(batch: readonly Proposal[]): Promise<void> {
+  async #decideBatch(batch: readonly Proposal[]): Promise<ProposalOutcome[]> {
     const nowMs = this.now();
-    await this.checkpoints.makeAlone(this.committee, this.#meta!, nowMs);
-    await this.checkpoints.compact(nowMs);
+    if (!this.#meta!.frozen) await this.checkpoints.makeAlone(this.committee, this.#meta!, nowMs);
+    await this.checkpoints.compact(this.committee, nowMs);
     const draft = new NotaryDraft(this.store, this.#info, this.#meta!);
     await draft.load(batch.map(({ statement }) => statement));
     const answers = batch.map(proposal => this.#decideOne(proposal, draft, nowMs));
@@ -199,7 +161,8 @@ export class SingleNotary implements Notary {
     if (operations.length > 0) await this.store.db.write(operations, { sync: true });
     this.#meta = draft.meta;
     const slots = await this.#slotsOf(answers, draft);
-    for (const [i, { done }] of batch.entries()) done.resolve(this.#outcomeOf(answers[i]!, slots));
+    await this.committees.take(draft.changes.map(slot => this.certify(slot, slots.get(slot)!)));
+    return answers.map(answer => this.#outcomeOf(answer, slots));
   }
 
   #outcomeOf(answer: Answer, slots: ReadonlyMap<string, StoredSlot>): ProposalOutcome {
@@ -212,6 +175,7 @@ export class SingleNotary implements Notary {
     try {
       const result = decide(statement, nowMs, draft, this.#info);
       if ('same' in result) return result;
+      if (draft.isFrozen) throw epochOver(draft.epoch);
       draft.apply(result, { digest: digestOf(statement), value }, nowMs);
       return { slot: result.slot, same: true };
     } catch (error) {
@@ -231,21 +195,29 @@ export class SingleNotary implements Notary {
   }
 }
 
-/** @throws CodedError `LEDGER_NOT_NOTARY`. */
-export function requireNotary(peer: string, { keys }: Committee): void {
-  if (!keys.includes(peer))
-    throw new CodedError<NotaryErrorType>(
-      { code: 'LEDGER_NOT_NOTARY', peer },
-      'this node is no notary of its network',
-    );
+export function notNotary(peer: string): CodedError<NotaryErrorType> {
+  return new CodedError<NotaryErrorType>(
+    { code: 'LEDGER_NOT_NOTARY', peer },
+    'this node is no notary of its network',
+  );
 }
 
-function refuseAll(proposals: readonly Proposal[], error: unknown): void {
-  for (const { done } of proposals) done.resolve({ ok: false, error, decided: null });
+/** The certificate of the founder, for what it decided alone. */
+export function certifyAlone(
+  slot: string,
+  { digest, value }: StoredSlot,
+  { net }: GenesisInfo,
+  founder: Signer,
+): Decided {
+  const body = { net, epoch: 0, slot, ballot: 0, value: digest };
+  return { certificate: seal(certificateKind, body, founder).bytes, value };
 }
 
-export function stopped(): CodedError<NotaryErrorType> {
-  return new CodedError<NotaryErrorType>({ code: 'LEDGER_STOPPED' }, 'the notary is not running');
+function epochOver(epoch: number): CodedError<BallotErrorType> {
+  return new CodedError<BallotErrorType>(
+    { code: 'WRONG_EPOCH', epoch },
+    'the committee has changed: ask the new notaries',
+  );
 }
 
 function shutOut(slot: string): CodedError<NotaryErrorType> {

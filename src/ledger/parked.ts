@@ -11,11 +11,15 @@ const bytesOf = ({ values }: Job): number => values.reduce((sum, { value }) => s
 /** Decisions that wait until what they stand on is here, by the account or escrow that has to change first. */
 export class ParkedDecisions {
   readonly #jobs = new Map<string, Map<string, Job>>();
-  #size = 0;
+  readonly #slots = new Set<string>();
   #bytes = 0;
 
   get size(): number {
-    return this.#size;
+    return this.#slots.size;
+  }
+
+  has(slot: string): boolean {
+    return this.#slots.has(slot);
   }
 
   /** False where there is no room. One that waits already changes nothing. */
@@ -24,10 +28,10 @@ export class ParkedDecisions {
     const waiting = this.#jobs.get(waitsFor) ?? new Map<string, Job>();
     if (waiting.has(slot)) return true;
     const bytes = bytesOf(job);
-    if (this.#size >= MAX_PARKED || waiting.size >= MAX_OF_ONE || this.#bytes + bytes > MAX_BYTES)
+    if (this.#slots.size >= MAX_PARKED || waiting.size >= MAX_OF_ONE || this.#bytes + bytes > MAX_BYTES)
       return false;
     this.#jobs.set(waitsFor, waiting.set(slot, job));
-    this.#size++;
+    this.#slots.add(slot);
     this.#bytes += bytes;
     return true;
   }
@@ -37,8 +41,10 @@ export class ParkedDecisions {
     return changed.flatMap(name => {
       const jobs = [...(this.#jobs.get(name)?.values() ?? [])];
       this.#jobs.delete(name);
-      this.#size -= jobs.length;
-      for (const job of jobs) this.#bytes -= bytesOf(job);
+      for (const job of jobs) {
+        this.#slots.delete(job.slots[0]!);
+        this.#bytes -= bytesOf(job);
+      }
       return jobs;
     });
   }

@@ -102,6 +102,12 @@ export const notaryMetaRecord = defineMessage(
     escrows: amountSchema,
     /** The sum over all items of the state. */
     state: exactBytesSchema(STATE_BYTES),
+    /** The last epoch that this notary took part in; 0 for one that never has. */
+    epoch: countSchema.default(0),
+    /** The first of those up to `epoch` that it took part in without a gap. */
+    since: countSchema.default(0),
+    /** It signs nothing until it has taken over a later epoch. */
+    frozen: z.boolean().default(false),
   }),
 );
 export type NotaryMeta = ReturnType<typeof notaryMetaRecord.decode>;
@@ -194,16 +200,17 @@ export const historyRecord = defineMessage(
 /** A decided statement of the wallet's trail. */
 export const trailRecord = defineMessage('wallet-trail', MAX_VALUE_BYTES + 4096, decidedSchema);
 
+/** Notaries whose trails were read, the last ones: of others they are read anew. */
+export const MAX_CURSORS = 16;
+
 export const walletMetaRecord = defineMessage(
   'wallet-meta',
-  512,
+  512 + MAX_CURSORS * 96,
   z.strictObject({
     net: hashSchema,
     account: peerSchema,
-    /** The next entry to ask the notaries for. */
-    cursor: countSchema,
-    /** The same of every notary after the first. */
-    others: z.array(countSchema).max(6).optional(),
+    /** Of each notary's order: the next entry to ask it for. */
+    cursors: z.array(z.strictObject({ peer: peerSchema, at: countSchema })).max(MAX_CURSORS),
     /** It goes on from a standing: what came before is in the sums, and not known one by one. */
     isResumed: z.literal(true).optional(),
     /** Lines of the history. */

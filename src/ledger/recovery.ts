@@ -3,14 +3,14 @@ import {
   type Decided,
   type LedgerAnswer,
   open,
-  type RoundOutcome,
+  type RoundRefusal,
   reportKind,
   type ShownReport,
   sha256,
   toHex,
 } from '../wire/index.ts';
 import { checkDecided } from './certificates.ts';
-import { commitAll, Round, tellAll } from './rounds.ts';
+import { commitAll, isOver, Round, tellAll } from './rounds.ts';
 import { askAll, type SeveralComponents } from './several.ts';
 import { coordinatorOf } from './slot.ts';
 import { stated } from './statement.ts';
@@ -29,6 +29,8 @@ interface Ballot {
   values: Map<string, Uint8Array>;
   decided: Decided | undefined;
   waitMs: number;
+  /** Of the last time that it was asked for. */
+  refusals: RoundRefusal[];
 }
 
 /**
@@ -40,11 +42,19 @@ export async function recoverSlot(
   slot: string,
   options: Abortable,
 ): Promise<Decided | undefined> {
-  const ballot = { slot, number: 1, reports: new Map(), values: new Map(), decided: undefined, waitMs: 0 };
+  const ballot = {
+    slot,
+    number: 1,
+    reports: new Map(),
+    values: new Map(),
+    decided: undefined,
+    waitMs: 0,
+    refusals: [],
+  };
   const end = parts.clock.monotonic() + RECOVERY_MS;
   while (parts.clock.monotonic() < end) {
     await gather(parts, ballot, options);
-    if (ballot.decided) return ballot.decided;
+    if (ballot.decided || isOver(ballot.refusals, parts.committee)) return ballot.decided;
     if (ballot.reports.size >= parts.committee.quorum) {
       const decided = await decide(parts, ballot, options);
       if (decided) return decided;
@@ -67,17 +77,21 @@ function next(ballot: Ballot, number: number): void {
 async function gather(parts: SeveralComponents, ballot: Ballot, options: Abortable): Promise<void> {
   const { slot, number, reports } = ballot;
   const missing = parts.committee.keys.filter(peer => !reports.has(peer));
+  ballot.refusals = [];
   const joined = [...reports.values()].map(({ report }) => report);
   let highest = 0;
   await askAll(
     parts,
     missing,
-    { type: 'recover', slot, ballot: number, joined },
+    { type: 'recover', epoch: parts.committee.epoch, slot, ballot: number, joined },
     (answer, peer) => {
       if (answer.type === 'report') takeReport(answer, peer, ballot);
       const outcome = answer.type === 'round' ? answer.outcomes[0] : undefined;
       if (outcome?.type === 'decided') takeDecided(outcome.decided, parts, ballot);
-      if (outcome?.type === 'refused') highest = Math.max(highest, takeRefusal(outcome, ballot));
+      if (outcome?.type === 'refused') {
+        highest = Math.max(highest, takeRefusal(outcome, ballot));
+        ballot.refusals.push(outcome);
+      }
       return ballot.decided !== undefined || reports.size >= parts.committee.quorum;
     },
     options,
@@ -110,10 +124,7 @@ function takeDecided(decided: Decided, { committee }: SeveralComponents, ballot:
 }
 
 /** The ballot that a refusal tells of; 0: none. */
-function takeRefusal(
-  { code, ballot: number, waitMs }: Extract<RoundOutcome, { type: 'refused' }>,
-  ballot: Ballot,
-): number {
+function takeRefusal({ code, ballot: number, waitMs }: RoundRefusal, ballot: Ballot): number {
   if (code === 'RECOVER_EARLY') ballot.waitMs = Math.max(ballot.waitMs, waitMs ?? 0);
   return code === 'SLOT_BALLOT' ? (number ?? 0) : 0;
 }

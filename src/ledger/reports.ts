@@ -1,8 +1,10 @@
 import { CodedError } from '../util/index.ts';
 import { type Report, sameBytes, toHex, type Vote } from '../wire/index.ts';
-import { type Committee, checkCertificate } from './certificates.ts';
+import { checkCertificate } from './certificates.ts';
 import type { CheckedReport } from './choose.ts';
+import type { Committee } from './committee.ts';
 import type { Signed } from './evidence.ts';
+import { isAbove } from './slot.ts';
 
 export type ReportsErrorType = { code: 'REPORTS_INSUFFICIENT'; slot: string; reports: number };
 
@@ -29,7 +31,7 @@ export function checkReports(
     if (signer === undefined || signers.length !== 1 || !committee.keys.includes(signer)) continue;
     if (!sameBytes(body.net, committee.info.net) || body.epoch !== committee.epoch) continue;
     if (body.slot !== slot || body.ballot !== ballot || !isProven(body, qc, committee)) continue;
-    const lock = body.lock && { ballot: body.lock.ballot, digest: toHex(body.lock.value) };
+    const lock = body.lock && { ...body.lock, digest: toHex(body.lock.value) };
     const entries = body.known.map(({ value, timely, afford }) => ({ digest: toHex(value), timely, afford }));
     counted.set(signer, { signer, at: body.at, lock, known: entries });
   }
@@ -42,9 +44,13 @@ export function checkReports(
 }
 
 /** True when a report's lock is behind it in time, and a quorum voted for it. */
-function isProven({ slot, ballot, lock }: Report, qc: Signed<Vote> | null, committee: Committee): boolean {
+function isProven(
+  { slot, epoch, ballot, lock }: Report,
+  qc: Signed<Vote> | null,
+  committee: Committee,
+): boolean {
   if (!lock) return true;
-  if (!qc || lock.ballot >= ballot) return false;
+  if (!qc || !isAbove({ epoch, ballot }, lock)) return false;
   try {
     checkCertificate(qc, committee);
   } catch (error) {
@@ -52,5 +58,6 @@ function isProven({ slot, ballot, lock }: Report, qc: Signed<Vote> | null, commi
     throw error;
   }
   const { body } = qc;
-  return body.slot === slot && body.ballot === lock.ballot && sameBytes(body.value, lock.value);
+  const isSame = body.slot === slot && body.epoch === lock.epoch && body.ballot === lock.ballot;
+  return isSame && sameBytes(body.value, lock.value);
 }

@@ -1,4 +1,4 @@
-import type { Checkpoint } from '../wire/index.ts';
+import type { Checkpoint, ShownLock } from '../wire/index.ts';
 import type { BallotContext, Intent } from './ballots.ts';
 import type { Notary } from './notary.ts';
 import type { StoredSlot } from './records.ts';
@@ -9,6 +9,8 @@ export interface Job {
   readonly values: readonly Stated[];
   readonly slots: readonly string[];
   readonly reported: readonly string[];
+  /** It is about every slot that something is kept of. */
+  readonly isWhole?: boolean;
   run(context: BallotContext, quietMs: (slot: string) => number): Intent;
 }
 
@@ -20,9 +22,14 @@ export interface JobResult {
 
 /** What the desk of several notaries needs of its own. */
 export interface RoundNotary
-  extends Pick<Notary, 'committee' | 'signer' | 'store' | 'checkpoints' | 'now' | 'certify'> {
+  extends Pick<Notary, 'committees' | 'committee' | 'signer' | 'store' | 'checkpoints' | 'now' | 'certify'> {
   /** Entries in the log, and decisions that wait for others. */
   readonly counts: { readonly log: number; readonly parked: number };
+  /** What it had committed to in undecided slots after `after`, in their order. */
+  locks(after: string | null): AsyncIterable<ShownLock>;
+  isParked(slot: string): boolean;
+  /** It is a notary of the last epoch, and has not taken over yet. */
+  readonly isWaiting: boolean;
   /** Where its ledger stands now. @throws CodedError `LEDGER_STOPPED`. */
   standing(at: number): Checkpoint;
   /** @throws CodedError `QUEUE_FULL`, `LEDGER_STOPPED`, and what the job's rule throws. */

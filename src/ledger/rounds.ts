@@ -14,6 +14,7 @@ import {
   voteKind,
 } from '../wire/index.ts';
 import { checkDecided } from './certificates.ts';
+import type { Committee } from './committee.ts';
 import { askAll, type SeveralComponents } from './several.ts';
 import { digestOf, readStatement, type Stated, stated } from './statement.ts';
 
@@ -88,7 +89,7 @@ export async function proposeAll(
   const { answered } = await askAll(
     parts,
     parts.committee.keys,
-    { type: 'propose', values: [...values] },
+    { type: 'propose', epoch: parts.committee.epoch, values: [...values] },
     (answer, peer) => {
       for (const [i, round] of rounds.entries()) round.take(outcomeAt(answer, i), peer, parts);
       return rounds.every(round => round.decided || round.votes >= quorum);
@@ -166,6 +167,11 @@ export async function tellAll(
   );
 }
 
+/** True where an honest notary says that the epoch has ended. */
+export function isOver(refusals: readonly RoundRefusal[], { faults }: Committee): boolean {
+  return refusals.filter(({ code }) => code === 'WRONG_EPOCH').length > faults;
+}
+
 /** What became of a round that has come to its end; undefined where it needs a recovery. */
 export function outcomeOf(
   round: Round,
@@ -177,6 +183,8 @@ export function outcomeOf(
   if (answered < committee.quorum)
     return { ok: false, code: 'NOTARIES_FEW', message: `${answered} of ${committee.quorum} notaries answer` };
   if (round.isContested && round.slot !== undefined) return undefined;
+  if (isOver(refusals, committee))
+    return { ok: false, code: 'WRONG_EPOCH', message: 'the notaries are changing' };
   const [first] = refusals;
   // Where some voted, the others may only be late.
   if (!first || round.votes > 0)

@@ -7,7 +7,7 @@ import {
   withOwnSignal,
 } from '../util/index.ts';
 import type { LedgerAnswer, LedgerRequest } from '../wire/index.ts';
-import type { Committee } from './certificates.ts';
+import type { Committee } from './committee.ts';
 
 /** Once a quorum has answered, the others get this long where their answers would still help. */
 const STRAGGLER_MS = 300;

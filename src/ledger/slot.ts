@@ -1,6 +1,6 @@
 import { CodedError } from '../util/index.ts';
 import { sha256 } from '../wire/index.ts';
-import type { Committee } from './certificates.ts';
+import type { Committee } from './committee.ts';
 import type { ValueKind } from './value-kind.ts';
 
 /** A statement that a notary has seen for a slot. */
@@ -15,14 +15,30 @@ export interface KnownValue {
   readonly afford: boolean;
 }
 
+/** A ballot's place among all of a slot: those of a later epoch are above those of an earlier one. */
+export interface Rank {
+  readonly epoch: number;
+  readonly ballot: number;
+}
+
+export function isAbove(a: Rank, b: Rank): boolean {
+  return a.epoch === b.epoch ? a.ballot > b.ballot : a.epoch > b.epoch;
+}
+
+/** The votes of a quorum for a statement, one of those that are known. */
+export interface Lock extends Rank {
+  readonly digest: string;
+  readonly qc: Uint8Array;
+}
+
 /** What a notary keeps of an undecided slot, synced before each signature that follows from it. */
 export interface SlotState {
   /** No vote, commit or report below it any more. */
   readonly promised: number;
   /** The last vote. */
   readonly voted: { readonly ballot: number; readonly digest: string } | null;
-  /** The value of the highest QC seen: one of `known`. */
-  readonly lock: { readonly ballot: number; readonly digest: string; readonly qc: Uint8Array } | null;
+  /** The highest QC seen. */
+  readonly lock: Lock | null;
   readonly known: readonly KnownValue[];
   /** The last ballot that this notary coordinated; 0: none. */
   readonly proposed: number;
@@ -82,9 +98,19 @@ function vote(state: SlotState, slot: string, ballot: number, digest: string): S
   return { ...state, promised: ballot, voted: { ballot, digest } };
 }
 
+/** True for a slot that may have been decided in an epoch that has ended: what it holds is for recovery alone to say. */
+function isInherited({ lock }: SlotState, epoch: number): boolean {
+  return lock !== null && lock.epoch < epoch;
+}
+
 /** A vote at ballot 0 for what is valid, timely and affordable. @throws CodedError `SLOT_BALLOT`, `SLOT_VOTED`. */
-export function propose(state: SlotState, slot: string, value: Pick<KnownValue, 'digest'>): SlotState {
-  if (state.promised > 0) pastBallot(slot, state.promised);
+export function propose(
+  state: SlotState,
+  slot: string,
+  epoch: number,
+  value: Pick<KnownValue, 'digest'>,
+): SlotState {
+  if (state.promised > 0 || isInherited(state, epoch)) pastBallot(slot, state.promised);
   return vote(state, slot, 0, value.digest);
 }
 
@@ -92,14 +118,27 @@ export function propose(state: SlotState, slot: string, value: Pick<KnownValue, 
 export function commit(
   state: SlotState,
   slot: string,
-  ballot: number,
+  { epoch, ballot }: Rank,
   value: KnownValue,
   qc: Uint8Array,
 ): SlotState {
   if (ballot < state.promised) pastBallot(slot, state.promised);
   const next = learn(state, value, true);
-  const lock = state.lock && state.lock.ballot >= ballot ? state.lock : { ballot, digest: value.digest, qc };
-  return { ...next, promised: ballot, lock };
+  return { ...next, promised: ballot, lock: higher(state.lock, { epoch, ballot, digest: value.digest, qc }) };
+}
+
+function higher(lock: Lock | null, other: Lock): Lock {
+  return lock && !isAbove(other, lock) ? lock : other;
+}
+
+/** The slot as the next epoch begins with it: ballots count anew, and nothing that was seen or committed to is forgotten. */
+export function carryOver({ known, lock }: SlotState): SlotState {
+  return known.length === 0 && !lock ? NEW_SLOT : { ...NEW_SLOT, known, lock };
+}
+
+/** Takes over what another notary had committed to. */
+export function inherit(state: SlotState, lock: Lock, value: KnownValue): SlotState {
+  return { ...learn(state, value, true), lock: higher(state.lock, lock) };
 }
 
 /** The first wait of a recovery; twice as long at each ballot, so that rivals get out of each other's way. */
@@ -115,7 +154,7 @@ export interface RecoverReasons {
 }
 
 /**
- * A promise to leave all lower ballots behind. Honoured after a time of quiet, on conflicting statements, or when one honest
+ * A promise to leave all lower ballots behind. Honoured after a time of quiet, on conflicting statements, in what an ended epoch left, or when one honest
  * notary at least has done so: else anybody could keep a slot from ever being decided.
  * @throws CodedError `SLOT_BALLOT`, `RECOVER_EARLY { waitMs }`.
  */
@@ -124,13 +163,14 @@ export function recover(
   slot: string,
   ballot: number,
   { quietMs, joined }: RecoverReasons,
-  { faults }: Pick<Committee, 'faults'>,
+  { faults, epoch }: Pick<Committee, 'faults' | 'epoch'>,
 ): SlotState {
   if (ballot <= state.promised) pastBallot(slot, state.promised);
   const waitMs = RECOVER_MS * 2 ** Math.min(state.promised, MAX_DOUBLINGS);
   const isContested = state.known.filter(isEvidence).length > 1 && state.promised === 0;
+  const isLeft = isInherited(state, epoch) && state.promised === 0;
   const isDue = state.known.length > 0 && quietMs >= waitMs;
-  if (!isDue && !isContested && joined <= faults)
+  if (!isDue && !isContested && !isLeft && joined <= faults)
     refuse(
       {
         code: 'RECOVER_EARLY',

@@ -1,5 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import {
+  type CommitteeChange,
+  committeeKind,
   type Grant,
   grantKind,
   type Invite,
@@ -36,6 +38,7 @@ export type Statement =
   | { readonly type: 'revoke'; readonly revoke: Opened<Revoke> }
   | { readonly type: 'removal'; readonly removal: Opened<Removal> }
   | { readonly type: 'skip'; readonly skip: Opened<Skip> }
+  | { readonly type: 'committee'; readonly committee: Opened<CommitteeChange> }
   | { readonly type: 'evidence'; readonly evidence: Evidence };
 
 /** What a trail can hold: what was decided, or where its account stands. */
@@ -68,6 +71,8 @@ function openStatement(bytes: Uint8Array): Statement {
       return { type: 'order', order: open(ledgerOrderKind, bytes) };
     case 'grant':
       return { type: 'grant', grant: open(grantKind, bytes) };
+    case 'committee':
+      return { type: 'committee', committee: open(committeeKind, bytes) };
     case 'redeem': {
       const redeem = open(redeemKind, bytes);
       return { type: 'redeem', redeem, invite: open(inviteKind, redeem.body.invite) };
@@ -100,6 +105,8 @@ export function digestOf(statement: TrailStatement): Uint8Array {
       return statement.removal.digest;
     case 'skip':
       return statement.skip.digest;
+    case 'committee':
+      return statement.committee.digest;
     case 'evidence':
       return statement.evidence.statement.digest;
   }
@@ -109,6 +116,7 @@ export const orderSlot = (account: string, seq: number): string => `A/${account}
 export const grantSlot = ({ invite, use }: Pick<Grant, 'invite' | 'use'>): string => `G/${invite}/${use}`;
 export const useSlot = (invite: string, use: number): string => `G/${invite}/${use}`;
 export const removalSlot = ({ invite, use }: Pick<Removal, 'invite' | 'use'>): string => `R/${invite}/${use}`;
+export const committeeSlot = (epoch: number): string => `C/${epoch}`;
 export const escrowSlot = (escrowId: string, steps: number): string => `E/${escrowId}/${steps}`;
 export const standingSlot = (account: string, at: number): string => `S/${account}/${at}`;
 /** Of all steps that an escrow can have. */
@@ -129,6 +137,8 @@ export function slotOf(statement: Exclude<Statement, { type: 'evidence' }>): str
       return useSlot(statement.revoke.body.invite, statement.revoke.body.use);
     case 'removal':
       return removalSlot(statement.removal.body);
+    case 'committee':
+      return committeeSlot(statement.committee.body.epoch);
   }
 }
 

@@ -1,6 +1,7 @@
 import { CodedError } from '../util/index.ts';
 import {
   type Decided,
+  type GenesisInfo,
   type Opened,
   open,
   sameBytes,
@@ -8,7 +9,9 @@ import {
   type TrailEnd,
   trailEndKind,
 } from '../wire/index.ts';
-import { type CheckedDecision, type Committee, checkDecided } from './certificates.ts';
+import { type CheckedDecision, checkDecided } from './certificates.ts';
+import { type Committee, committeeOf } from './committee.ts';
+import { nextCommittee } from './committees.ts';
 import type { LedgerEscrow } from './escrow-lock.ts';
 import { escrowOf } from './evidence.ts';
 import type { TrailEntry, TrailLine } from './interface.ts';
@@ -31,12 +34,12 @@ interface Step {
 }
 
 /**
- * Follows one account from the genesis through its decided statements, with nothing but the committee's keys: each certificate's
+ * Follows one account from the genesis through its decided statements and the changes of the committee, with nothing else: each certificate's
  * quorum, each statement's own signatures, the account's orders in their numbers without a gap, each step on its lock, and a
  * balance that is never below zero.
  */
 export class TrailReplay {
-  readonly #committee: Committee;
+  #committee: Committee;
   readonly #account: string;
   /** Open escrows that concern the account. */
   readonly #escrows = new Map<string, LedgerEscrow>();
@@ -45,10 +48,10 @@ export class TrailReplay {
   #sums: TrailSums;
   readonly opening: readonly TrailLine[];
 
-  constructor(committee: Committee, account: string) {
-    this.#committee = committee;
+  constructor(info: GenesisInfo, account: string) {
+    this.#committee = committeeOf(info);
     this.#account = account;
-    const own = committee.info.genesis.allocations.filter(allocation => allocation.account === account);
+    const own = info.genesis.allocations.filter(allocation => allocation.account === account);
     const confirmed = own.reduce((sum, { amount }) => sum + amount, 0n);
     const line = { kind: 'genesis', counterpart: null, taskId: null, escrowId: null } as const;
     this.opening = confirmed > 0n ? [{ ...line, index: 0, change: confirmed, balance: confirmed }] : [];
@@ -63,6 +66,11 @@ export class TrailReplay {
     };
   }
 
+  /** The last committee that was shown. */
+  get committee(): Committee {
+    return this.#committee;
+  }
+
   get sums(): TrailSums {
     return this.#sums;
   }
@@ -73,7 +81,7 @@ export class TrailReplay {
 
   /**
    * Takes the next entry.
-   * @throws CodedError `TRAIL_FOREIGN`, `TRAIL_REPEATED`, `TRAIL_SEQUENCE`, `TRAIL_LOCK_MISSING`, `TRAIL_OVERDRAWN`, those of
+   * @throws CodedError `TRAIL_FOREIGN`, `TRAIL_REPEATED`, `TRAIL_SEQUENCE`, `TRAIL_LOCK_MISSING`, `TRAIL_OVERDRAWN`, those of `nextCommittee`,
    * `checkDecided` and `replayStep`; WireError. Nothing is taken then.
    */
   take(decided: Decided): TrailEntry {
@@ -90,6 +98,7 @@ export class TrailReplay {
     for (const escrowId of effect.closed) this.#escrows.delete(escrowId);
     this.#slots.add(checked.slot);
     this.#sums = sums;
+    if (checked.statement.type === 'committee') this.#committee = nextCommittee(decided, this.#committee);
     return { slot: checked.slot, decided, lines };
   }
 
@@ -107,7 +116,11 @@ export class TrailReplay {
         `${slot} is a step of an escrow whose lock does not stand before it, or that is closed`,
       );
     const { lines, followed, closed, seq } = effect;
-    if (lines.length + followed.length + closed.length === 0 && seq === undefined)
+    if (
+      statement.type !== 'committee' &&
+      lines.length + followed.length + closed.length === 0 &&
+      seq === undefined
+    )
       throw new CodedError<TrailErrorType>(
         { code: 'TRAIL_FOREIGN', slot },
         `${slot} does nothing to this account`,

@@ -6,6 +6,7 @@ export const VALUE_KINDS = [
   'revoke',
   'removal',
   'skip',
+  'committee',
   'accept',
   'mutual',
   'cancel',

@@ -1,11 +1,12 @@
 import { type Clock, CodedError, type Deferred, deferred } from '../util/index.ts';
 import { type Decided, sameBytes } from '../wire/index.ts';
-import { type CheckedDecision, type Committee, checkDecided, peekSlot, standingOf } from './certificates.ts';
+import { type CheckedDecision, checkDecided, peekSlot, standingOf } from './certificates.ts';
+import type { Committees } from './committees.ts';
 import type { Escrow, HistoryEntry, Standing } from './interface.ts';
 import { META_KEY } from './notary-store.ts';
 import type { WalletMeta } from './records.ts';
 import { escrowSlots } from './statement.ts';
-import type { Cursor } from './wallet-cursor.ts';
+import { type Cursor, UNREAD } from './wallet-cursor.ts';
 import { type Effect, effectOf } from './wallet-effect.ts';
 import { BookPage, dayOf } from './wallet-page.ts';
 import { LINE_PREFIX, lineKey, slotKey, type WalletStore } from './wallet-store.ts';
@@ -40,7 +41,7 @@ function slotOf(entry: Entry): string {
 export class WalletBook {
   readonly #store: WalletStore;
   readonly #clock: Pick<Clock, 'now'>;
-  readonly #committee: Committee;
+  readonly #committees: Committees;
   readonly account: string;
   #jobs: Job[] = [];
   #running: Promise<void> | undefined;
@@ -48,17 +49,17 @@ export class WalletBook {
 
   constructor(
     { store, clock }: { store: WalletStore; clock: Pick<Clock, 'now'> },
-    committee: Committee,
+    committees: Committees,
     account: string,
   ) {
     this.#store = store;
     this.#clock = clock;
-    this.#committee = committee;
+    this.#committees = committees;
     this.account = account;
     this.#meta = {
-      net: committee.info.net,
+      net: committees.current.info.net,
       account,
-      cursor: 0,
+      cursors: [],
       lines: 0,
       seq: 0,
       confirmed: 0n,
@@ -71,17 +72,17 @@ export class WalletBook {
     return this.#meta;
   }
 
-  /** The next entry to ask a notary for. */
-  cursor(source: number): number {
-    const { cursor, others = [] } = this.#meta;
-    return source === 0 ? cursor : (others[source - 1] ?? 0);
+  /** The next entry to ask a notary for. What a standing has counted must not come again from one that is new. */
+  cursor(peer: string): number {
+    const { cursors, isResumed } = this.#meta;
+    return cursors.find(cursor => cursor.peer === peer)?.at ?? (isResumed ? UNREAD : 0);
   }
 
   /** Reads the state, or begins with the genesis allocation. @throws CodedError `LEDGER_OTHER_NETWORK`. */
   async start(): Promise<void> {
     const meta = await this.#store.meta.get(META_KEY);
     if (!meta) return this.#begin();
-    if (meta.account !== this.account || !sameBytes(meta.net, this.#committee.info.net))
+    if (meta.account !== this.account || !sameBytes(meta.net, this.#committees.current.info.net))
       throw new CodedError<BookErrorType>(
         { code: 'LEDGER_OTHER_NETWORK' },
         'the wallet in this data directory belongs to another network or peer: choose another directory',
@@ -90,7 +91,7 @@ export class WalletBook {
   }
 
   async #begin(): Promise<void> {
-    const { allocations } = this.#committee.info.genesis;
+    const { allocations } = this.#committees.current.info.genesis;
     const own = allocations.filter(({ account }) => account === this.account);
     const confirmed = own.reduce((sum, { amount }) => sum + amount, 0n);
     const line = {
@@ -181,20 +182,15 @@ export class WalletBook {
     known: ReadonlySet<string>,
     page: BookPage,
   ): Promise<boolean | { error: unknown }> {
+    const committee = this.#committees.current;
     let changed = false;
     if (onto && page.meta !== onto) return false;
     try {
       for (const [i, entry] of entries.entries()) {
         if (known.has(slots[i]!) || page.has(slots[i]!)) continue;
-        const checked = 'slot' in entry ? entry : checkDecided(entry, this.#committee);
+        const checked = 'slot' in entry ? entry : checkDecided(entry, committee);
         if (cursors.length === 0 && isDoubtful(checked, page.meta)) continue;
-        const effect = effectOf(
-          checked,
-          this.account,
-          await page.escrowOf(checked),
-          this.#committee,
-          page.meta,
-        );
+        const effect = effectOf(checked, this.account, await page.escrowOf(checked), committee, page.meta);
         if (!effect || !concerns(checked, effect)) continue;
         await page.take(checked, effect);
         changed = true;
@@ -214,8 +210,9 @@ export class WalletBook {
   /** How an escrow stands, as far as it was taken in. */
   async standing(escrow: Escrow): Promise<Standing> {
     const found = await this.#store.trail.getMany(escrowSlots(escrow.escrowId).map(slotKey));
-    const steps = found.flatMap(decided => (decided ? [checkDecided(decided, this.#committee)] : []));
-    return standingOf(steps, escrow, this.#committee);
+    const committee = this.#committees.current;
+    const steps = found.flatMap(decided => (decided ? [checkDecided(decided, committee)] : []));
+    return standingOf(steps, escrow, committee);
   }
 
   async history(limit: number, before?: number): Promise<HistoryEntry[]> {

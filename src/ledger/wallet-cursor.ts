@@ -1,6 +1,6 @@
-/** How far the trail of one notary was read: its number in the committee, and the next entry. */
+/** How far the trail of one notary was read: the next entry. */
 export interface Cursor {
-  readonly source: number;
+  readonly peer: string;
   readonly at: number;
 }
 

@@ -1,5 +1,6 @@
 import { escrowIdOf, type LedgerOrder, type Opened, type Standing, type TaskRef } from '../wire/index.ts';
-import { type CheckedDecision, type Committee, replayStep, rulesOf } from './certificates.ts';
+import { type CheckedDecision, replayStep, rulesOf } from './certificates.ts';
+import type { Committee } from './committee.ts';
 import { holdsMoney, type LedgerEscrow, openEscrow } from './escrow-lock.ts';
 import type { Evidence } from './evidence.ts';
 import type { HistoryEntry } from './interface.ts';
@@ -195,7 +196,7 @@ export function effectOf(
     if (admin !== account) return NOTHING;
     return { ...NOTHING, confirmed: amount, lines: [line('transfer', amount, purseOf(invite))] };
   }
-  if (statement.type === 'removal') return NOTHING;
+  if (statement.type === 'removal' || statement.type === 'committee') return NOTHING;
   const { amount, account: to } = statement.grant.body;
   if (to === account) return { ...NOTHING, confirmed: amount, lines: [line('grant', amount, admin)] };
   if (admin === account) return { ...NOTHING, confirmed: -amount, lines: [line('grant', -amount, to)] };

@@ -22,8 +22,8 @@ import {
   type TaskRef,
 } from '../wire/index.ts';
 import { spend } from './accounts.ts';
-import type { Committee } from './certificates.ts';
 import { isPassing, type LedgerClient, refused } from './client.ts';
+import type { Committees } from './committees.ts';
 import type { Escrow } from './interface.ts';
 import {
   answerAll,
@@ -57,7 +57,7 @@ export interface OrderComponents {
   readonly logger: Logger;
   readonly signer: Signer;
   readonly perDay: bigint | null;
-  readonly committee: Committee;
+  readonly committees: Committees;
   /** Brings the book up to date with the notaries. */
   readonly sync: (options: Abortable) => Promise<void>;
   readonly changed: () => void;
@@ -205,7 +205,7 @@ export class WalletOrders {
 
   /** Writes the next order with its locks' keys, synced, and only then gives it out. */
   async #form(): Promise<UnderWay | undefined> {
-    const { store, book, signer, committee } = this.#parts;
+    const { store, book, signer, committees } = this.#parts;
     this.#forming = this.#gathered.splice(0, fitting(this.#gathered));
     for (const item of this.#forming) item.isOrdered = true;
     const fresh = await this.#withoutDecided(this.#forming);
@@ -214,7 +214,7 @@ export class WalletOrders {
     if (ops.length > 0) {
       const order = seal(
         ledgerOrderKind,
-        { net: committee.info.net, account: signer.peer, seq, ops },
+        { net: committees.current.info.net, account: signer.peer, seq, ops },
         signer,
       );
       await store.db.write(orderOps(store, order, fresh), { sync: true });

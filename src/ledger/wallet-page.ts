@@ -2,9 +2,9 @@ import type { BatchOp } from '../db/index.ts';
 import type { CheckedDecision } from './certificates.ts';
 import { escrowOf } from './evidence.ts';
 import { countKey } from './notary-store.ts';
-import type { WalletEscrow, WalletMeta } from './records.ts';
+import { MAX_CURSORS, type WalletEscrow, type WalletMeta } from './records.ts';
 import { orderSlot } from './statement.ts';
-import type { Cursor } from './wallet-cursor.ts';
+import { type Cursor, UNREAD } from './wallet-cursor.ts';
 import type { Effect } from './wallet-effect.ts';
 import { escrowKey, lineKey, lockKey, slotKey, type WalletStore } from './wallet-store.ts';
 
@@ -37,16 +37,12 @@ export class BookPage {
     return this.#slots.has(slot);
   }
 
-  moveTo({ source, at }: Cursor): void {
-    if (source === 0) {
-      if (at > this.meta.cursor) this.meta = { ...this.meta, cursor: at };
-      return;
-    }
-    const others = [...(this.meta.others ?? [])];
-    while (others.length < source) others.push(0);
-    if (at <= others[source - 1]!) return;
-    others[source - 1] = at;
-    this.meta = { ...this.meta, others };
+  moveTo({ peer, at }: Cursor): void {
+    const { cursors } = this.meta;
+    const others = cursors.filter(cursor => cursor.peer !== peer);
+    const before = cursors.find(cursor => cursor.peer === peer);
+    if (before && before.at < UNREAD && at <= before.at) return;
+    this.meta = { ...this.meta, cursors: [{ peer, at }, ...others].slice(0, MAX_CURSORS) };
   }
 
   async escrowOf({ statement }: CheckedDecision): Promise<WalletEscrow | undefined> {

@@ -1,7 +1,8 @@
 import { type Clock, codeOf, every, hasCode, type Logger, messageOf } from '../util/index.ts';
 import { OPEN_INVITE } from './accounts.ts';
-import { type Committee, checkFunds } from './certificates.ts';
+import { checkFunds } from './certificates.ts';
 import type { LedgerClient } from './client.ts';
+import type { Committees } from './committees.ts';
 import { grantSlot } from './statement.ts';
 import type { WalletBook } from './wallet-book.ts';
 
@@ -19,7 +20,7 @@ export interface StandingComponents {
   readonly client: LedgerClient;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly committee: Committee;
+  readonly committees: Committees;
   readonly changed: () => void;
 }
 
@@ -43,9 +44,12 @@ export class WalletStanding {
     this.#signal = signal;
     const stopFunds = every(clock, CHECK_MS, () => this.#keepFresh(signal));
     const stopJoin = every(clock, JOIN_RETRY_MS, () => this.join(signal));
+    // Workers look for the signatures of the notaries of now.
+    const stopFollowing = this.#parts.committees.on(() => void this.refresh(signal));
     this.#stopTimers = () => {
       stopFunds();
       stopJoin();
+      stopFollowing();
     };
   }
 
@@ -55,7 +59,7 @@ export class WalletStanding {
   }
 
   get member(): boolean {
-    const { admin, membership, openGrant } = this.#parts.committee.info.genesis;
+    const { admin, membership, openGrant } = this.#parts.committees.current.info.genesis;
     if (this.#account === admin || this.#funds?.member) return true;
     return membership === 'open' && (openGrant === 0n || this.#parts.book.meta.lines > 0);
   }
@@ -89,10 +93,10 @@ export class WalletStanding {
   }
 
   async #ask(signal: AbortSignal): Promise<void> {
-    const { client, committee, changed } = this.#parts;
+    const { client, committees, changed } = this.#parts;
     try {
       const { funds } = await client.request({ type: 'funds', account: this.#account }, 'funds', { signal });
-      const { account, at, member, balance } = checkFunds(funds, committee);
+      const { account, at, member, balance } = checkFunds(funds, committees.current);
       if (account !== this.#account) return;
       this.#funds = { bytes: funds, at, member, balance };
       changed();
@@ -103,8 +107,8 @@ export class WalletStanding {
 
   /** Membership of an open network and its grant, once; with no notary there it is tried again later. Never rejects. */
   async join(signal: AbortSignal): Promise<void> {
-    const { book, client, logger, committee, changed } = this.#parts;
-    const { admin, membership, openGrant } = committee.info.genesis;
+    const { book, client, logger, committees, changed } = this.#parts;
+    const { admin, membership, openGrant } = committees.current.info.genesis;
     if (membership !== 'open' || openGrant === 0n || this.#account === admin) return;
     try {
       const isKnown = await book.decided(grantSlot({ invite: OPEN_INVITE, use: this.#account }));

@@ -90,8 +90,8 @@ export class WalletSync {
       const onto = this.#book.meta;
       const request = { type: 'standing' as const, account: this.#account, at: this.#clock.now() };
       const answer = await this.#client.request(request, 'standing', { signal: this.#signal });
-      const cursors = this.#client.sources.map((peer, source) => ({
-        source,
+      const cursors = this.#client.sources.map(peer => ({
+        peer,
         at: answer.cursors.find(cursor => cursor.peer === peer)?.at ?? UNREAD,
       }));
       if (await this.#book.absorb([answer.decided], { cursors, onto })) return this.#changed();
@@ -104,26 +104,26 @@ export class WalletSync {
     const done = deferred<void>();
     const errors: unknown[] = [];
     let read = 0;
-    const each = async (peer: string, source: number): Promise<void> => {
+    const each = async (peer: string): Promise<void> => {
       try {
-        await this.#pagesOf(peer, source, signal);
+        await this.#pagesOf(peer, signal);
         if (++read === needed) done.resolve();
       } catch (error) {
         errors.push(error);
         if (errors.length > sources.length - needed) done.reject(errors.find(isCompacted) ?? error);
       }
     };
-    for (const [source, peer] of sources.entries()) void each(peer, source);
+    for (const peer of sources) void each(peer);
     await raceSignal(done.promise, signal);
   }
 
-  async #pagesOf(peer: string, source: number, signal: AbortSignal): Promise<void> {
+  async #pagesOf(peer: string, signal: AbortSignal): Promise<void> {
     for (let page = 0; page < MAX_PAGES; page++) {
-      const from = this.#book.cursor(source);
+      const from = this.#book.cursor(peer);
       if (from === UNREAD) throw refused(COMPACTED, 'where its trail goes on is not known');
       const request = { type: 'trail' as const, account: this.#account, from };
       const { entries, more } = await this.#client.request(request, 'trail', { signal, peer });
-      const cursor = { source, at: from + entries.length };
+      const cursor = { peer, at: from + entries.length };
       if (entries.length > 0 && (await this.#book.absorb(entries, { cursors: [cursor] }))) this.#changed();
       if (!more || entries.length === 0) return;
     }

@@ -1,6 +1,6 @@
 import { type Abortable, type Clock, CodedError, hasCode } from '../util/index.ts';
 import { type Decided, escrowIdOf, type Signer, seal, trailEndKind } from '../wire/index.ts';
-import type { Committee } from './certificates.ts';
+import type { Committees } from './committees.ts';
 import type { TrailEntry, TrailPart } from './interface.ts';
 import { readStatement } from './statement.ts';
 import { TrailReplay } from './trail.ts';
@@ -15,7 +15,7 @@ export type TrailExportErrorType = { code: 'TRAIL_INCOMPLETE'; entries: number }
 export interface TrailComponents {
   readonly store: WalletStore;
   readonly book: WalletBook;
-  readonly committee: Committee;
+  readonly committees: Committees;
   readonly signer: Signer;
   readonly clock: Clock;
 }
@@ -25,11 +25,13 @@ export interface TrailComponents {
  * @throws CodedError `TRAIL_INCOMPLETE` when the certificates do not make what the wallet holds; the signal's reason.
  */
 export async function* walletTrail(parts: TrailComponents, { signal }: Abortable): AsyncGenerator<TrailPart> {
-  const { book, committee, signer, clock } = parts;
+  const { book, committees, signer, clock } = parts;
   const { meta } = book;
-  const replay = new TrailReplay(committee, book.account);
-  const { bytes: genesis, net } = committee.info;
+  const { info } = committees.current;
+  const replay = new TrailReplay(info, book.account);
+  const { bytes: genesis, net } = info;
   yield { type: 'opening', account: book.account, genesis, lines: replay.opening };
+  for (const decided of committees.changes()) yield { type: 'entry', ...replay.take(decided) };
   const locks = new LockFinder(parts);
   let early: Decided[] = [];
   for await (const [slot, decided] of entriesOf(parts, meta.lines, signal)) {

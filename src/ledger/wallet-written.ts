@@ -1,6 +1,7 @@
 import type { BatchOp } from '../db/index.ts';
 import { type LedgerOrder, type Opened, refKey, type TaskRef } from '../wire/index.ts';
-import { type Committee, readLock } from './certificates.ts';
+import { readLock } from './certificates.ts';
+import type { Committees } from './committees.ts';
 import type { Escrow } from './interface.ts';
 import { countKey } from './notary-store.ts';
 import type { Pending } from './pending-op.ts';
@@ -41,8 +42,8 @@ export async function decidedLock(
   {
     store,
     book,
-    committee,
-  }: { store: WalletStore; book: Pick<WalletBook, 'decided' | 'account'>; committee: Committee },
+    committees,
+  }: { store: WalletStore; book: Pick<WalletBook, 'decided' | 'account'>; committees: Committees },
   ref: TaskRef,
 ): Promise<Escrow | undefined> {
   const lock = await store.locks.get(lockKey(ref));
@@ -52,5 +53,5 @@ export async function decidedLock(
   // Where another order took the number of the one that held the lock, or none did, there is no lock.
   const ops = statement.type === 'order' ? statement.order.body.ops : [];
   const isThere = ops.some(op => op.op === 'lock' && refKey(op) === refKey(ref));
-  return isThere ? readLock(decided, ref, committee) : undefined;
+  return isThere ? readLock(decided, ref, committees.current) : undefined;
 }

@@ -6,13 +6,13 @@ import {
   type GenesisInfo,
   type Lock,
   lockSchema,
-  MAX_VALUE_BYTES,
-  type Outcome,
   type Signer,
   type TaskRef,
 } from '../wire/index.ts';
-import { type Committee, checkDecided, closingOf, committeeOf, standingOf } from './certificates.ts';
-import { LedgerClient, refused } from './client.ts';
+import { changeNotaries } from './change-notaries.ts';
+import { LedgerClient, type LocalNotary } from './client.ts';
+import type { Committee } from './committee.ts';
+import { Committees } from './committees.ts';
 import { checkLock } from './escrow-lock.ts';
 import type {
   Balance,
@@ -26,11 +26,10 @@ import type {
   TrailPart,
   TransferOptions,
 } from './interface.ts';
-import type { Notary } from './notary.ts';
-import { createLedgerDesk } from './notary-desk.ts';
 import { type Entry, WalletBook } from './wallet-book.ts';
+import { WalletClosings } from './wallet-closings.ts';
 import { WalletFunds } from './wallet-funds.ts';
-import { parsePayment, tooLarge } from './wallet-input.ts';
+import { parsePayment } from './wallet-input.ts';
 import { WalletOrders } from './wallet-orders.ts';
 import { WalletSends } from './wallet-sends.ts';
 import { WalletStanding } from './wallet-standing.ts';
@@ -51,7 +50,9 @@ export interface SettlementComponents {
   readonly logger: Logger;
   readonly signer: Signer;
   /** The notary of this node, started before; asked without the network. */
-  readonly notary?: Notary | undefined;
+  readonly notary?: LocalNotary | undefined;
+  /** Absent: those of the genesis, for ever. */
+  readonly committees?: Committees | undefined;
 }
 
 export interface SettlementInit {
@@ -68,7 +69,7 @@ export function createSettlement(components: SettlementComponents, init: Settlem
 class Wallet implements Settlement {
   readonly account: string;
   readonly #parts: SettlementComponents;
-  readonly #committee: Committee;
+  readonly #committees: Committees;
   readonly #client: LedgerClient;
   readonly #store: WalletStore;
   readonly #book: WalletBook;
@@ -76,6 +77,7 @@ class Wallet implements Settlement {
   readonly #funds: WalletFunds;
   readonly #sends: WalletSends;
   readonly #steps: WalletSteps;
+  readonly #closings: WalletClosings;
   readonly #sync: WalletSync;
   readonly #standing: WalletStanding;
   /** Other parts of this node: a handful. */
@@ -86,14 +88,16 @@ class Wallet implements Settlement {
 
   constructor(components: SettlementComponents, { genesis, perDay = null }: SettlementInit) {
     const { network, db, clock, logger, signer, notary } = components;
+    const { committees = new Committees(components, genesis) } = components;
     this.account = signer.peer;
     this.#parts = components;
-    const committee = committeeOf(genesis);
-    this.#committee = committee;
-    const desk = notary && createLedgerDesk(notary);
-    const client = new LedgerClient({ network, clock, logger }, { account: signer.peer, committee, desk });
+    this.#committees = committees;
+    const client = new LedgerClient(
+      { network, clock, logger },
+      { account: signer.peer, committees, local: notary },
+    );
     const store = openWalletStore(db);
-    const book = new WalletBook({ store, clock }, committee, signer.peer);
+    const book = new WalletBook({ store, clock }, committees, signer.peer);
     const changed = () => this.#changed();
     const sync = (options: Abortable) => this.sync(options);
     this.#client = client;
@@ -107,15 +111,17 @@ class Wallet implements Settlement {
       logger,
       signer,
       perDay,
-      committee,
+      committees,
       sync,
       changed,
     });
     this.#funds = new WalletFunds({ orders: this.#orders, clock, logger, sync });
     this.#sends = new WalletSends({ store, book, orders: this.#orders, funds: this.#funds, clock });
     this.#steps = new WalletSteps(client);
+    const take = (entries: readonly Entry[]) => this.#take(entries);
+    this.#closings = new WalletClosings({ client, committees, book, steps: this.#steps, take });
     this.#sync = new WalletSync({ book, client, clock, changed }, signer.peer);
-    this.#standing = new WalletStanding({ book, client, clock, logger, committee, changed }, signer.peer);
+    this.#standing = new WalletStanding({ book, client, clock, logger, committees, changed }, signer.peer);
   }
 
   async start(): Promise<void> {
@@ -150,26 +156,44 @@ class Wallet implements Settlement {
     await this.#book.stop();
   }
 
+  get committee(): Committee {
+    return this.#committees.current;
+  }
+
+  changeNotaries(keys: readonly string[], options: Abortable = {}): Promise<void> {
+    const { signer, notary } = this.#parts;
+    const parts = { client: this.#client, committees: this.#committees, signer };
+    return changeNotaries({ ...parts, checkpoints: notary?.checkpoints }, keys, options);
+  }
+
+  committees(): readonly Decided[] {
+    return this.#committees.changes();
+  }
+
+  follow(decided: readonly Decided[], peer: string, options: Abortable = {}): Promise<void> {
+    return this.#client.follow(decided, peer, options);
+  }
+
   status(): LedgerStatus {
-    const { keys } = this.#committee;
+    const { keys } = this.committee;
     return {
       isNotary: keys.includes(this.account),
       notaries: keys,
       reachable: this.#client.reachable,
       member: this.#standing.member,
       note: this.#note(),
-      fault: this.#parts.notary?.checkpoints.fault ?? null,
+      fault: this.#parts.notary?.checkpoints?.fault ?? null,
     };
   }
 
   #note(): string | null {
-    const { keys, quorum } = this.#committee;
+    const { keys, quorum, faults } = this.committee;
     if (!this.#client.reachable)
       return keys.length === 1
         ? 'no notary answers: payments wait until one does'
         : `fewer than ${quorum} of the ${keys.length} notaries answer: payments wait until so many do`;
     if (this.#orders.refusal) return this.#orders.refusal;
-    if (this.#committee.faults > 0) return null;
+    if (faults > 0) return null;
     return `safety rests on trusting the notar${keys.length === 1 ? 'y' : 'ies'}: four or more survive a lie`;
   }
 
@@ -209,7 +233,7 @@ class Wallet implements Settlement {
   }
 
   async findLock(ref: TaskRef, options: Abortable = {}): Promise<Escrow | undefined> {
-    const parts = { store: this.#store, book: this.#book, committee: this.#committee };
+    const parts = { store: this.#store, book: this.#book, committees: this.#committees };
     return this.#orders.pendingLock(ref, options) ?? (await decidedLock(parts, ref));
   }
 
@@ -217,36 +241,12 @@ class Wallet implements Settlement {
     return this.#sends.transfer(to, amount, options);
   }
 
-  async settle(escrow: Escrow, evidence: Uint8Array, options: Abortable = {}): Promise<Closing | 'pending'> {
-    if (evidence.length > MAX_VALUE_BYTES) throw tooLarge(evidence.length);
-    const outcome = await this.#steps.submit(evidence, options);
-    if (!outcome.ok) return this.#settledOtherwise(escrow, outcome, options);
-    const checked = checkDecided(outcome.decided, this.#committee);
-    const closing = closingOf(checked, escrow, this.#committee);
-    await this.#take([escrow.decided, checked]);
-    if (closing) return closing;
-    // The same claim or dispute may have been decided long ago, and the escrow closed since.
-    const standing = await this.inspect(escrow, options);
-    return standing.closing ?? 'pending';
+  settle(escrow: Escrow, evidence: Uint8Array, options: Abortable = {}): Promise<Closing | 'pending'> {
+    return this.#closings.settle(escrow, evidence, options);
   }
 
-  async #settledOtherwise(
-    escrow: Escrow,
-    { code, message }: Extract<Outcome, { ok: false }>,
-    options: Abortable,
-  ): Promise<Closing> {
-    const { closing } = await this.inspect(escrow, options);
-    if (!closing) throw refused(code, message);
-    return closing;
-  }
-
-  async inspect(escrow: Escrow, options: Abortable = {}): Promise<Standing> {
-    const request = { type: 'escrow' as const, escrowId: escrow.escrowId };
-    const { decided } = await this.#client.request(request, 'decided', options);
-    const checked = decided.map(entry => checkDecided(entry, this.#committee));
-    await this.#take(checked);
-    // What the notaries have removed, the trail has.
-    return decided.length > 0 ? standingOf(checked, escrow, this.#committee) : this.#book.standing(escrow);
+  inspect(escrow: Escrow, options: Abortable = {}): Promise<Standing> {
+    return this.#closings.inspect(escrow, options);
   }
 
   async observe(decided: readonly Decided[]): Promise<void> {
@@ -266,7 +266,7 @@ class Wallet implements Settlement {
   }
 
   trail(options: Abortable = {}): AsyncIterable<TrailPart> {
-    const parts = { ...this.#parts, store: this.#store, book: this.#book, committee: this.#committee };
+    const parts = { ...this.#parts, store: this.#store, book: this.#book, committees: this.#committees };
     return walletTrail(parts, options);
   }
 

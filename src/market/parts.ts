@@ -1,5 +1,5 @@
 import type { Database } from '../db/index.ts';
-import type { Committee, Membership, Settlement } from '../ledger/index.ts';
+import type { Membership, Settlement } from '../ledger/index.ts';
 import type { Network } from '../network/index.ts';
 import type { ShareBook } from '../reputation/index.ts';
 import type { BlobStore } from '../storage/index.ts';
@@ -18,7 +18,6 @@ export interface SharedParts {
   readonly shares: ShareBook;
   readonly signer: Signer;
   readonly genesis: GenesisInfo;
-  readonly committee: Committee;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;

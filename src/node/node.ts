@@ -1,16 +1,12 @@
 import { join } from 'node:path';
 import { type Database, openDatabase } from '../db/index.ts';
 import {
-  AntiEntropy,
-  CommitteeNotary,
-  committeeOf,
-  createLedgerDesk,
+  Committees,
   createMembership,
-  createNotary,
   createSettlement,
   type Invitations,
   type Membership,
-  type Notary,
+  NotarySeat,
   type Settlement,
   serveLedger,
 } from '../ledger/index.ts';
@@ -77,7 +73,6 @@ export interface DuxNode {
   readonly executor: Executor;
   readonly market: Market;
   readonly db: Database;
-  readonly notary: Notary | null;
   /** Ends the parts in reverse order. Safe to call twice. */
   stop(): Promise<void>;
 }
@@ -144,20 +139,18 @@ async function assemble(
     },
   );
   const ledgerLogger = logger.child({ room: 'ledger' });
-  const notary = committeeOf(genesis).keys.includes(identity.peer)
-    ? createNotary({ db, clock, logger: ledgerLogger, signer }, { genesis })
-    : null;
-  if (notary) {
-    await notary.start();
-    stops.push(() => notary.stop());
-    serveLedger(network, createLedgerDesk(notary));
-  }
+  const committees = new Committees({ db, logger: ledgerLogger }, genesis);
+  await committees.start();
+  const notary = new NotarySeat({ network, db, clock, logger: ledgerLogger, signer, committees });
+  await notary.start();
+  stops.push(() => notary.stop());
+  serveLedger(network, notary.desk);
   const settlement = createSettlement(
-    { network, db, clock, logger: ledgerLogger, signer, notary: notary ?? undefined },
+    { network, db, clock, logger: ledgerLogger, signer, notary, committees },
     { genesis, perDay: init.maxPerDay },
   );
   const { membership, invitations } = createMembership(
-    { network, db, clock, logger: ledgerLogger, signer, settlement, notary: notary ?? undefined },
+    { network, db, clock, logger: ledgerLogger, signer, settlement, notary, committees },
     { genesis },
   );
   const experience = createExperience({ db, clock });
@@ -174,7 +167,6 @@ async function assemble(
     shares,
     signer,
     genesis,
-    committee: committeeOf(genesis),
     clock,
     logger: logger.child({ room: 'market' }),
     metrics,
@@ -184,11 +176,6 @@ async function assemble(
   });
   await network.start();
   stops.push(() => network.stop());
-  if (notary instanceof CommitteeNotary) {
-    const antiEntropy = new AntiEntropy({ network, clock, logger: ledgerLogger, notary });
-    antiEntropy.start();
-    stops.push(() => antiEntropy.stop());
-  }
   await settlement.start();
   stops.push(() => settlement.stop());
   await membership.start();
@@ -209,7 +196,6 @@ async function assemble(
     executor,
     market,
     db,
-    notary,
     stop: () => stopAll(stops, logger),
   };
 }

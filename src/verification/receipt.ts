@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { type Closing, committeeOf, type Escrow, readClosing, readLock } from '../ledger/index.ts';
+import { type Closing, committeeAfter, type Escrow, readClosing, readLock } from '../ledger/index.ts';
 import { CodedError, codeOf, messageOf } from '../util/index.ts';
 import {
   type Accept,
@@ -29,6 +29,7 @@ import {
 export type ReceiptPart =
   | 'FORMAT'
   | 'GENESIS'
+  | 'COMMITTEES'
   | 'ORDER'
   | 'ACCEPTANCE'
   | 'ATTESTATION'
@@ -177,7 +178,7 @@ interface Money {
 
 /** Lock and closing of a paid task; null for an unpaid one, which has neither. */
 function readMoney(
-  { lock, close, accept }: Receipt,
+  { lock, close, accept, committees = [] }: Receipt,
   acceptance: Acceptance,
   info: GenesisInfo,
 ): Money | null {
@@ -188,7 +189,7 @@ function readMoney(
   }
   expect(lock !== null, 'LOCK', 'a paid task needs one');
   expect(close !== null, 'CLOSE', 'a paid task needs one');
-  const committee = committeeOf(info);
+  const committee = inPart('COMMITTEES', () => committeeAfter(info, committees));
   const escrow = inPart('LOCK', () => readLock(lock, acceptance, committee));
   checkLock(escrow, acceptance);
   const closing = inPart('CLOSE', () => readClosing(close, escrow, committee));

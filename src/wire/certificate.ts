@@ -2,11 +2,11 @@ import * as z from 'zod';
 import { type BodyOf, defineKind, MAX_SIGNATURES } from './envelope.ts';
 import { amountSchema, bytesSchema, countSchema, hashSchema, peerSchema, timeSchema } from './primitives.ts';
 
-/** Names of slots: A/<account>/<seq>, E/<escrowId>/<step>, G/<invite>/<use>, R/<invite>/<use>; and of standings, S/<account>/<at>. */
+/** Names of slots: A/<account>/<seq>, E/<escrowId>/<step>, G/<invite>/<use>, R/<invite>/<use>, C/<epoch>; and of standings, S/<account>/<at>. */
 export const slotSchema = z
   .string()
   .regex(
-    /^([AS]\/[A-Za-z0-9]{40,60}\/\d{1,15}|E\/[0-9a-f]{64}\/[0-9]|G\/[A-Za-z0-9]{1,64}\/[A-Za-z0-9]{1,64}|R\/[A-Za-z0-9]{40,60}\/\d{1,4})$/,
+    /^([AS]\/[A-Za-z0-9]{40,60}\/\d{1,15}|E\/[0-9a-f]{64}\/[0-9]|G\/[A-Za-z0-9]{1,64}\/[A-Za-z0-9]{1,64}|R\/[A-Za-z0-9]{40,60}\/\d{1,4}|C\/\d{1,4})$/,
   );
 
 /** A quorum of notaries' signatures on one decided slot: final, and checked by anyone with the genesis. */

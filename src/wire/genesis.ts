@@ -16,6 +16,12 @@ function sumOf(allocations: readonly { readonly amount: bigint }[]): bigint {
   return allocations.reduce((sum, { amount }) => sum + amount, 0n);
 }
 
+export const notariesSchema = z
+  .array(peerSchema)
+  .min(1)
+  .max(7)
+  .refine(keys => new Set(keys).size === keys.length, 'a notary twice');
+
 /** What a network is: agreed once, named by its hash, and in every statement through it. */
 export const genesisKind = defineKind(
   'genesis',
@@ -23,11 +29,8 @@ export const genesisKind = defineKind(
   z.strictObject({
     name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/),
     admin: peerSchema,
-    notaries: z
-      .array(peerSchema)
-      .min(1)
-      .max(7)
-      .refine(keys => new Set(keys).size === keys.length, 'a notary twice'),
+    /** Of the first epoch. */
+    notaries: notariesSchema,
     allocations: z
       .array(z.strictObject({ account: peerSchema, amount: positiveAmountSchema }))
       .max(64)

@@ -5,6 +5,7 @@ export * from './bid.ts';
 export * from './cbor.ts';
 export * from './certificate.ts';
 export * from './checkpoint.ts';
+export * from './committee.ts';
 export * from './envelope.ts';
 export * from './escrow-evidence.ts';
 export * from './experience-record.ts';

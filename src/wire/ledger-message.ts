@@ -11,6 +11,8 @@ export const MAX_SUBMIT = 64;
 export const MAX_TRAIL_PAGE = 64;
 /** Names in one answer about a notary's log. */
 export const MAX_LOG_PAGE = 256;
+/** Decisions of one escrow, or of changes of the committee, in one answer. */
+export const MAX_DECIDED = 8;
 /** A page of the largest entries. */
 const MAX_MESSAGE = MAX_TRAIL_PAGE * (MAX_VALUE_BYTES + 4096);
 
@@ -39,6 +41,8 @@ export const ledgerRequestMessage = defineMessage(
     z.strictObject({ type: z.literal('escrow'), escrowId: hexHashSchema }),
     /** The decision of a slot. */
     z.strictObject({ type: z.literal('slot'), slot: slotSchema }),
+    /** The changes of the committee from the epoch `from` on. Every member answers it. */
+    z.strictObject({ type: z.literal('committees'), from: countSchema }),
     ...roundRequests(MAX_SUBMIT, MAX_TRAIL_PAGE),
   ]),
 );
@@ -61,7 +65,7 @@ export const ledgerAnswerMessage = defineMessage(
       entries: z.array(decidedSchema).max(MAX_TRAIL_PAGE),
       more: z.boolean(),
     }),
-    z.strictObject({ type: z.literal('decided'), decided: z.array(decidedSchema).max(8) }),
+    z.strictObject({ type: z.literal('decided'), decided: z.array(decidedSchema).max(MAX_DECIDED) }),
     z.strictObject({
       type: z.literal('standing'),
       decided: decidedSchema,

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { decidedSchema, MAX_VALUE_BYTES, slotSchema } from './certificate.ts';
 import { CHECKPOINT_BYTES } from './checkpoint.ts';
+import { handoverKind, MAX_HANDOVER_LOCKS } from './committee.ts';
 import { type BodyOf, defineKind, MAX_SIGNATURES } from './envelope.ts';
 import { amountSchema, bytesSchema, countSchema, hashSchema, peerSchema, timeSchema } from './primitives.ts';
 
@@ -32,7 +33,7 @@ export const reportKind = defineKind(
     /** The notary's time T. */
     at: timeSchema,
     /** What it committed to; its votes travel beside the report. */
-    lock: z.strictObject({ ballot: ballotSchema, value: hashSchema }).nullable(),
+    lock: z.strictObject({ epoch: countSchema, ballot: ballotSchema, value: hashSchema }).nullable(),
     known: z
       .array(z.strictObject({ value: hashSchema, timely: z.boolean(), afford: z.boolean() }))
       .max(MAX_KNOWN),
@@ -69,14 +70,23 @@ export const shownReportSchema = z.strictObject({
 
 export type ShownReport = z.output<typeof shownReportSchema>;
 
+/** A statement that a notary is bound to, and the votes that bind it. */
+const shownLockSchema = z.strictObject({
+  qc: bytesSchema(QC_BYTES),
+  value: bytesSchema(MAX_VALUE_BYTES),
+});
+
+export type ShownLock = z.output<typeof shownLockSchema>;
+
 const reports = z.array(shownReportSchema).max(MAX_REPORTS);
 
 /** Requests between a client and each of several notaries, and between notaries. */
 export function roundRequests(maxSubmit: number, maxNames: number) {
   return [
-    /** Votes on statements, at ballot 0. */
+    /** Votes on statements, at ballot 0 of the epoch that the client knows of. */
     z.strictObject({
       type: z.literal('propose'),
+      epoch: countSchema,
       values: z.array(bytesSchema(MAX_VALUE_BYTES)).min(1).max(maxSubmit),
     }),
     /** Commits to what a quorum voted for. */
@@ -92,6 +102,7 @@ export function roundRequests(maxSubmit: number, maxNames: number) {
     /** A report for a higher ballot; `joined` are reports of others for it. */
     z.strictObject({
       type: z.literal('recover'),
+      epoch: countSchema,
       slot: slotSchema,
       ballot: ballotSchema.min(1),
       joined: z.array(bytesSchema(REPORT_BYTES)).max(MAX_REPORTS),
@@ -117,6 +128,8 @@ export function roundRequests(maxSubmit: number, maxNames: number) {
       member: z.boolean(),
       at: timeSchema,
     }),
+    /** What this notary leaves behind of an epoch that has ended; `after`: the last slot of the page before. */
+    z.strictObject({ type: z.literal('handover'), epoch: countSchema, after: slotSchema.nullable() }),
     /** Where the asking notary stands; signed by one that stands there too. */
     z.strictObject({
       type: z.literal('checkpoint'),
@@ -158,6 +171,11 @@ export function roundAnswers(maxSubmit: number, maxNames: number) {
       value: bytesSchema(MAX_VALUE_BYTES),
     }),
     z.strictObject({ type: z.literal('log'), slots: z.array(slotSchema).max(maxNames), more: z.boolean() }),
+    z.strictObject({
+      type: z.literal('handover'),
+      handover: bytesSchema(handoverKind.maxBytes),
+      locks: z.array(shownLockSchema).max(MAX_HANDOVER_LOCKS),
+    }),
     /** What was asked for lies before a checkpoint, and may have been removed. */
     z.strictObject({ type: z.literal('compacted'), checkpoint: bytesSchema(CHECKPOINT_BYTES) }),
     /** Where the notary that was asked stands, and its signature if that is where the other one does. */

@@ -1,15 +1,19 @@
 import * as z from 'zod';
 import { decidedSchema } from './certificate.ts';
+import { MAX_EPOCHS } from './committee.ts';
 import { defineMessage } from './message.ts';
 import { bytesSchema } from './primitives.ts';
 
 /** What stays of a deal, and proves it offline. It never holds code, environment or inputs. */
 export const receiptMessage = defineMessage(
   'receipt',
-  256 * 1024,
+  // Each change of the committee takes 2 KiB.
+  256 * 1024 + MAX_EPOCHS * 2048,
   z.strictObject({
     format: z.literal('duxnode-receipt/1'),
     genesis: bytesSchema(16 * 1024),
+    /** The changes of the committee up to the one that signed; absent where there are none. */
+    committees: z.array(decidedSchema).max(MAX_EPOCHS).optional(),
     order: bytesSchema(1024),
     acceptance: bytesSchema(2048),
     attestation: bytesSchema(4096),

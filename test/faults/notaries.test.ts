@@ -1,12 +1,63 @@
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { DaemonProcess } from '../fixtures/daemons.ts';
-import { completed, FAST_LEASES, historyOf, submit, taskBody, withDevnet } from '../fixtures/processes.ts';
+import {
+  command,
+  completed,
+  FAST_LEASES,
+  historyOf,
+  submit,
+  taskBody,
+  withDevnet,
+} from '../fixtures/processes.ts';
 import { waitFor } from '../fixtures/wait.ts';
 
 const test = suite('faults: notaries, killed');
 
-test('four notaries: one killed, work goes on; two killed, it halts without loss and goes on', () =>
+/** How often the notaries have changed, as each daemon knows. */
+const epochsOf = (daemons: readonly DaemonProcess[]) =>
+  Promise.all(daemons.map(async ({ client }) => (await client.listNotaries()).body.epoch));
+
+/** The notaries change from four to five and back while tasks are paid: none of them fails. */
+async function changeUnderLoad(
+  daemons: readonly DaemonProcess[],
+  paid: (text: string) => Promise<string | null>,
+): Promise<void> {
+  const first = daemons[0]!;
+  const fifth = await daemons[4]!.peer();
+  const before = [paid('before'), paid('before')];
+  await Promise.race(before);
+  const during = [paid('during'), paid('during')];
+  const added = await first.client.addNotary({ params: { peer_id: fifth } });
+  assert.is(added.body.notaries.length, 5);
+  during.push(paid('during'), paid('during'));
+  await waitFor(async () => (await epochsOf(daemons)).every(epoch => epoch === 1), 'all to follow', 30_000);
+  await Promise.race(during.slice(2));
+  const removed = await command(['notary', 'remove', fifth, '--data', first.dataDir]);
+  assert.is(removed.code, 0, removed.stderr);
+  assert.match(removed.stdout, /3 of 4 decide; 1 may be away, 1 may lie \(epoch 2\)/);
+  const after = [paid('after'), paid('after')];
+  const all = new Set(await Promise.all([...before, ...during, ...after]));
+  assert.equal(all, new Set(['before\n', 'during\n', 'after\n']));
+  assert.ok((await epochsOf(daemons)).every(epoch => epoch === 2));
+}
+
+/** A task of now and the account's whole trail are checked offline, by the genesis and the changes that they carry. */
+async function assertProven(requester: DaemonProcess, taskId: string): Promise<void> {
+  const folder = ['--data', requester.dataDir];
+  for (const [name, argv] of [
+    ['receipt', ['receipt', taskId]],
+    ['wallet', ['wallet', 'export']],
+  ] as const) {
+    const file = join(requester.dataDir, `${name}.proof`);
+    assert.is((await command([...argv, '-o', file, ...folder])).code, 0, name);
+    const verified = await command([name, 'verify', file]);
+    assert.is(verified.code, 0, verified.stderr + verified.stdout);
+  }
+}
+
+test('four notaries, five and four again under load; one killed, work goes on; two killed, it halts without loss and goes on', () =>
   withDevnet(
     5,
     async (_net, daemons) => {
@@ -20,7 +71,10 @@ test('four notaries: one killed, work goes on; two killed, it halts without loss
       assert.is((await requester.client.getWallet()).body.note, null, 'four notaries survive a lie');
       const body = { payment_amount: '1', require: [await second.peer()] };
       const work = (text: string) => submit(requester, taskBody(`print("${text}")`, body));
-      assert.is((await completed(requester, await work('four'))).stdout, 'four\n');
+      await changeUnderLoad(daemons, async text => (await completed(requester, await work(text))).stdout);
+      const four = await work('four');
+      assert.is((await completed(requester, four)).stdout, 'four\n');
+      await assertProven(requester, four);
 
       await fourth.kill();
       assert.is((await completed(requester, await work('three'))).stdout, 'three\n');

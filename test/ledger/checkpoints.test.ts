@@ -59,7 +59,11 @@ test(`${SETTLEMENTS} settlements: the log stays bounded, nothing old is decided 
         logger: silentLogger,
         network: { call: () => Promise.reject(new Error('none')) },
       };
-      const wallet = createSettlement({ ...components, db: bobsDb, signer: bob, notary }, { genesis });
+      const local = () => ({ peer: admin.peer, desk: createLedgerDesk(notary) });
+      const wallet = createSettlement(
+        { ...components, db: bobsDb, signer: bob, notary: local() },
+        { genesis },
+      );
       await wallet.start();
       const read = async (signer: Signer) => {
         const from = (await notary.store.accounts.get(signer.peer))?.trail ?? 0;
@@ -131,7 +135,7 @@ test(`${SETTLEMENTS} settlements: the log stays bounded, nothing old is decided 
 
       const parts: TrailPart[] = [];
       for await (const part of wallet.trail()) parts.push(part);
-      const replay = new TrailReplay(notary.committee, bob.peer);
+      const replay = new TrailReplay(genesis, bob.peer);
       for (const part of parts) if (part.type === 'entry') replay.take(part.decided);
       const end = parts.at(-1)!;
       assert.is(end.type === 'end' && replay.end(end.bytes).body.confirmed, before[2]);
@@ -139,7 +143,10 @@ test(`${SETTLEMENTS} settlements: the log stays bounded, nothing old is decided 
 
       // Without its disk, an account goes on from what the notary says that it has.
       await withDatabase(async empty => {
-        const lost = createSettlement({ ...components, db: empty, signer: bob, notary }, { genesis });
+        const lost = createSettlement(
+          { ...components, db: empty, signer: bob, notary: local() },
+          { genesis },
+        );
         await lost.start();
         await lost.sync();
         assert.is(lost.balance().free, before[2]);

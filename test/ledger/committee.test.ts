@@ -1,9 +1,17 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { KEEP_MS } from '../../src/ledger/checkpoints.ts';
-import { type CommitteeNotary, checkFunds, committeeOf, readLock } from '../../src/ledger/index.ts';
+import {
+  type CommitteeNotary,
+  checkFunds,
+  committeeAt,
+  committeeOf,
+  readLock,
+  TrailReplay,
+} from '../../src/ledger/index.ts';
 import {
   CHECKPOINT_KEY,
+  countKey,
   META_KEY,
   type NotaryStore,
   openNotaryStore,
@@ -15,7 +23,7 @@ import { acceptKind, certificateKind, checkpointKind, open, seal } from '../../s
 import { open as openDb } from '../db/temp-dir.ts';
 import { movableClock } from '../fixtures/movable-clock.ts';
 import { waitFor } from '../fixtures/wait.ts';
-import { type TestLedger, type TestNode, withLedger } from './network.ts';
+import { code, type TestLedger, type TestNode, withLedger } from './network.ts';
 import * as s from './support.ts';
 
 const test = suite('ledger: several notaries');
@@ -40,8 +48,8 @@ async function pay(ledger: TestLedger, from: TestNode, worker: TestNode, name: s
   const { ref, lock } = terms(worker, name);
   const escrow = await from.wallet.lock(ref, lock);
   const { body, signers } = open(certificateKind, escrow.decided.certificate);
-  const committee = committeeOf(ledger.info);
-  assert.is(signers.length, committee.quorum);
+  const { committee } = from.wallet;
+  assert.is(signers.length, committeeAt(body.epoch, committee)?.quorum);
   assert.is(body.ballot, 0);
   assert.is(readLock(escrow.decided, ref, committee).escrowId, escrow.escrowId);
   const accept = seal(
@@ -96,7 +104,10 @@ test('conflicting orders at different notaries: recovery decides one of them, an
       await waitFor(() => alice.wallet.balance().free === 10n * FLOP, 'the grant', WAIT_MS);
       const value = await rival(ledger, alice, bob.signer.peer);
       for (const node of ledger.nodes.slice(0, 2)) {
-        const answer = await node.notary!.round!({ type: 'propose', values: [value] });
+        const answer = await node.notary!.round!(
+          { type: 'propose', epoch: 0, values: [value] },
+          alice.signer.peer,
+        );
         assert.ok(answer.type === 'round' && answer.outcomes[0]?.type === 'signed');
       }
       const { ref, lock } = terms(bob, 'contested');
@@ -137,6 +148,62 @@ test('one notary away: work goes on; two away: it waits, and goes on when one is
     },
     { notaries: 4 },
   ));
+
+const counts = (nodes: readonly TestNode[]) =>
+  nodes.map(({ notary }) => (notary as CommitteeNotary).counts.log);
+
+test('the founder alone, then three, then three others: payments go on, and what is old is checked by the genesis alone', () =>
+  withLedger(async ledger => {
+    const { first } = ledger;
+    const [alice, bob, carol, dora] = [
+      await ledger.add(),
+      await ledger.add(),
+      await ledger.add(),
+      await ledger.add(),
+    ];
+    await waitFor(() => alice.wallet.balance().free === 10n * FLOP, 'the grant', WAIT_MS);
+    await pay(ledger, alice, bob, 'one');
+    assert.is(await code(alice.wallet.changeNotaries([alice.signer.peer])), 'NOT_ADMIN');
+
+    const peers = (...nodes: TestNode[]) => nodes.map(({ signer }) => signer.peer);
+    // Those who are new read what lies before a checkpoint, too, as long as nothing of it was removed.
+    const { checkpoints, store } = first.notary!;
+    const meta = (await store.meta.get(META_KEY))!;
+    await checkpoints.makeAlone(first.wallet.committee, meta, first.notary!.now() + KEEP_MS);
+    assert.is(checkpoints.last?.height, meta.log);
+    await first.wallet.changeNotaries(peers(first, bob, carol));
+    await pay(ledger, alice, bob, 'two');
+    await pay(ledger, alice, carol, 'three');
+    assert.equal(alice.wallet.status().notaries, peers(first, bob, carol));
+
+    await first.wallet.changeNotaries(peers(bob, carol, dora));
+    await pay(ledger, alice, bob, 'four');
+    const three = [bob, carol, dora];
+    await waitFor(() => new Set(counts(three)).size === 1, 'all notaries to know all decisions', WAIT_MS);
+    for (const { notary } of three)
+      await waitFor(
+        async () => (await notary!.store.meta.get('state'))!.epoch === 2,
+        'every notary to take over',
+        WAIT_MS,
+      );
+
+    await first.wallet.sync();
+    const account = first.signer.peer;
+    const replay = new TrailReplay(ledger.info, account);
+    for await (const part of first.wallet.trail()) if (part.type === 'entry') replay.take(part.decided);
+    assert.is(replay.committee.epoch, 2);
+    assert.is(replay.sums.confirmed, first.wallet.balance().free);
+
+    // A newcomer that starts again goes on where it was.
+    await ledger.stop(dora);
+    await ledger.start(dora);
+    await pay(ledger, alice, dora, 'five');
+
+    await first.db.write([store.log.delOp(countKey(0))]);
+    assert.is(await code(first.wallet.changeNotaries(peers(bob, carol, dora, alice))), 'LOG_COMPACTED');
+    await first.wallet.changeNotaries(peers(bob, carol));
+    await ledger.audit();
+  }));
 
 test('four notaries in one state make a checkpoint together; one whose state is another is told, and nothing is mended', () => {
   const clock = movableClock();

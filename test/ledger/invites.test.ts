@@ -230,7 +230,7 @@ async function contested(ledger: TestLedger, guest: TestNode): Promise<void> {
   const values = [seal(revokeKind, body, first.signer).bytes];
   for (const node of nodes.slice(0, 2)) {
     const isVoted = async () => {
-      const answer = await node.notary!.round!({ type: 'propose', values });
+      const answer = await node.notary!.round!({ type: 'propose', epoch: 0, values }, guest.signer.peer);
       return answer.type === 'round' && answer.outcomes[0]?.type === 'signed';
     };
     // It has to know of the money first.

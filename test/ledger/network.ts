@@ -3,15 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Database, openDatabase } from '../../src/db/index.ts';
 import {
-  AntiEntropy,
-  CommitteeNotary,
-  createLedgerDesk,
+  Committees,
   createMembership,
   createNotary,
   createSettlement,
   type Invitations,
   type Membership,
   type Notary,
+  NotarySeat,
   type Settlement,
   serveLedger,
 } from '../../src/ledger/index.ts';
@@ -38,11 +37,12 @@ export interface TestNode {
   readonly dir: string;
   network: Network;
   db: Database;
-  notary: Notary | undefined;
+  committees: Committees;
+  seat: NotarySeat;
+  readonly notary: Notary | undefined;
   wallet: Settlement;
   membership: Membership;
   invitations: Invitations;
-  antiEntropy: AntiEntropy | undefined;
   readonly perDay: bigint | null;
 }
 
@@ -87,7 +87,15 @@ export async function withLedger(
       const identity = [adminIdentity, ...others][nodes.length] ?? (await createIdentity());
       const dir = join(root, identity.peer);
       const signer = signerFromSeed(identity.seed);
-      const node = { identity, signer, dir, perDay: options.perDay ?? null } as unknown as TestNode;
+      const node = {
+        identity,
+        signer,
+        dir,
+        perDay: options.perDay ?? null,
+        get notary() {
+          return (this as Partial<TestNode>).seat?.notary;
+        },
+      } as unknown as TestNode;
       nodes.push(node);
       await ledger.start(node, options);
       return node;
@@ -95,8 +103,7 @@ export async function withLedger(
     async stop(node) {
       await node.membership.stop();
       await node.wallet.stop();
-      await node.antiEntropy?.stop();
-      await node.notary?.stop();
+      await node.seat.stop();
       await node.network.stop();
       await node.db.close();
     },
@@ -113,7 +120,7 @@ export async function withLedger(
       const node = nodes[0]!;
       await node.notary!.stop();
       const again = createNotary(
-        { db: node.db, clock, logger: silentLogger, signer: node.signer },
+        { db: node.db, clock, logger: silentLogger, signer: node.signer, committees: node.committees },
         { genesis: info },
       );
       await again.start();
@@ -166,30 +173,22 @@ async function startNode(node: TestNode, genesis: GenesisInfo, clock: Clock): Pr
     },
   );
   node.db = await openDatabase({ clock, logger: silentLogger }, { dir });
-  node.notary = undefined;
-  if (genesis.genesis.notaries.includes(signer.peer)) {
-    node.notary = createNotary({ db: node.db, ...parts }, { genesis });
-    await node.notary.start();
-    serveLedger(node.network, createLedgerDesk(node.notary));
-  }
-  await node.network.start();
-  node.antiEntropy = undefined;
-  if (node.notary instanceof CommitteeNotary) {
-    node.antiEntropy = new AntiEntropy({
-      network: node.network,
-      clock,
-      logger: silentLogger,
-      notary: node.notary,
-    });
-    node.antiEntropy.start();
-  }
+  node.committees = new Committees({ db: node.db, logger: silentLogger }, genesis);
+  await node.committees.start();
+  const { network, db, committees } = node;
+  node.seat = new NotarySeat({ network, db, committees, ...parts });
+  await node.seat.start();
+  serveLedger(network, node.seat.desk);
+  await network.start();
   node.wallet = createSettlement(
-    { network: node.network, db: node.db, ...parts, notary: node.notary },
+    { network, db, committees, ...parts, notary: node.seat },
     { genesis, perDay: node.perDay },
   );
   await node.wallet.start();
-  const { network, db, wallet, notary } = node;
-  const made = createMembership({ network, db, settlement: wallet, notary, ...parts }, { genesis });
+  const made = createMembership(
+    { network, db, committees, settlement: node.wallet, notary: node.seat, ...parts },
+    { genesis },
+  );
   node.membership = made.membership;
   node.invitations = made.invitations;
   await node.membership.start();

@@ -1,6 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Signed } from '../../src/ledger/evidence.ts';
+import { checkLeft } from '../../src/ledger/handover.ts';
 import { checkReports, type SignedReport } from '../../src/ledger/reports.ts';
 import { coordinatorOf } from '../../src/ledger/slot.ts';
 import { kindOf } from '../../src/ledger/statement.ts';
@@ -26,7 +27,7 @@ function report(index: number, change: Partial<Report> = {}, qc: Signed<Vote> | 
   return { report: { body, signers: [keys[index]!.peer], digest: new Uint8Array() }, qc };
 }
 
-const lock = (ballot: number) => ({ lock: { ballot, value: digestOf(value.digest) } });
+const lock = (ballot: number) => ({ lock: { epoch: 0, ballot, value: digestOf(value.digest) } });
 const check = (...last: SignedReport[]) =>
   thrownCode(() => checkReports(slot, 2, [report(0), report(1), ...last], committee));
 
@@ -50,7 +51,7 @@ test('a lock counts with the votes of a quorum for it, below the ballot', () => 
     report(2, lock(1), votes(1, 0, 1)),
     report(2, lock(1), votes(0, 0, 1, 3)),
     report(2, lock(2), votes(2, 0, 1, 3)),
-    report(2, { lock: { ballot: 1, value: digestOf(rival.digest) } }, votes(1, 0, 1, 3)),
+    report(2, { lock: { epoch: 0, ballot: 1, value: digestOf(rival.digest) } }, votes(1, 0, 1, 3)),
   ])
     assert.is(check(bad), 'REPORTS_INSUFFICIENT');
 });
@@ -92,6 +93,44 @@ test('a commit needs the votes of a quorum', () => {
     'CERTIFICATE_INVALID',
   );
   assert.is(notary.commit(votes(0, 1, 2, 3), value, new Uint8Array()).type, 'commit');
+});
+
+test('an epoch begins with a quorum of those before, each counted once, and with their highest locks', () => {
+  const changed = makeWorld(4, { handovers: true });
+  const next = changed.committees[1]!;
+  const newcomer = new SimNotary(4, changed, () => 1_000);
+  const left = (index: number, ...ballots: number[]) => ({
+    signer: keys[index]!.peer,
+    locks: ballots.map(ballot => ({ qc: votes(ballot, 0, 1, 3), bytes: new Uint8Array([ballot]), value })),
+  });
+  const few = [left(0, 1), left(1, 2), left(1), { ...left(2), signer: changed.keys[5]!.peer }];
+  assert.is(
+    thrownCode(() => newcomer.takeOver(few, [], next)),
+    'HANDOVERS_FEW',
+  );
+  assert.ok(newcomer.isFrozen);
+  newcomer.takeOver([...few, left(3)], [], next);
+  assert.equal([newcomer.epoch, newcomer.since, newcomer.isFrozen], [1, 1, false]);
+  assert.equal(newcomer.ballot(slot).lock, {
+    epoch: 0,
+    ballot: 2,
+    digest: value.digest,
+    qc: new Uint8Array([2]),
+  });
+  assert.is(
+    thrownCode(() => newcomer.propose(value)),
+    'SLOT_BALLOT',
+  );
+  assert.is(
+    thrownCode(() => checkLeft({ signer: '', locks: [{ ...left(0, 1).locks[0]!, value: rival }] }, next)),
+    'HANDOVER_INVALID',
+  );
+  assert.is(
+    thrownCode(() =>
+      checkLeft({ signer: '', locks: [{ ...left(0, 1).locks[0]!, qc: votes(1, 0, 1) }] }, next),
+    ),
+    'CERTIFICATE_INVALID',
+  );
 });
 
 test.run();

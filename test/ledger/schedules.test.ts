@@ -17,6 +17,7 @@ interface Tally {
   violations: number;
   stuck: number;
   recoveries: number;
+  changes: number;
   first: string;
 }
 
@@ -25,11 +26,11 @@ function runAll(
   n: number,
   options: ScheduleOptions,
   makePost: () => Post,
-  { quorumChange = 0, stopsEarly = false } = {},
+  { quorumChange = 0, handovers = false, stopsEarly = false } = {},
 ): Tally {
   const wanted = stopsEarly ? count : Math.ceil(count * SHARE);
-  const world = makeWorld(n, quorumChange);
-  const tally: Tally = { violations: 0, stuck: 0, recoveries: 0, first: '' };
+  const world = makeWorld(n, { quorumChange, handovers });
+  const tally: Tally = { violations: 0, stuck: 0, recoveries: 0, changes: 0, first: '' };
   for (let i = 0; i < wanted; i++) {
     const schedule = new Schedule(
       { ...world, byDigest: new Map(world.byDigest) },
@@ -39,6 +40,7 @@ function runAll(
     );
     schedule.run();
     tally.recoveries += schedule.recoveries;
+    tally.changes += schedule.changes;
     tally.violations += schedule.violations.length;
     tally.stuck += schedule.stuck.length;
     const found = [...schedule.violations, ...schedule.stuck.map(slot => `stuck: ${slot}`)][0];
@@ -49,9 +51,9 @@ function runAll(
 }
 
 function assertClean(what: string, count: number, tally: Tally): void {
-  const { violations, stuck, recoveries, first } = tally;
+  const { violations, stuck, recoveries, changes, first } = tally;
   console.log(
-    `${what}: seed ${SEED}, ${Math.ceil(count * SHARE)} schedules, ${recoveries} recoveries, ${violations} violations, ${stuck} stuck`,
+    `${what}: seed ${SEED}, ${Math.ceil(count * SHARE)} schedules, ${recoveries} recoveries, ${changes} changes, ${violations} violations, ${stuck} stuck`,
   );
   assert.equal({ violations, stuck, first }, { violations: 0, stuck: 0, first: '' });
   assert.ok(recoveries > 0);
@@ -62,8 +64,20 @@ const seven = { byzantine: 2, steps: 90 };
 const fewFour = { byzantine: 1, steps: 50 };
 const fewSeven = { byzantine: 2, steps: 60 };
 
+const handovers = { handovers: true };
+
+test('one liar of four, five and four again, fast signatures', () =>
+  assertClean('1 of 4-5-4, fast', 1_500, runAll(1_500, 4, { ...four, steps: 110 }, fastPost, handovers)));
+
+test('one liar of four, five and four again, real signatures', () =>
+  assertClean(
+    '1 of 4-5-4, real',
+    100,
+    runAll(100, 4, { ...fewFour, steps: 90 }, () => realPost, handovers),
+  ));
+
 test('one liar of four, fast signatures', () =>
-  assertClean('1 of 4, fast', 8_000, runAll(8_000, 4, four, fastPost)));
+  assertClean('1 of 4, fast', 6_500, runAll(6_500, 4, four, fastPost)));
 
 test('two liars of seven, fast signatures', () =>
   assertClean('2 of 7, fast', 2_000, runAll(2_000, 7, seven, fastPost)));
@@ -71,8 +85,8 @@ test('two liars of seven, fast signatures', () =>
 test('one liar of four, real signatures', () =>
   assertClean(
     '1 of 4, real',
-    850,
-    runAll(850, 4, fewFour, () => realPost),
+    750,
+    runAll(750, 4, fewFour, () => realPost),
   ));
 
 test('two liars of seven, real signatures', () =>
@@ -92,5 +106,10 @@ test('control: a quorum that is one short is caught', () =>
 
 test('control: notaries that lose their disks are caught', () =>
   assert.ok(runAll(12_000, 4, { ...four, losesDisks: true }, fastPost, caught).violations > 0));
+
+test('control: newcomers that take over from one are caught', () =>
+  assert.ok(
+    runAll(4_000, 4, { ...four, fromOne: true }, fastPost, { ...caught, ...handovers }).violations > 0,
+  ));
 
 test.run();

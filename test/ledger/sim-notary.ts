@@ -1,6 +1,8 @@
+import * as recovery from '../../src/ledger/ballot-recovery.ts';
 import * as ballots from '../../src/ledger/ballots.ts';
 import type { Decision } from '../../src/ledger/decide.ts';
 import type { Signed } from '../../src/ledger/evidence.ts';
+import { begin, type Left } from '../../src/ledger/handover.ts';
 import { type Committee, checkCertificate, checkDecides, holdsMoney } from '../../src/ledger/index.ts';
 import type { StoredAccount, StoredEscrow, StoredSlot } from '../../src/ledger/records.ts';
 import type { SignedReport } from '../../src/ledger/reports.ts';
@@ -9,7 +11,7 @@ import { type Stated, stated } from '../../src/ledger/statement.ts';
 import type { BallotProposal, Certificate, Vote } from '../../src/wire/index.ts';
 import { T0, type World } from './sim-world.ts';
 
-interface Parked {
+export interface Parked {
   readonly value: Stated;
   readonly certificate: Signed<Certificate>;
 }
@@ -24,6 +26,10 @@ export class SimNotary implements ballots.BallotBook {
   #slots = new Map<string, StoredSlot>();
   #ballots = new Map<string, SlotState>();
   #lastMs = 0;
+  #committee: Committee;
+  epoch = 0;
+  since = 0;
+  isFrozen = false;
   parked = new Map<string, Parked>();
   /** Claims and disputes that came in time, by slot and digest. */
   readonly timely = new Set<string>();
@@ -33,6 +39,8 @@ export class SimNotary implements ballots.BallotBook {
     this.index = index;
     this.#world = world;
     this.#clock = clock;
+    this.#committee = world.committee;
+    this.isFrozen = !world.committee.keys.includes(this.peer);
     this.loseDisk();
   }
 
@@ -45,6 +53,44 @@ export class SimNotary implements ballots.BallotBook {
     for (const map of [this.#escrows, this.#slots, this.#ballots, this.parked, this.decisions, this.timely])
       map.clear();
     this.#lastMs = 0;
+  }
+
+  get peer(): string {
+    return this.#world.keys[this.index]!.peer;
+  }
+
+  get log(): number {
+    return this.decisions.size;
+  }
+
+  undecided(): string[] {
+    return [...this.#ballots.keys()];
+  }
+
+  /** Hears that its epoch has ended; `isTold`: it knows of the next one, too. */
+  end(next: Committee, isTold: boolean): void {
+    this.isFrozen = true;
+    if (isTold) this.#committee = next;
+  }
+
+  begin(epoch: number, since: number): void {
+    this.epoch = epoch;
+    this.since = since;
+    this.isFrozen = false;
+  }
+
+  /** What it had committed to, as it was kept. */
+  *locks(): Generator<{ qc: Uint8Array; value: Stated }> {
+    for (const { lock } of this.#ballots.values())
+      if (lock) yield { qc: lock.qc, value: this.#world.byDigest.get(lock.digest)! };
+  }
+
+  /** Takes all in that others know, and then their locks. */
+  takeOver(left: readonly Left[], known: readonly Parked[], next: Committee): ballots.Intent {
+    for (const { certificate, value } of known) this.certify(certificate, value, next);
+    const intent = begin(left, { ...this.#context, committee: next });
+    this.#committee = next;
+    return intent;
   }
 
   account(id: string): StoredAccount {
@@ -97,8 +143,7 @@ export class SimNotary implements ballots.BallotBook {
 
   get #context(): ballots.BallotContext {
     this.#lastMs = Math.max(this.#lastMs, T0 + this.#clock());
-    const { committee, keys } = this.#world;
-    return { self: keys[this.index]!.peer, nowMs: this.#lastMs, committee, book: this };
+    return { self: this.peer, nowMs: this.#lastMs, committee: this.#committee, book: this };
   }
 
   propose(value: Stated): ballots.Intent {
@@ -112,15 +157,15 @@ export class SimNotary implements ballots.BallotBook {
   recover(slot: string, ballot: number, quietMs: number): ballots.Intent {
     const valuesOf = ({ known }: SlotState) =>
       known.map(({ value, digest }) => this.#world.byDigest.get(digest) ?? stated(value));
-    return ballots.recover(slot, ballot, { quietMs, joined: 0 }, valuesOf, this.#context);
+    return recovery.recover(slot, ballot, { quietMs, joined: 0 }, valuesOf, this.#context);
   }
 
   coordinate(slot: string, ballot: number, shown: SignedReport[], values: Stated[]): ballots.Intent {
-    return ballots.coordinate(slot, ballot, shown, values, this.#context);
+    return recovery.coordinate(slot, ballot, shown, values, this.#context);
   }
 
   elect(proposal: Signed<BallotProposal>, shown: SignedReport[], values: Stated[]): ballots.Intent {
-    return ballots.elect(proposal, shown, values, this.#context);
+    return recovery.elect(proposal, shown, values, this.#context);
   }
 
   /** Takes a decision in, and what was parked for want of it. */

@@ -1,5 +1,5 @@
 import type { Committee, LedgerEscrow } from '../../src/ledger/index.ts';
-import { committeeOf } from '../../src/ledger/index.ts';
+import { committeeOf, committeeWith } from '../../src/ledger/index.ts';
 import { purseOf } from '../../src/ledger/invites.ts';
 import { kindOf, type Stated, stated } from '../../src/ledger/statement.ts';
 import {
@@ -40,6 +40,9 @@ export const LAST = 180_000;
 export interface World {
   readonly info: GenesisInfo;
   readonly committee: Committee;
+  /** Of each epoch: n, then one more with two newcomers, then n again. */
+  readonly committees: readonly Committee[];
+  /** Of all epochs. */
   readonly keys: readonly Signer[];
   /** Everything that anybody signed, by what a schedule may leave out together. */
   readonly values: readonly Stated[];
@@ -85,10 +88,16 @@ function membership({ net }: GenesisInfo): { readonly bytes: Uint8Array }[] {
 }
 
 /** Conflicting orders of every account, more than its balance in sum, and for each lock every evidence there is, right and wrong. */
-export function makeWorld(n: number, quorumChange = 0): World {
+export function makeWorld(n: number, { quorumChange = 0, handovers = false } = {}): World {
   const info = makeGenesis(n);
-  const committee = committeeOf(info);
   const { net } = info;
+  const changed = (committee: Committee) => ({ ...committee, quorum: committee.quorum + quorumChange });
+  const committee = changed(committeeOf(info));
+  const peers = notaryKeys.map(({ peer }) => peer);
+  const committees = [committee];
+  if (handovers)
+    for (const keys of [peers.slice(1, n + 2), peers.slice(2, n + 2)])
+      committees.push(changed(committeeWith(keys, committees.at(-1)!)));
   const order = (signer: Signer, seq: number, ...ops: LedgerOp[]) => s.makeOrder(signer, seq, ops, { net });
   const pay = (to: Signer, amount: bigint): LedgerOp => ({ op: 'transfer', to: to.peer, amount });
   const lock = (task: string, amount: bigint): Lock =>
@@ -142,8 +151,9 @@ export function makeWorld(n: number, quorumChange = 0): World {
   const values = [...orders, ...evidence, ...membership(info)].map(({ bytes }) => stated(bytes));
   return {
     info,
-    committee: { ...committee, quorum: committee.quorum + quorumChange },
-    keys: notaryKeys.slice(0, n),
+    committee,
+    committees,
+    keys: notaryKeys.slice(0, handovers ? n + 2 : n),
     values,
     // The first of a digest is the right one, a forged envelope of the same body comes later.
     byDigest: new Map([...values].reverse().map(value => [value.digest, value])),

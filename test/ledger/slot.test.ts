@@ -8,7 +8,7 @@ import { thrownCode } from './support.ts';
 
 const test = suite('ledger: a slot');
 const SLOT = 'A/x/0';
-const four = { faults: 1, keys: ['a', 'b', 'c', 'd'] };
+const four = { epoch: 0, faults: 1, keys: ['a', 'b', 'c', 'd'] };
 const QC = new Uint8Array();
 
 function value(digest: string, kind: ValueKind = 'order', flags = { timely: true, afford: true }) {
@@ -22,10 +22,10 @@ function report(signer: string, change: Partial<CheckedReport> = {}): CheckedRep
 const entry = (digest: string, timely: boolean, afford = timely) => ({ digest, timely, afford });
 
 test('one vote for each ballot, and none below a promise', () => {
-  const voted = slots.propose(slots.NEW_SLOT, SLOT, value('x'));
-  assert.equal(slots.propose(voted, SLOT, value('x')), voted);
+  const voted = slots.propose(slots.NEW_SLOT, SLOT, 0, value('x'));
+  assert.equal(slots.propose(voted, SLOT, 0, value('x')), voted);
   assert.is(
-    thrownCode(() => slots.propose(voted, SLOT, value('y'))),
+    thrownCode(() => slots.propose(voted, SLOT, 0, value('y'))),
     'SLOT_VOTED',
   );
   const later = slots.elect(voted, SLOT, 2, 'y');
@@ -38,24 +38,38 @@ test('one vote for each ballot, and none below a promise', () => {
     'SLOT_BALLOT',
   );
   assert.is(
-    thrownCode(() => slots.propose(later, SLOT, value('x'))),
+    thrownCode(() => slots.propose(later, SLOT, 0, value('x'))),
     'SLOT_BALLOT',
   );
 });
 
 test('a commit below a promise is refused; the highest lock stays', () => {
-  const locked = slots.commit(slots.NEW_SLOT, SLOT, 2, value('x'), QC);
-  assert.equal(locked.lock, { ballot: 2, digest: 'x', qc: QC });
+  const locked = slots.commit(slots.NEW_SLOT, SLOT, { epoch: 0, ballot: 2 }, value('x'), QC);
+  assert.equal(locked.lock, { epoch: 0, ballot: 2, digest: 'x', qc: QC });
   assert.is(locked.promised, 2);
   assert.is(
-    thrownCode(() => slots.commit(locked, SLOT, 1, value('y'), QC)),
+    thrownCode(() => slots.commit(locked, SLOT, { epoch: 0, ballot: 1 }, value('y'), QC)),
     'SLOT_BALLOT',
   );
-  assert.is(slots.commit(locked, SLOT, 3, value('y'), QC).lock?.digest, 'y');
+  assert.is(slots.commit(locked, SLOT, { epoch: 0, ballot: 3 }, value('y'), QC).lock?.digest, 'y');
+});
+
+test('what an ended epoch left is not voted on at ballot 0, and may be recovered at once', () => {
+  const locked = slots.commit(slots.NEW_SLOT, SLOT, { epoch: 0, ballot: 2 }, value('x'), QC);
+  const left = slots.carryOver(locked);
+  assert.equal([left.promised, left.voted, left.lock?.ballot], [0, null, 2]);
+  assert.is(
+    thrownCode(() => slots.propose(left, SLOT, 1, value('x'))),
+    'SLOT_BALLOT',
+  );
+  const next = { ...four, epoch: 1 };
+  assert.is(slots.recover(left, SLOT, 1, { quietMs: 0, joined: 0 }, next).promised, 1);
+  assert.is(slots.commit(left, SLOT, { epoch: 1, ballot: 0 }, value('y'), QC).lock?.digest, 'y');
+  assert.is(slots.carryOver(slots.elect(slots.NEW_SLOT, SLOT, 1, 'x')), slots.NEW_SLOT);
 });
 
 test('a recovery waits for quiet, twice as long at each ballot, unless it is contested or others have joined', () => {
-  const voted = slots.propose(slots.learn(slots.NEW_SLOT, value('x')), SLOT, value('x'));
+  const voted = slots.propose(slots.learn(slots.NEW_SLOT, value('x')), SLOT, 0, value('x'));
   const attempt = (state: slots.SlotState, quietMs: number, joined = 0) => {
     try {
       return slots.recover(state, SLOT, state.promised + 1, { quietMs, joined }, four).promised;
@@ -85,7 +99,7 @@ test('statements of one kind are remembered up to four, and shut out no other ki
   assert.is(state.known.length, 4);
   assert.is(slots.learn(state, value('x', 'accept')).known.length, 5);
   assert.is(slots.learn(state, value('t', 'timeout')).known.length, 4);
-  const locked = slots.commit(state, SLOT, 0, value('e', 'claim'), QC);
+  const locked = slots.commit(state, SLOT, { epoch: 0, ballot: 0 }, value('e', 'claim'), QC);
   assert.is(locked.known.length, 5);
 });
 
@@ -106,11 +120,13 @@ test('choice: the highest lock, then the word of the parties, then what is in ti
   const candidates = ['a', 'b'].map(digest => ({ digest, kind: 'order' as const }));
   const skip = { digest: 'skip', notBefore: null };
   const locks = [
-    report('a', { lock: { ballot: 1, digest: 'x' } }),
-    report('b', { lock: { ballot: 2, digest: 'y' } }),
+    report('a', { lock: { epoch: 0, ballot: 1, digest: 'x' } }),
+    report('b', { lock: { epoch: 0, ballot: 2, digest: 'y' } }),
     report('c'),
   ];
   assert.is(choose(locks, candidates, skip, four), 'y');
+  const later = report('c', { lock: { epoch: 1, ballot: 0, digest: 'z' } });
+  assert.is(choose([...locks, later], candidates, skip, four), 'z');
   const known = (...flags: boolean[]) =>
     flags.map((flag, i) => report(`n${i}`, { known: [entry('b', flag), entry('a', false)] }));
   assert.is(choose(known(true, true, false), candidates, skip, four), 'b');

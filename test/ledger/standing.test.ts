@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert';
 import {
   checkFunds,
   committeeOf,
+  createLedgerDesk,
   createNotary,
   createSettlement,
   type Notary,
@@ -29,7 +30,8 @@ async function withWallet(
     const parts = { db, clock, logger: silentLogger };
     const notary = createNotary({ ...parts, signer: admin }, { genesis: s.genesis });
     await notary.start();
-    const wallet = createSettlement({ ...parts, signer, network, notary }, { genesis: s.genesis });
+    const local = { peer: admin.peer, desk: createLedgerDesk(notary) };
+    const wallet = createSettlement({ ...parts, signer, network, notary: local }, { genesis: s.genesis });
     await wallet.start();
     try {
       await fn(wallet, clock, notary);

@@ -1,10 +1,10 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { committeeOf, type TrailPart, TrailReplay } from '../../src/ledger/index.ts';
+import { type TrailPart, TrailReplay } from '../../src/ledger/index.ts';
 import { waitFor } from '../fixtures/wait.ts';
 import { withLedger } from './network.ts';
 import * as s from './support.ts';
-import { certify, closing, committee, grant, info, notaries, order, partsOf, story } from './trails.ts';
+import { certify, closing, grant, info, notaries, order, partsOf, story } from './trails.ts';
 
 const test = suite('ledger: an account’s trail');
 const { FLOP } = s;
@@ -12,7 +12,7 @@ const { net } = info;
 
 /** The code with which the last of `entries` is refused; null when all are taken. */
 function refusal(entries: Parameters<TrailReplay['take']>[0][], account = s.alice.peer): string | null {
-  const replay = new TrailReplay(committee, account);
+  const replay = new TrailReplay(info, account);
   for (const entry of entries.slice(0, -1)) replay.take(entry);
   const before = replay.sums;
   const code = s.thrownCode(() => replay.take(entries.at(-1)!));
@@ -21,7 +21,7 @@ function refusal(entries: Parameters<TrailReplay['take']>[0][], account = s.alic
 }
 
 test('a trail under a committee of four: each line, and what is free after it', () => {
-  const replay = new TrailReplay(committee, s.alice.peer);
+  const replay = new TrailReplay(info, s.alice.peer);
   const lines = [...replay.opening, ...story().flatMap(entry => replay.take(entry).lines)];
   assert.equal(
     lines.map(({ kind, change, balance }) => [kind, change, balance]),
@@ -93,7 +93,7 @@ test('a step counts for what its evidence says, not for what its slot is', () =>
 });
 
 test('the owner’s word must fit what stands before it', async () => {
-  const replay = new TrailReplay(committee, s.alice.peer);
+  const replay = new TrailReplay(info, s.alice.peer);
   for (const entry of story()) replay.take(entry);
   const endOf = async (parts: AsyncIterable<TrailPart>) => {
     for await (const part of parts) if (part.type === 'end') return part.bytes;
@@ -139,7 +139,7 @@ test('each wallet of a network hands out a trail that makes its balance: payer, 
       await node.wallet.sync();
       const parts: TrailPart[] = [];
       for await (const part of node.wallet.trail()) parts.push(part);
-      const replay = new TrailReplay(committeeOf(ledger.info), node.signer.peer);
+      const replay = new TrailReplay(ledger.info, node.signer.peer);
       for (const part of parts) {
         if (part.type === 'entry') replay.take(part.decided);
         if (part.type === 'end') replay.end(part.bytes);

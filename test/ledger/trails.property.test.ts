@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createNotary, createSettlement, type Notary } from '../../src/ledger/index.ts';
+import { createLedgerDesk, createNotary, createSettlement, type Notary } from '../../src/ledger/index.ts';
 import { MEMBERS, purseOf, ticketOf } from '../../src/ledger/invites.ts';
 import { silentLogger } from '../../src/util/index.ts';
 import {
@@ -172,7 +172,13 @@ test(`${RUNS} random ledgers: the supply holds, and every trail gives its owner 
       for (const signer of PEOPLE)
         await withDatabase(async own => {
           const wallet = createSettlement(
-            { ...parts, network, db: own, signer, notary },
+            {
+              ...parts,
+              network,
+              db: own,
+              signer,
+              notary: { peer: admin.peer, desk: createLedgerDesk(notary) },
+            },
             { genesis: s.genesis },
           );
           await wallet.start();

@@ -80,7 +80,7 @@ export async function* partsOf(
   signer: Signer = s.alice,
   changes: object = {},
 ): AsyncGenerator<TrailPart> {
-  const replay = new TrailReplay(committee, signer.peer);
+  const replay = new TrailReplay(info, signer.peer);
   yield { type: 'opening', account: signer.peer, genesis: info.bytes, lines: replay.opening };
   for (const decided of entries) yield { type: 'entry', ...replay.take(decided) };
   const end = { net, account: signer.peer, at: s.T0, ...replay.sums, ...changes };

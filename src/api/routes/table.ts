@@ -2,6 +2,7 @@ import { blobRoutes } from './blobs.ts';
 import { docsRoutes } from './docs.ts';
 import { memberRoutes } from './members.ts';
 import { nodeRoutes } from './node.ts';
+import { notaryRoutes } from './notaries.ts';
 import { resultRoutes } from './results.ts';
 import { taskRoutes } from './tasks.ts';
 import { walletRoutes } from './wallet.ts';
@@ -13,6 +14,7 @@ export const routes = {
   ...blobRoutes,
   ...nodeRoutes,
   ...walletRoutes,
+  ...notaryRoutes,
   ...memberRoutes,
   ...docsRoutes,
 };

@@ -102,7 +102,7 @@ export async function exportReceipt(
 }
 
 /** The largest receipt that the format allows, and some. */
-const MAX_RECEIPT_BYTES = 1024 * 1024;
+const MAX_RECEIPT_BYTES = 4 * 1024 * 1024;
 
 /** Checks a receipt by its bytes alone: no daemon is asked. */
 export async function verifyReceipt(

@@ -194,10 +194,10 @@ export class Treasurer {
   }
 
   async #escrowOf(task: LiveTask, attempt: number, signal: AbortSignal): Promise<Escrow | undefined> {
-    const { settlement, committee } = this.#components;
+    const { settlement } = this.#components;
     const entry = attemptOf(task.record, attempt);
     const ref = { taskId: task.record.taskId, replica: 0, attempt };
-    if (entry.lock) return readLock(entry.lock, ref, committee);
+    if (entry.lock) return readLock(entry.lock, ref, settlement.committee);
     const found = await settlement.findLock(ref, { signal });
     if (found) await this.#locked(task, attempt, found);
     return found;

@@ -131,14 +131,16 @@ export class Settler {
 
   /** The bundle that proves the deal; null while its escrow is open, where its lock came back, and where none was ever closed by us. */
   async #receipt(task: LiveTask, entry: AttemptRecord): Promise<Uint8Array | null> {
-    const { genesis, logger } = this.#components;
+    const { genesis, settlement, logger } = this.#components;
     const { result, accept, taskId } = task.record;
     if (!result || !entry.acceptance || moneyMoves(entry) || (!accept && !entry.close)) return null;
     if (entry.money === 'refunded') return null;
     const { order } = await this.#store.order(taskId);
+    const committees = entry.lock ? settlement.committees() : [];
     try {
       return buildReceipt({
         genesis: genesis.bytes,
+        ...(committees.length > 0 ? { committees: [...committees] } : {}),
         order,
         acceptance: entry.acceptance,
         attestation: result.attestation,

@@ -46,20 +46,22 @@ function must(holds: boolean, part: string, message: string): asserts holds {
   if (!holds) refuse({ code: 'ARBITRATION_INVALID', part }, message);
 }
 
-type Components = Pick<WorkerComponents, 'signer' | 'committee' | 'genesis' | 'clock'>;
+type Components = Pick<WorkerComponents, 'signer' | 'settlement' | 'genesis' | 'clock'>;
 
 /**
  * The verdict of this node over a disputed claim: by certificates that prove lock, claim and dispute, and by runs of the same task that
  * it made itself for whoever asks. The same request gives the same answer: nothing is kept.
  * @throws WireError; CodedError `ARBITRATION_INVALID`, `NOT_ARBITER`, `VERDICT_LATE`, `RERUN_UNKNOWN`, those of `checkDecided` and `readLock`.
  */
-export function answerDispute(
-  { signer, committee, genesis, clock }: Components,
+export async function answerDispute(
+  { signer, settlement, genesis, clock }: Components,
   leases: LeaseBook,
   bytes: Uint8Array,
   from: string,
-): Uint8Array {
+): Promise<Uint8Array> {
   const request = verdictRequestMessage.decode(bytes);
+  await settlement.follow([request.lock, request.claim, request.dispute], from);
+  const { committee } = settlement;
   const claim = checkDecided(request.claim, committee);
   const attested = evidenceIn(claim, 'claim').statement.body;
   const escrow = readLock(request.lock, attested, committee);

@@ -23,7 +23,7 @@ import type { Lease } from './lease.ts';
 const STEP_TIMEOUT_MS = 10_000;
 const MAX_EVIDENCE_BYTES = 4096;
 
-type Parts = Pick<WorkerComponents, 'network' | 'settlement' | 'committee' | 'genesis' | 'clock' | 'logger'> &
+type Parts = Pick<WorkerComponents, 'network' | 'settlement' | 'genesis' | 'clock' | 'logger'> &
   Pick<WorkerComponents, 'options'> & { readonly signal: AbortSignal };
 
 /**
@@ -111,9 +111,9 @@ async function claim(parts: Parts, lease: Lease): Promise<void> {
 }
 
 async function settleBy(parts: Parts, lease: Lease, evidence: Uint8Array): Promise<void> {
-  const { settlement, committee, logger } = parts;
+  const { settlement, logger } = parts;
   if (!lease.record.lock) return;
-  const escrow = readLock(lease.record.lock, lease.record, committee);
+  const escrow = readLock(lease.record.lock, lease.record, settlement.committee);
   const closing = await within(parts, 'settling', options => settlement.settle(escrow, evidence, options));
   if (closing === 'pending') return;
   await settlement.observe([closing.decided]);
@@ -143,9 +143,9 @@ async function ask(parts: Parts, lease: Lease): Promise<void> {
 
 /** The requester says that it is closed: the notaries know how. */
 async function noteClosing(parts: Parts, lease: Lease): Promise<void> {
-  const { settlement, committee } = parts;
+  const { settlement } = parts;
   if (!lease.record.lock) return lease.settle({}, null);
-  const escrow = readLock(lease.record.lock, lease.record, committee);
+  const escrow = readLock(lease.record.lock, lease.record, settlement.committee);
   const asked = within(parts, 'asking the notaries', options => settlement.inspect(escrow, options));
   const { closing } = await asked;
   if (!closing) return;

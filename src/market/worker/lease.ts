@@ -129,9 +129,10 @@ export class Lease {
 
   /** The certified lock came: it must be the one that the award calls for. */
   async lockArrived(decided: Decided): Promise<void> {
-    const { committee, settlement } = this.#components;
+    const { settlement } = this.#components;
     if (this.record.lock) return;
-    const escrow = readLock(decided, this.award, committee);
+    await settlement.follow([decided], this.award.requester);
+    const escrow = readLock(decided, this.award, settlement.committee);
     if (escrow.requester !== this.award.requester || !lockFits(escrow.lock, this.award, this.offer.terms))
       throw new CodedError({ code: 'LOCK_DIFFERS' }, 'the lock is not the one that was agreed');
     await this.save({ lock: decided, escrowId: escrow.escrowId });

@@ -37,7 +37,7 @@ export class OfferDesk {
     | 'executor'
     | 'signer'
     | 'genesis'
-    | 'committee'
+    | 'settlement'
     | 'membership'
     | 'clock'
     | 'metrics'
@@ -158,7 +158,7 @@ export class OfferDesk {
   }
 
   #view(offer: Offer): BidderView {
-    const { clock, signer, executor, blobs, options, committee, membership } = this.#components;
+    const { clock, signer, executor, blobs, options, settlement, membership } = this.#components;
     const status = executor.status();
     const funds = this.#fundsOf(offer);
     return {
@@ -180,7 +180,7 @@ export class OfferDesk {
       imagePolicy: options.imagePolicy,
       windows: options.windows,
       // whoever is trusted with all the money may judge over some
-      arbiters: [...committee.keys, ...options.arbiters],
+      arbiters: [...settlement.committee.keys, ...options.arbiters],
       payerFunds: funds?.balance ?? null,
       payerIsMember: membership.has(offer.requester),
     };
@@ -188,7 +188,8 @@ export class OfferDesk {
 
   /** The statement in an offer, if notaries of this network signed it about this requester, lately. */
   #fundsOf(offer: Offer): Funds | undefined {
-    const { genesis, committee, clock } = this.#components;
+    const { genesis, settlement, clock } = this.#components;
+    const { committee } = settlement;
     if (!offer.funds) return undefined;
     const funds = open(fundsKind, offer.funds);
     const signed = funds.signers.filter(peer => committee.keys.includes(peer)).length;

@@ -78,7 +78,7 @@ async function react(
 
 /** The deal is closed: by a certificate where there is a lock, by the requester's word alone where nothing is owed. */
 async function settle(
-  { settlement, genesis, committee }: WorkerComponents,
+  { settlement, genesis }: WorkerComponents,
   lease: Lease,
   message: Settled,
 ): Promise<void> {
@@ -90,6 +90,8 @@ async function settle(
   if (record.lock) {
     if (!message.close)
       throw new CodedError({ code: 'PROTOCOL' }, 'a paid task was called settled without a certificate');
+    await settlement.follow([message.close], record.requester);
+    const { committee } = settlement;
     closing = readClosing(message.close, readLock(record.lock, record, committee), committee);
     await settlement.observe([message.close]);
   }

@@ -49,7 +49,7 @@ export interface Worker {
   serve(channel: WorkerChannel): Promise<void>;
   statusOf(ref: TaskRef, asker: string): StatusState;
   /** What this node, as an arbiter, says of a dispute. */
-  judge(request: Uint8Array, from: string): Uint8Array;
+  judge(request: Uint8Array, from: string): Promise<Uint8Array>;
   /** CIDs of bytes that running tasks and kept results still need. */
   liveCids(): string[];
 }
@@ -189,7 +189,7 @@ class MarketWorker implements Worker {
         : 'settled';
   }
 
-  judge(request: Uint8Array, from: string): Uint8Array {
+  judge(request: Uint8Array, from: string): Promise<Uint8Array> {
     return answerDispute(this.#components, this.#leases, request, from);
   }
 
