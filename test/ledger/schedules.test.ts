@@ -10,8 +10,10 @@ Error.stackTraceLimit = 0;
 const test = suite('ledger: adversarial schedules');
 /** SEED=n repeats a run. */
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000);
-/** SCHEDULES=0.1 runs a tenth of them. */
-const SHARE = Number(process.env.SCHEDULES ?? 1);
+/** How many of the 10,000 and 1,000 run: all by `npm run schedules`. */
+const SHARE = Number(process.env.SCHEDULES ?? 0.2);
+/** Of fewer, none may have needed a recovery. */
+const MANY = 200;
 
 interface Tally {
   violations: number;
@@ -50,13 +52,14 @@ function runAll(
   return tally;
 }
 
-function assertClean(what: string, count: number, tally: Tally): void {
+function assertClean(what: string, all: number, tally: Tally): void {
+  const count = Math.ceil(all * SHARE);
   const { violations, stuck, recoveries, changes, first } = tally;
   console.log(
-    `${what}: seed ${SEED}, ${Math.ceil(count * SHARE)} schedules, ${recoveries} recoveries, ${changes} changes, ${violations} violations, ${stuck} stuck`,
+    `${what}: seed ${SEED}, ${count} schedules, ${recoveries} recoveries, ${changes} changes, ${violations} violations, ${stuck} stuck`,
   );
   assert.equal({ violations, stuck, first }, { violations: 0, stuck: 0, first: '' });
-  assert.ok(recoveries > 0);
+  assert.ok(recoveries > 0 || count < MANY);
 }
 
 const four = { byzantine: 1, steps: 70 };
