@@ -98,7 +98,7 @@ export const attacks: readonly Attack[] = [
   },
   {
     name: 'an offer above its limit',
-    send: call('offer', () => garbage(3000)),
+    send: call('offer', () => garbage(3500)),
     reason: /^WIRE_TOO_LARGE$/,
     refusal: /^WIRE_TOO_LARGE$/,
   },

@@ -24,7 +24,8 @@ const OVER_MS = 60_000;
 
 const body = (code: string, worker: string) =>
   taskBody(code, {
-    timeout_seconds: 2,
+    // longer than a busy machine takes to kill all three
+    timeout_seconds: 10,
     payment_amount: '1',
     max_output_mb: 0,
     retries: 0,

@@ -54,12 +54,12 @@ test('a disk is of its size, empty, its user’s alone, and can hold no setuid p
     let written = 0;
     const full = await rejection(
       (async () => {
-        for (; written < 65; written++) await file.write(piece);
+        for (; written < 80; written++) await file.write(piece);
       })(),
     );
     await file.close();
     assert.is(codeOf(full), 'ENOSPC');
-    assert.ok(written >= 58 && written < 64, `${written} MiB of 64`);
+    assert.ok(written >= 64 && written < 68, `${written} MiB of 64`);
     await disk.close();
     await disk.close();
     assert.equal(await mounts(dir), []);
@@ -73,7 +73,8 @@ test('a large disk takes no room until it is written', () =>
     const bytes = Math.floor((bavail * bsize) / 2 / 4096) * 4096;
     const disk = await disks.open(UID, bytes);
     assert.ok((await stat(`${disk.path}.img`)).blocks * 512 < 32 * MIB);
-    assert.is((await stat(`${disk.path}.img`)).size, bytes);
+    const { size } = await stat(`${disk.path}.img`);
+    assert.ok(size > bytes && size < bytes * 1.05, `${size} for ${bytes}`);
     // what it may still take is spoken for
     const error = await rejection(disks.open(UID, bytes + 64 * MIB));
     assert.is(codeOf(error), 'SANDBOX_FAILED');
@@ -88,8 +89,8 @@ test('their number is bounded, and what could not be made leaves nothing', () =>
       const [first, second] = await Promise.all([disks.open(UID, 8 * MIB), disks.open(UID, 8 * MIB)]);
       assert.match(((await rejection(disks.open(UID, 8 * MIB))) as Error).message, /2 tasks have disks/);
       await first.close();
-      // ext4 needs more than this
-      assert.is(codeOf(await rejection(disks.open(UID, 4096))), 'SANDBOX_FAILED');
+      // more than there is
+      assert.is(codeOf(await rejection(disks.open(UID, 2 ** 50))), 'SANDBOX_FAILED');
       assert.equal((await readdir(dir)).length, 2);
       const third = await disks.open(UID, 8 * MIB);
       await second.close();

@@ -10,6 +10,8 @@ const BOMB = 100;
 const PAUSE_S = 0.06;
 const HELD = 0.6;
 const FREE = 0.4;
+/** Of the time, where the runtime counts it: a busy machine gives less than the quota, and so no pauses. */
+const TENTH = 0.15;
 
 export const resourceAttacks: readonly SandboxAttack[] = [
   {
@@ -71,15 +73,15 @@ os.wait()`;
       const code = `
 import time
 end = time.monotonic() + 1.5
-last, held = time.monotonic(), 0
+last, used, held = time.monotonic(), time.process_time(), 0
 while last < end:
     now = time.monotonic()
     if now - last > ${PAUSE_S}: held += now - last
     last = now
-print(held / 1.5)`;
+print(held / 1.5, (time.process_time() - used) / 1.5)`;
       const result = await runIn(lab, code, { milliCpus: 100 });
-      const held = Number(textOf(result.stdout));
-      if (held > HELD) return verdictOf(false, saidBy(result));
+      const [held = 0, used = 1] = textOf(result.stdout).split(' ').map(Number);
+      if (held > HELD || used < TENTH) return verdictOf(false, saidBy(result));
       return { verdict: held < FREE ? 'succeeded' : 'partly', seen: saidBy(result) };
     },
     control: { limits: { milliCpus: 1000 } },
