@@ -1,4 +1,4 @@
-// Runs one test file in this process and reports over IPC what uvu counted. Usage: node --import tsx child.ts FILE
+// Runs one test file in this process and reports over IPC what uvu counted. Usage: node child.mjs FILE, both as `bundle` made them
 import { pathToFileURL } from 'node:url';
 import type { ChildReport } from './report.ts';
 

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { bundle } from './bundle.ts';
 import { RUN_LIMIT_MS, type TestFile } from './plan.ts';
 import { type FileRun, type FileVerdict, judge } from './report.ts';
 import { runFile } from './run-file.ts';
@@ -26,6 +27,10 @@ export interface RunOptions {
 /** Runs all files, prints a line for each and the output of those that fail, and adds up. */
 export async function runAll(options: RunOptions): Promise<Totals> {
   const { root, files, print, parallel = availableParallelism() } = options;
+  const bundles = await bundle(
+    root,
+    files.map(({ path }) => path),
+  );
   const controller = new AbortController();
   const signal = AbortSignal.any([options.signal, controller.signal]);
   const limit = setTimeout(() => {
@@ -34,7 +39,7 @@ export async function runAll(options: RunOptions): Promise<Totals> {
   }, RUN_LIMIT_MS);
   const totals = { passed: 0, failed: 0, skipped: 0 };
   const runOne = async (file: TestFile) => {
-    const run = await runFile(root, file, signal);
+    const run = await runFile(root, file, bundles, signal);
     const verdict = judge(run, await readFile(join(root, file.path), 'utf8'));
     totals.passed += verdict.passed;
     totals.failed += verdict.failed;
@@ -52,6 +57,7 @@ export async function runAll(options: RunOptions): Promise<Totals> {
     await drain(alone, runOne);
   } finally {
     clearTimeout(limit);
+    await bundles.remove();
   }
   if (files.length === 0) {
     print('there is no test file');

@@ -1,21 +1,24 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import type { Bundles } from './bundle.ts';
 import { EXIT_GRACE_MS, type TestFile } from './plan.ts';
 import type { ChildReport, FileRun } from './report.ts';
 
-const CHILD = fileURLToPath(new URL('./child.ts', import.meta.url));
 /** The tail is what tells; a test that prints without end must not fill the runner's memory. */
 const MAX_OUTPUT_BYTES = 1024 * 1024;
 /** How often a group of leftover processes is looked at while it is given time to end. */
 const LOOK_EVERY_MS = 50;
 
 /** Runs one file in a process group of its own, which is gone when this resolves. */
-export async function runFile(root: string, file: TestFile, signal: AbortSignal): Promise<FileRun> {
+export async function runFile(
+  root: string,
+  file: TestFile,
+  bundles: Bundles,
+  signal: AbortSignal,
+): Promise<FileRun> {
   const startedAt = performance.now();
-  const child = spawn(process.execPath, ['--import', 'tsx', CHILD, join(root, file.path)], {
+  const child = spawn(process.execPath, ['--enable-source-maps', bundles.child, bundles.of(file.path)], {
     cwd: root,
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
