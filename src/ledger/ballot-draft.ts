@@ -80,7 +80,7 @@ export class BallotDraft extends NotaryDraft implements BallotBook {
 
   override operations(): BatchOp[] {
     const decided = super.operations();
-    if (decided.length === 0 && this.#changed.size === 0) return [];
+    if (decided.length === 0 && this.#changed.size === 0 && !this.meta.lost) return [];
     this.meta = { ...this.meta, lastMs: this.#nowMs };
     return [
       ...decided,

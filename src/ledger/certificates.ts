@@ -60,6 +60,7 @@ export interface CheckedDecision {
   readonly slot: string;
   readonly statement: Statement;
   readonly decided: Decided;
+  readonly certificate: Opened<Certificate>;
 }
 
 /** Network, epoch and quorum of a certificate, or of the votes for one. @throws CodedError `CERTIFICATE_INVALID`. */
@@ -125,7 +126,7 @@ export function checkDecided(decided: Decided, committee: Committee): CheckedDec
   checkCertificate(certificate, committee);
   const statement = readStatement(decided.value);
   checkDecides(certificate.body, statement, committee);
-  return { slot: certificate.body.slot, statement, decided };
+  return { slot: certificate.body.slot, statement, decided, certificate };
 }
 
 /** That a certificate decides `statement`, and in a slot of it. @throws as `checkDecided`. */

@@ -20,6 +20,7 @@ import { checkDecided, peekSlot } from './certificates.ts';
 import type { RoundRequest } from './notary.ts';
 import { readFunds, readSlots } from './notary-desk.ts';
 import { countKey } from './notary-store.ts';
+import { checkMemory } from './own-signature.ts';
 import type { SignedReport } from './reports.ts';
 import type { Job, JobResult, RoundNotary } from './round-job.ts';
 import { type Stated, stated } from './statement.ts';
@@ -148,7 +149,7 @@ export function certifyJob(decided: Decided): Job {
     reported: [],
     run(context) {
       if (toHex(context.book.slot(slot)?.digest ?? new Uint8Array()) !== value.digest)
-        checkDecided(decided, context.committee);
+        checkMemory(checkDecided(decided, context.committee).certificate, context);
       return ballots.certify(slot, value, decided.certificate, context);
     },
   };

@@ -26,7 +26,7 @@ import {
   requireNotary,
   stopped,
 } from './notary.ts';
-import { loadNotary } from './notary-state.ts';
+import { ledgerLost, loadNotary } from './notary-state.ts';
 import { type NotaryStore, openNotaryStore } from './notary-store.ts';
 import { ParkedDecisions } from './parked.ts';
 import type { NotaryMeta, StoredSlot } from './records.ts';
@@ -173,9 +173,12 @@ export class CommitteeNotary implements Notary, RoundNotary {
     });
     const context = { self: this.signer.peer, nowMs, committee: this.committee, book: draft };
     const answers = batch.map(({ job }) => this.#runOne(job, context));
+    if (answers.some(answer => 'error' in answer && answer.error.code === 'LEDGER_LOST'))
+      draft.meta = { ...draft.meta, lost: true };
     const operations = draft.operations();
     if (operations.length > 0) await this.store.db.write(operations, { sync: true });
     this.#meta = draft.meta;
+    if (draft.meta.lost) throw ledgerLost();
     for (const [i, { done, job }] of batch.entries()) {
       const answer = answers[i]!;
       if ('error' in answer) done.reject(answer.error);

@@ -16,5 +16,7 @@ export type { Membership, MembershipErrorType } from './membership.ts';
 export type { Notary, NotaryComponents, NotaryErrorType, NotaryInit, ProposalOutcome } from './notary.ts';
 export * from './notary-desk.ts';
 export * from './notary-server.ts';
+export { ledgerLost } from './notary-state.ts';
+export { META_KEY } from './notary-store.ts';
 export * from './trail.ts';
 export * from './wallet.ts';

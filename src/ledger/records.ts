@@ -82,6 +82,8 @@ export const notaryMetaRecord = defineMessage(
     log: countSchema,
     balances: amountSchema,
     escrows: amountSchema,
+    /** It met a signature of its own that it knows nothing of. */
+    lost: z.literal(true).optional(),
   }),
 );
 export type NotaryMeta = ReturnType<typeof notaryMetaRecord.decode>;

@@ -37,6 +37,7 @@ import {
 import { type GenesisInfo, signerFromSeed } from '../wire/index.ts';
 import { type NewNetwork, settleGenesis, splitAddress } from './genesis.ts';
 import { createImageJournal } from './images.ts';
+import { startNotary } from './notary-mark.ts';
 
 export interface NodeComponents {
   readonly logger: Logger;
@@ -148,7 +149,7 @@ async function assemble(
     ? createNotary({ db, clock, logger: ledgerLogger, signer }, { genesis })
     : null;
   if (notary) {
-    await notary.start();
+    await startNotary(notary, init.dataDir);
     stops.push(() => notary.stop());
     serveLedger(network, createLedgerDesk(notary));
   }

@@ -1,10 +1,16 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type CommitteeNotary, checkFunds, committeeOf, readLock } from '../../src/ledger/index.ts';
+import {
+  type CommitteeNotary,
+  checkFunds,
+  committeeOf,
+  type Escrow,
+  readLock,
+} from '../../src/ledger/index.ts';
 import type { Lock, TaskRef } from '../../src/wire/index.ts';
 import { acceptKind, certificateKind, open, seal } from '../../src/wire/index.ts';
 import { waitFor } from '../fixtures/wait.ts';
-import { type TestLedger, type TestNode, withLedger } from './network.ts';
+import { code, type TestLedger, type TestNode, withLedger } from './network.ts';
 import * as s from './support.ts';
 
 const test = suite('ledger: several notaries');
@@ -88,6 +94,10 @@ test('conflicting orders at different notaries: recovery decides one of them, an
         const answer = await node.notary!.round!({ type: 'propose', values: [value] });
         assert.ok(answer.type === 'round' && answer.outcomes[0]?.type === 'signed');
       }
+      const third = await rival(ledger, alice, alice.signer.peer);
+      const refused = await ledger.first.notary!.round!({ type: 'propose', values: [third] });
+      const [outcome] = refused.type === 'round' ? refused.outcomes : [];
+      assert.is(outcome?.type === 'refused' && outcome.code, 'SLOT_VOTED');
       const { ref, lock } = terms(bob, 'contested');
       const escrow = await alice.wallet.lock(ref, lock);
       assert.is(readLock(escrow.decided, ref, committeeOf(ledger.info)).requester, alice.signer.peer);
@@ -117,6 +127,8 @@ test('one notary away: work goes on; two away: it waits, and goes on when one is
       const waiting = pay(ledger, alice, bob, 'two notaries');
       await waitFor(() => !alice.wallet.status().reachable, 'the wallet to see that too few answer', WAIT_MS);
       assert.match(alice.wallet.status().note ?? '', /fewer than 3 of the 4 notaries/);
+      const unknown = { escrowId: 'ab'.repeat(32) } as Escrow;
+      assert.is(await code(alice.wallet.inspect(unknown)), 'LEDGER_UNREACHABLE');
       await ledger.start(fourth);
       alice.network.join(fourth.network.addresses()[0]!);
       await waiting;
