@@ -28,6 +28,7 @@ export const BUCKETS = [
   'shares',
   'members',
   'invites',
+  'proofs',
 ] as const;
 
 export type Bucket = (typeof BUCKETS)[number];

@@ -82,7 +82,8 @@ export class AntiEntropy {
       const slots = missing.slice(at, at + MAX_TRAIL_PAGE);
       const answer = await this.#ask(peer, { type: 'decisions', slots });
       if (answer.type !== 'trail' || answer.entries.length === 0) return false;
-      for (const decided of answer.entries) await this.#parts.notary.do(certifyJob(decided));
+      for (const decided of answer.entries)
+        await this.#parts.notary.do(certifyJob(decided, this.#parts.notary));
       at += answer.entries.length;
     }
     this.#cursors.set(peer, from + log.slots.length);

@@ -19,6 +19,7 @@ import {
 } from '../wire/index.ts';
 import type { Committee } from './certificates.ts';
 import { CommitteeClient } from './committee-client.ts';
+import type { Witness } from './interface.ts';
 import type { LedgerDesk } from './notary-desk.ts';
 import { LEDGER_PROTOCOL } from './notary-server.ts';
 
@@ -30,6 +31,7 @@ export interface ClientComponents {
   readonly network: Pick<Network, 'call'>;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly witness?: Witness | undefined;
 }
 
 export interface ClientInit {
@@ -84,14 +86,15 @@ export class LedgerClient {
   readonly #several: CommitteeClient | undefined;
   #reachable = false;
 
-  constructor({ network, clock, logger }: ClientComponents, init: ClientInit) {
+  constructor({ network, clock, logger, witness }: ClientComponents, init: ClientInit) {
     this.#network = network;
     this.#clock = clock;
     this.#init = init;
     const { committee } = init;
     const ask = (peer: string, request: LedgerRequest, { signal }: Abortable) =>
       this.#ask(peer, request, signal);
-    if (committee.keys.length > 1) this.#several = new CommitteeClient({ committee, clock, logger, ask });
+    if (committee.keys.length > 1)
+      this.#several = new CommitteeClient({ committee, clock, logger, ask, witness });
   }
 
   /** Whose trails to read: of several notaries each has its own order. */

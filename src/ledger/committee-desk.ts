@@ -9,7 +9,6 @@ import {
   proposalKind,
   type RoundOutcome,
   reportKind,
-  type ShownReport,
   seal,
   slotSchema,
   toHex,
@@ -21,7 +20,7 @@ import type { RoundRequest } from './notary.ts';
 import { readFunds, readSlots } from './notary-desk.ts';
 import { countKey } from './notary-store.ts';
 import { checkMemory } from './own-signature.ts';
-import type { SignedReport } from './reports.ts';
+import { openShown } from './reports.ts';
 import type { Job, JobResult, RoundNotary } from './round-job.ts';
 import { type Stated, stated } from './statement.ts';
 
@@ -40,17 +39,15 @@ export function answerRound(notary: RoundNotary, request: RoundRequest): Promise
     case 'propose':
       return outcomesOf(request.values, value => run(notary, proposeJob(value)));
     case 'commit':
-      return outcomesOf(request.items, item => run(notary, commitJob(item)));
+      return outcomesOf(request.items, item => run(notary, commitJob(item, notary)));
     case 'certify':
-      return outcomesOf(request.decided, decided => run(notary, certifyJob(decided)));
+      return outcomesOf(request.decided, decided => run(notary, certifyJob(decided, notary)));
     case 'recover':
       return recover(notary, request);
     case 'choose':
       return choose(notary, request);
     case 'elect':
-      return outcomesOf([request], ({ proposal, reports, values }) =>
-        run(notary, electJob(proposal, reports, values)),
-      );
+      return outcomesOf([request], elected => run(notary, electJob(elected, notary)));
     case 'log':
       return readLog(notary, request.from);
     case 'decisions':
@@ -122,8 +119,9 @@ function proposeJob(bytes: Uint8Array): Job {
   return { values: [value], slots: [], reported: [], run: context => ballots.propose(value, context) };
 }
 
-function commitJob(item: RequestOf<'commit'>['items'][number]): Job {
+function commitJob(item: RequestOf<'commit'>['items'][number], { witness }: RoundNotary): Job {
   const qc = open(voteKind, item.qc);
+  witness?.saw({ kind: 'vote', signed: qc });
   const value = stated(item.value);
   const { slot } = qc.body;
   return {
@@ -135,7 +133,7 @@ function commitJob(item: RequestOf<'commit'>['items'][number]): Job {
 }
 
 /** A decision to take in. Its certificate is checked only where it is news. @throws CodedError `CERTIFICATE_INVALID`; WireError. */
-export function certifyJob(decided: Decided): Job {
+export function certifyJob(decided: Decided, { witness }: Pick<RoundNotary, 'witness'>): Job {
   const value = stated(decided.value);
   const slot = slotSchema.safeParse(peekSlot(decided)).data;
   if (slot === undefined)
@@ -148,15 +146,14 @@ export function certifyJob(decided: Decided): Job {
     slots: [slot],
     reported: [],
     run(context) {
-      if (toHex(context.book.slot(slot)?.digest ?? new Uint8Array()) !== value.digest)
-        checkMemory(checkDecided(decided, context.committee).certificate, context);
+      if (toHex(context.book.slot(slot)?.digest ?? new Uint8Array()) !== value.digest) {
+        const { certificate } = checkDecided(decided, context.committee);
+        witness?.saw({ kind: 'commit', signed: certificate });
+        checkMemory(certificate, context);
+      }
       return ballots.certify(slot, value, decided.certificate, context);
     },
   };
-}
-
-function openShown({ report, qc }: ShownReport): SignedReport {
-  return { report: open(reportKind, report), qc: qc && open(voteKind, qc) };
 }
 
 async function recover(
@@ -166,7 +163,7 @@ async function recover(
   const { keys } = notary.committee;
   const joined = new Set(
     shown
-      .map(bytes => open(reportKind, bytes))
+      .map(bytes => openShown({ report: bytes, qc: null }, notary.witness).report)
       .filter(({ body }) => body.slot === slot && body.ballot >= ballot)
       .flatMap(({ signers: [signer] }) => (signer && keys.includes(signer) ? [signer] : [])),
   ).size;
@@ -223,7 +220,7 @@ async function choose(
   notary: RoundNotary,
   { slot, ballot, reports, values: bytes }: RequestOf<'choose'>,
 ): Promise<LedgerAnswer> {
-  const shown = reports.map(openShown);
+  const shown = reports.map(report => openShown(report, notary.witness));
   const values = openValues(bytes);
   return answerOne(notary, {
     values,
@@ -233,14 +230,11 @@ async function choose(
   });
 }
 
-function electJob(
-  bytes: Uint8Array,
-  reports: readonly ShownReport[],
-  valueBytes: readonly Uint8Array[],
-): Job {
-  const proposal = open(proposalKind, bytes);
-  const shown = reports.map(openShown);
-  const values = openValues(valueBytes);
+function electJob(request: RequestOf<'elect'>, { witness }: RoundNotary): Job {
+  const proposal = open(proposalKind, request.proposal);
+  witness?.saw({ kind: 'proposal', signed: proposal });
+  const shown = request.reports.map(report => openShown(report, witness));
+  const values = openValues(request.values);
   return {
     values,
     slots: [proposal.body.slot],

@@ -10,12 +10,20 @@ import {
   type Logger,
   messageOf,
 } from '../util/index.ts';
-import { type Decided, type GenesisInfo, type LedgerAnswer, MAX_SUBMIT, type Signer } from '../wire/index.ts';
+import {
+  type Decided,
+  type GenesisInfo,
+  type LedgerAnswer,
+  MAX_SUBMIT,
+  type Signer,
+  sameBytes,
+} from '../wire/index.ts';
 import { BallotDraft } from './ballot-draft.ts';
 import { openBallotStore } from './ballot-store.ts';
 import type { BallotContext, Intent } from './ballots.ts';
 import { type Committee, committeeOf } from './certificates.ts';
 import { answerRound } from './committee-desk.ts';
+import type { Witness } from './interface.ts';
 import {
   type Notary,
   type NotaryComponents,
@@ -32,6 +40,7 @@ import { ParkedDecisions } from './parked.ts';
 import type { NotaryMeta, StoredSlot } from './records.ts';
 import type { Job, JobResult, RoundNotary } from './round-job.ts';
 import type { SlotState } from './slot.ts';
+import { slotOf } from './statement.ts';
 
 /** Jobs that wait: some seconds of full load. */
 const MAX_QUEUE = 4096;
@@ -54,6 +63,7 @@ export class CommitteeNotary implements Notary, RoundNotary {
   readonly committee: Committee;
   readonly signer: Signer;
   readonly store: NotaryStore;
+  readonly witness: Witness | undefined;
   readonly #ballots: Repository<SlotState>;
   readonly #clock: Clock;
   readonly #logger: Logger;
@@ -66,9 +76,10 @@ export class CommitteeNotary implements Notary, RoundNotary {
   #running: Promise<void> | undefined;
   #failure: unknown;
 
-  constructor({ db, clock, logger, signer }: NotaryComponents, { genesis }: NotaryInit) {
+  constructor({ db, clock, logger, signer, witness }: NotaryComponents, { genesis }: NotaryInit) {
     this.committee = committeeOf(genesis);
     this.signer = signer;
+    this.witness = witness;
     this.store = openNotaryStore(db);
     this.#ballots = openBallotStore(db);
     this.#clock = clock;
@@ -189,6 +200,7 @@ export class CommitteeNotary implements Notary, RoundNotary {
   }
 
   #runOne(job: Job, context: BallotContext): Intent | { readonly error: CodedError } {
+    this.#witnessOrders(job, context);
     try {
       const intent = job.run(context, slot => this.#quietMs(slot));
       if ('body' in intent && intent.type !== 'proposal')
@@ -199,6 +211,19 @@ export class CommitteeNotary implements Notary, RoundNotary {
       // What is no refusal by the rules is a fault of this notary, and ends it.
       if (!(error instanceof CodedError) || error.code === 'LEDGER_AUDIT_FAILED') throw error;
       return { error };
+    }
+  }
+
+  /** An account that orders two things with one number shows both of them to some notary sooner or later. */
+  #witnessOrders({ values }: Job, { book }: BallotContext): void {
+    for (const { statement, value, digest } of values) {
+      if (statement.type !== 'order') continue;
+      const slot = slotOf(statement);
+      const decided = book.slot(slot);
+      const other = decided
+        ? decided.value
+        : book.ballot(slot).known.find(known => known.digest !== digest)?.value;
+      if (other && !sameBytes(other, value)) this.witness?.sawOrders(other, value);
     }
   }
 

@@ -51,6 +51,9 @@ export function createLedgerDesk(notary: Notary): LedgerDesk {
         return { type: 'decided', decided: await readUses(notary, request.invite, request.account) };
       case 'escrow':
         return { type: 'decided', decided: await readEscrow(notary, request.escrowId) };
+      case 'witness':
+        notary.witness?.hear(request.words);
+        return { type: 'round', outcomes: [] };
       case 'slot':
         return { type: 'decided', decided: await readSlots(notary, [request.slot]) };
       default:

@@ -21,6 +21,7 @@ import {
 } from '../wire/index.ts';
 import { type Committee, committeeOf } from './certificates.ts';
 import { decide, type Known } from './decide.ts';
+import type { Witness } from './interface.ts';
 import { NotaryDraft } from './notary-draft.ts';
 import { loadNotary } from './notary-state.ts';
 import { type NotaryStore, openNotaryStore } from './notary-store.ts';
@@ -37,6 +38,8 @@ export interface NotaryComponents {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly signer: Signer;
+  /** Is shown what others sign. */
+  readonly witness?: Witness | undefined;
 }
 
 export interface NotaryInit {
@@ -77,6 +80,7 @@ export interface Notary {
   stop(): Promise<void>;
   /** Has each of `values` decided; outcomes in their order. Never rejects: errors are outcomes. */
   submit(values: readonly Uint8Array[]): Promise<ProposalOutcome[]>;
+  readonly witness: Witness | undefined;
   /** T: the notary's time, which never steps back. */
   now(): number;
   /** The certificate of a decided slot. One alone signs again: Ed25519 gives the same signature each time. */
@@ -88,7 +92,7 @@ export interface Notary {
 /** What only several notaries are asked. */
 export type RoundRequest = Exclude<
   LedgerRequest,
-  { type: 'submit' | 'join' | 'funds' | 'trail' | 'invite' | 'members' | 'escrow' | 'slot' }
+  { type: 'submit' | 'join' | 'funds' | 'trail' | 'invite' | 'members' | 'escrow' | 'slot' | 'witness' }
 >;
 
 /** The notary of a network that has one. */
@@ -96,6 +100,7 @@ export class SingleNotary implements Notary {
   readonly committee: Committee;
   readonly signer: Signer;
   readonly store: NotaryStore;
+  readonly witness: Witness | undefined;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #info: GenesisInfo;
@@ -105,9 +110,10 @@ export class SingleNotary implements Notary {
   #running: Promise<void> | undefined;
   #failure: unknown;
 
-  constructor({ db, clock, logger, signer }: NotaryComponents, { genesis }: NotaryInit) {
+  constructor({ db, clock, logger, signer, witness }: NotaryComponents, { genesis }: NotaryInit) {
     this.committee = committeeOf(genesis);
     this.signer = signer;
+    this.witness = witness;
     this.store = openNotaryStore(db);
     this.#clock = clock;
     this.#logger = logger;
@@ -192,13 +198,20 @@ export class SingleNotary implements Notary {
     if (operations.length > 0) await this.store.db.write(operations, { sync: true });
     this.#meta = draft.meta;
     const slots = await this.#slotsOf(answers, draft);
-    for (const [i, { done }] of batch.entries()) done.resolve(this.#outcomeOf(answers[i]!, slots));
+    for (const [i, proposal] of batch.entries())
+      proposal.done.resolve(this.#outcomeOf(proposal, answers[i]!, slots));
   }
 
-  #outcomeOf(answer: Answer, slots: ReadonlyMap<string, StoredSlot>): ProposalOutcome {
+  #outcomeOf(
+    { statement, value }: Proposal,
+    answer: Answer,
+    slots: ReadonlyMap<string, StoredSlot>,
+  ): ProposalOutcome {
     if ('error' in answer) return { ok: false, error: answer.error, decided: null };
     const decided = this.certify(answer.slot, slots.get(answer.slot)!);
-    return answer.same ? { ok: true, decided } : { ok: false, error: shutOut(answer.slot), decided };
+    if (answer.same) return { ok: true, decided };
+    if (statement.type === 'order') this.witness?.sawOrders(decided.value, value);
+    return { ok: false, error: shutOut(answer.slot), decided };
   }
 
   #decideOne({ statement, value }: Proposal, draft: NotaryDraft, nowMs: number): Answer {

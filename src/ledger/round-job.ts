@@ -18,7 +18,8 @@ export interface JobResult {
 }
 
 /** What the desk of several notaries needs of its own. */
-export interface RoundNotary extends Pick<Notary, 'committee' | 'signer' | 'store' | 'now' | 'certify'> {
+export interface RoundNotary
+  extends Pick<Notary, 'committee' | 'signer' | 'store' | 'witness' | 'now' | 'certify'> {
   /** Entries in the log, and decisions that wait for others. */
   readonly counts: { readonly log: number; readonly parked: number };
   /** @throws CodedError `QUEUE_FULL`, `LEDGER_STOPPED`, and what the job's rule throws. */

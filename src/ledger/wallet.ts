@@ -25,6 +25,7 @@ import type {
   Standing,
   TrailPart,
   TransferOptions,
+  Witness,
 } from './interface.ts';
 import type { Notary } from './notary.ts';
 import { createLedgerDesk } from './notary-desk.ts';
@@ -52,6 +53,7 @@ export interface SettlementComponents {
   readonly signer: Signer;
   /** The notary of this node, started before; asked without the network. */
   readonly notary?: Notary | undefined;
+  readonly witness?: Witness | undefined;
 }
 
 export interface SettlementInit {
@@ -85,13 +87,14 @@ class Wallet implements Settlement {
   #introduction: Promise<void> | undefined;
 
   constructor(components: SettlementComponents, { genesis, perDay = null }: SettlementInit) {
-    const { network, db, clock, logger, signer, notary } = components;
+    const { network, db, clock, logger, signer, notary, witness } = components;
     this.account = signer.peer;
     this.#parts = components;
     const committee = committeeOf(genesis);
     this.#committee = committee;
     const desk = notary && createLedgerDesk(notary);
-    const client = new LedgerClient({ network, clock, logger }, { account: signer.peer, committee, desk });
+    const parts = { network, clock, logger, witness };
+    const client = new LedgerClient(parts, { account: signer.peer, committee, desk });
     const store = openWalletStore(db);
     const book = new WalletBook({ store, clock }, committee, signer.peer);
     const changed = () => this.#changed();
@@ -99,23 +102,13 @@ class Wallet implements Settlement {
     this.#client = client;
     this.#book = book;
     this.#store = store;
-    this.#orders = new WalletOrders({
-      store,
-      book,
-      client,
-      clock,
-      logger,
-      signer,
-      perDay,
-      committee,
-      sync,
-      changed,
-    });
+    const shared = { book, client, clock, logger, committee, changed };
+    this.#orders = new WalletOrders({ ...shared, store, signer, perDay, sync });
     this.#funds = new WalletFunds({ orders: this.#orders, clock, logger, sync });
     this.#sends = new WalletSends({ store, book, orders: this.#orders, funds: this.#funds, clock });
     this.#steps = new WalletSteps(client);
     this.#sync = new WalletSync(book, client, signer.peer, changed);
-    this.#standing = new WalletStanding({ book, client, clock, logger, committee, changed }, signer.peer);
+    this.#standing = new WalletStanding(shared, signer.peer);
   }
 
   async start(): Promise<void> {

@@ -8,11 +8,13 @@ import {
   createMembership,
   createNotary,
   createSettlement,
+  createWitness,
   type Invitations,
   type Membership,
   type Notary,
   type Settlement,
   serveLedger,
+  type Witness,
 } from '../ledger/index.ts';
 import { createMarket, type Market, type MarketOptions } from '../market/index.ts';
 import {
@@ -79,6 +81,7 @@ export interface DuxNode {
   readonly market: Market;
   readonly db: Database;
   readonly notary: Notary | null;
+  readonly witness: Witness;
   /** Ends the parts in reverse order. Safe to call twice. */
   stop(): Promise<void>;
 }
@@ -145,8 +148,14 @@ async function assemble(
     },
   );
   const ledgerLogger = logger.child({ room: 'ledger' });
+  const witness = createWitness(
+    { network, db, clock, logger: ledgerLogger, metrics },
+    { notaries: () => committeeOf(genesis).keys },
+  );
+  await witness.start();
+  stops.push(() => witness.stop());
   const notary = committeeOf(genesis).keys.includes(identity.peer)
-    ? createNotary({ db, clock, logger: ledgerLogger, signer }, { genesis })
+    ? createNotary({ db, clock, logger: ledgerLogger, signer, witness }, { genesis })
     : null;
   if (notary) {
     await startNotary(notary, init.dataDir);
@@ -154,7 +163,7 @@ async function assemble(
     serveLedger(network, createLedgerDesk(notary));
   }
   const settlement = createSettlement(
-    { network, db, clock, logger: ledgerLogger, signer, notary: notary ?? undefined },
+    { network, db, clock, logger: ledgerLogger, signer, witness, notary: notary ?? undefined },
     { genesis, perDay: init.maxPerDay },
   );
   const { membership, invitations } = createMembership(
@@ -211,6 +220,7 @@ async function assemble(
     market,
     db,
     notary,
+    witness,
     stop: () => stopAll(stops, logger),
   };
 }

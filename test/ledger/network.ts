@@ -9,11 +9,13 @@ import {
   createMembership,
   createNotary,
   createSettlement,
+  createWitness,
   type Invitations,
   type Membership,
   type Notary,
   type Settlement,
   serveLedger,
+  type Witness,
 } from '../../src/ledger/index.ts';
 import { createIdentity, createNetwork, type Identity, type Network } from '../../src/network/index.ts';
 import { type Clock, noMetrics, silentLogger, systemClock } from '../../src/util/index.ts';
@@ -38,6 +40,7 @@ export interface TestNode {
   readonly dir: string;
   network: Network;
   db: Database;
+  witness: Witness;
   notary: Notary | undefined;
   wallet: Settlement;
   membership: Membership;
@@ -97,6 +100,7 @@ export async function withLedger(
       await node.wallet.stop();
       await node.antiEntropy?.stop();
       await node.notary?.stop();
+      await node.witness.stop();
       await node.network.stop();
       await node.db.close();
     },
@@ -153,7 +157,7 @@ function isUp({ network }: TestNode): boolean {
 
 async function startNode(node: TestNode, genesis: GenesisInfo, clock: Clock): Promise<void> {
   const { signer, dir } = node;
-  const parts = { clock, logger: silentLogger, signer };
+  const common = { clock, logger: silentLogger, signer };
   node.network = createNetwork(
     { clock: systemClock, logger: silentLogger, metrics: noMetrics },
     {
@@ -166,6 +170,13 @@ async function startNode(node: TestNode, genesis: GenesisInfo, clock: Clock): Pr
     },
   );
   node.db = await openDatabase({ clock, logger: silentLogger }, { dir });
+  const { network, db } = node;
+  node.witness = createWitness(
+    { network, db, ...common, metrics: noMetrics },
+    { notaries: () => genesis.genesis.notaries },
+  );
+  await node.witness.start();
+  const parts = { ...common, witness: node.witness };
   node.notary = undefined;
   if (genesis.genesis.notaries.includes(signer.peer)) {
     node.notary = createNotary({ db: node.db, ...parts }, { genesis });
@@ -188,7 +199,7 @@ async function startNode(node: TestNode, genesis: GenesisInfo, clock: Clock): Pr
     { genesis, perDay: node.perDay },
   );
   await node.wallet.start();
-  const { network, db, wallet, notary } = node;
+  const { wallet, notary } = node;
   const made = createMembership({ network, db, settlement: wallet, notary, ...parts }, { genesis });
   node.membership = made.membership;
   node.invitations = made.invitations;
