@@ -6,6 +6,7 @@ import { createEventLog, type EventLog } from './event-log.ts';
 import { blobHandlers } from './handlers/blobs.ts';
 import type { Call, HandlerParts, Handlers } from './handlers/context.ts';
 import { docsHandlers } from './handlers/docs.ts';
+import { ledgerHandlers } from './handlers/ledger.ts';
 import { memberHandlers } from './handlers/members.ts';
 import { nodeHandlers } from './handlers/node.ts';
 import { resultHandlers } from './handlers/results.ts';
@@ -59,6 +60,7 @@ class HttpApi implements Api {
       ...blobHandlers(parts),
       ...nodeHandlers(parts),
       ...walletHandlers(parts),
+      ...ledgerHandlers(parts),
       ...memberHandlers(parts),
       ...docsHandlers(parts),
     };

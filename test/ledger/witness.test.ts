@@ -160,11 +160,16 @@ class Listened extends SimNotary {
 }
 
 test('honest notaries never contradict themselves, whatever liars do: also where liars are too many', () => {
+  const world = makeWorld(4);
+  // A schedule provokes hundreds of refusals, whose stacks would cost more than all else.
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
   for (const byzantine of [1, 2])
-    for (let seed = 0; seed < 150; seed++) {
-      const world = makeWorld(4);
-      new Schedule(world, fastPost(), seed, { byzantine, steps: 70, Notary: Listened }).run();
+    for (let seed = 0; seed < 100; seed++) {
+      const own = { ...world, byDigest: new Map(world.byDigest) };
+      new Schedule(own, fastPost(), seed, { byzantine, steps: 70, Notary: Listened }).run();
     }
+  Error.stackTraceLimit = stackTraceLimit;
   assert.ok(Listened.words > 5_000, String(Listened.words));
   assert.equal([...new Set(Listened.contradictions)], []);
 });

@@ -149,6 +149,7 @@ const streamSamples: readonly MessageSample[] = [
     { type: 'trail', account: alice.peer, from: 0 },
     { type: 'escrow', escrowId },
     { type: 'slot', slot },
+    { type: 'witness', words: [bytesOf('vote'), bytesOf('another vote')] },
     { type: 'propose', values: [bytesOf('order')] },
     { type: 'commit', items: [{ qc: bytesOf('votes'), value: bytesOf('order') }] },
     { type: 'certify', decided: [decided] },

@@ -1,5 +1,6 @@
 import { blobRoutes } from './blobs.ts';
 import { docsRoutes } from './docs.ts';
+import { ledgerRoutes } from './ledger.ts';
 import { memberRoutes } from './members.ts';
 import { nodeRoutes } from './node.ts';
 import { resultRoutes } from './results.ts';
@@ -13,6 +14,7 @@ export const routes = {
   ...blobRoutes,
   ...nodeRoutes,
   ...walletRoutes,
+  ...ledgerRoutes,
   ...memberRoutes,
   ...docsRoutes,
 };
