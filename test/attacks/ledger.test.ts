@@ -47,7 +47,7 @@ const lines = ledgerAttacks.map(({ name, by, how }) => {
 test('docs/ledger.md has the whole table', async () => {
   const wanted = `| attack | refused with |\n|---|---|\n${lines.join('')}`;
   const page = await read('docs/ledger.md');
-  assert.is(page.includes(`\n${wanted}\n`) ? '' : wanted, '');
+  assert.is(`${page}\n`.includes(`\n${wanted}\n`) ? '' : wanted, '');
 });
 
 test.run();
