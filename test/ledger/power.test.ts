@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Database } from '../../src/db/index.ts';
-import { type CommitteeNotary, createNotary } from '../../src/ledger/index.ts';
+import { type CommitteeNotary, createNotary, type Notary } from '../../src/ledger/index.ts';
 import { startNotary } from '../../src/node/notary-mark.ts';
-import { silentLogger } from '../../src/util/index.ts';
+import { codeOf, silentLogger } from '../../src/util/index.ts';
 import {
   certificateKind,
+  escrowIdOf,
   type LedgerAnswer,
   type LedgerOp,
   type Opened,
@@ -37,11 +38,15 @@ const qc = seal(voteKind, body, ...keys.slice(0, 3)).bytes;
 const certificate = seal(certificateKind, body, ...keys.slice(0, 3)).bytes;
 const decided = { certificate, value: order.bytes };
 
-/** One of four notaries, over the database in `dir`. */
-async function withOne(
+const ofFour = { genesis, signer: self };
+const alone = { genesis: s.genesis, signer: s.admin };
+
+/** One of four notaries, or one alone, over the database in `dir`. */
+async function withOne<N extends Notary = CommitteeNotary>(
   dir: string,
-  fn: (notary: CommitteeNotary, db: Database) => Promise<void>,
+  fn: (notary: N, db: Database) => Promise<void>,
   afterSync: () => Promise<void> = async () => {},
+  seat = ofFour,
 ): Promise<void> {
   const db = await openDb(dir);
   const write: Database['write'] = async (ops, options) => {
@@ -50,12 +55,12 @@ async function withOne(
   };
   const repository: Database['repository'] = (bucket, codec) => db.repository(bucket, codec);
   const notary = createNotary(
-    { db: { repository, write }, clock: s.manualClock(), logger: silentLogger, signer: self },
-    { genesis },
+    { db: { repository, write }, clock: s.manualClock(), logger: silentLogger, signer: seat.signer },
+    { genesis: seat.genesis },
   );
   try {
     await notary.start();
-    await fn(notary as CommitteeNotary, db);
+    await fn(notary as N, db);
   } finally {
     await notary.stop();
     await db.close();
@@ -87,7 +92,11 @@ async function logOf(dir: string): Promise<string> {
 }
 
 /** The data directory as a power cut leaves it, right after the sync of each step and before its answer: of none, of the first, … */
-async function cutAfterSync(root: string): Promise<string[]> {
+async function cutAfterSync<N extends Notary>(
+  root: string,
+  steps: readonly ((notary: N) => Promise<unknown>)[],
+  seat = ofFour,
+): Promise<string[]> {
   const dir = join(root, 'running');
   const copies: string[] = [];
   let isOn = false;
@@ -97,7 +106,7 @@ async function cutAfterSync(root: string): Promise<string[]> {
     await cp(dir, to, { recursive: true });
     copies.push(to);
   };
-  await withOne(
+  await withOne<N>(
     dir,
     async notary => {
       isOn = true;
@@ -105,6 +114,7 @@ async function cutAfterSync(root: string): Promise<string[]> {
       for (const step of steps) await step(notary);
     },
     copy,
+    seat,
   );
   assert.is(copies.length, steps.length + 1);
   return copies;
@@ -132,38 +142,106 @@ async function goOn(dir: string, answered: number): Promise<unknown> {
 
 test('power fails after the sync and before the answer: what was to be said is said, and nothing else', () =>
   withTempDir(async root => {
-    const [, ...synced] = await cutAfterSync(root);
+    const [, ...synced] = await cutAfterSync(root, steps);
     for (const [i, dir] of synced.entries())
       assert.equal(await goOn(dir, i + 1), ['SLOT_VOTED', 'SLOT_VOTED', 'decided'][i]);
   }));
 
+/** Directories as cuts before the sync of each step leave them; `answered` are the steps before. */
+async function eachTorn(
+  root: string,
+  copies: readonly string[],
+  fn: (dir: string, answered: number) => Promise<void>,
+): Promise<number> {
+  const sizes = await Promise.all(copies.map(async dir => (await stat(await logOf(dir))).size));
+  let tried = 0;
+  for (let answered = 0; answered < copies.length - 1; answered++) {
+    const [from, to] = [sizes[answered]!, sizes[answered + 1]!];
+    assert.ok(to > from);
+    for (const length of [from, from + 1, from + 7, Math.floor((from + to) / 2), to - 1])
+      for (const isZeroed of [false, true]) {
+        const dir = join(root, `torn-${++tried}`);
+        await cp(copies[answered + 1]!, dir, { recursive: true });
+        await truncate(await logOf(dir), length);
+        // Some file systems keep the new length, and zeros for what they had not written.
+        if (isZeroed) await truncate(await logOf(dir), to);
+        await fn(dir, answered);
+        await rm(dir, { recursive: true });
+      }
+  }
+  return tried;
+}
+
 test('power fails before the sync: a torn log opens, all or nothing of the last write is there, what was answered holds', () =>
   withTempDir(async root => {
-    const copies = await cutAfterSync(root);
-    const sizes = await Promise.all(copies.map(async dir => (await stat(await logOf(dir))).size));
-    let [tried, lost] = [0, 0];
-    for (let answered = 0; answered < steps.length; answered++) {
-      const [from, to] = [sizes[answered]!, sizes[answered + 1]!];
-      assert.ok(to > from);
-      const lengths = [from, from + 1, from + 7, Math.floor((from + to) / 2), to - 1];
-      for (const length of lengths)
-        for (const isZeroed of [false, true]) {
-          const dir = join(root, `torn-${++tried}`);
-          await cp(copies[answered + 1]!, dir, { recursive: true });
-          await truncate(await logOf(dir), length);
-          // Some file systems keep the new length, and zeros for what they had not written.
-          if (isZeroed) await truncate(await logOf(dir), to);
-          if (typeof (await goOn(dir, answered)) !== 'string') lost++;
-          await rm(dir, { recursive: true });
-        }
-    }
+    let lost = 0;
+    const tried = await eachTorn(root, await cutAfterSync(root, steps), async (dir, answered) => {
+      if (typeof (await goOn(dir, answered)) !== 'string') lost++;
+    });
     assert.is(tried, 30);
     assert.ok(lost > 5 && lost <= 10, 'a first vote that nobody had may go to the rival');
   }));
 
+/** An escrow that is locked, then paid; what speaks against each, and how it is refused once the other is decided. */
+const locked = s.makeOrder(alice, 0, [s.makeLock()]);
+const escrow = { escrowId: escrowIdOf(locked, 0), lock: s.makeLock() };
+const paid = s.accept(escrow, alice);
+const rivals = [s.makeOrder(alice, 0, [s.makeLock({ worker: carol.peer })]), s.cancel(escrow, bob)];
+
+/** The certificate that one statement gets, or the code of the refusal. */
+async function submit(notary: Notary, { bytes }: Opened<unknown>): Promise<Uint8Array | string> {
+  const [outcome] = await notary.submit([bytes]);
+  return outcome?.ok ? outcome.decided.certificate : codeOf(outcome?.error);
+}
+
+/** Starts on what a cut left after `answered` statements, tries what speaks against each, then the statement. How many rivals won. */
+async function goOnAlone(dir: string, answered: number, certificates: readonly unknown[]): Promise<number> {
+  let won = 0;
+  await withOne<Notary>(
+    dir,
+    async notary => {
+      for (const [i, statement] of [locked, paid].entries()) {
+        const rival = await submit(notary, rivals[i]!);
+        const again = await submit(notary, statement);
+        if (typeof rival !== 'string') {
+          assert.ok(i >= answered, 'the contrary of what was answered');
+          assert.is(again, 'SLOT_DECIDED');
+          won++;
+          return;
+        }
+        assert.is(rival, 'SLOT_DECIDED');
+        assert.equal(again, certificates[i], 'the same certificate, byte for byte');
+      }
+      assert.is((await notary.store.accounts.get(alice.peer))?.balance, 99n * FLOP);
+    },
+    undefined,
+    alone,
+  );
+  // A start counts the supply.
+  await withOne(dir, async () => {}, undefined, alone);
+  return won;
+}
+
+test('one notary alone: what it signed holds after a cut on either side of the sync', () =>
+  withTempDir(async root => {
+    const certificates: unknown[] = [];
+    const sign = [locked, paid].map(statement => async (notary: Notary) => {
+      certificates.push(await submit(notary, statement));
+    });
+    const copies = await cutAfterSync(root, sign, alone);
+    let won = 0;
+    const tried = await eachTorn(root, copies, async (dir, answered) => {
+      won += await goOnAlone(dir, answered, certificates);
+    });
+    assert.is(tried, 20);
+    assert.ok(won > 5 && won < 20, `a statement that nobody had an answer to may go to the rival: ${won}`);
+    for (const [i, dir] of copies.slice(1).entries())
+      assert.is(await goOnAlone(dir, i + 1, certificates), i === 0 ? 1 : 0);
+  }));
+
 test('a notary that comes back with an old database knows its own signature for another’s, and signs nothing more', () =>
   withTempDir(async root => {
-    const [before, voted, committed] = (await cutAfterSync(root)) as [string, string, string];
+    const [before, voted, committed] = (await cutAfterSync(root, steps)) as [string, string, string];
     for (const dir of [before, voted]) {
       await withOne(dir, async notary => {
         assert.is(
