@@ -222,8 +222,8 @@ export class CommitteeNotary implements Notary, RoundNotary {
       const decided = book.slot(slot);
       const other = decided
         ? decided.value
-        : book.ballot(slot).known.find(known => known.digest !== digest)?.value;
-      if (other && !sameBytes(other, value)) this.witness?.sawOrders(other, value);
+        : book.ballot(slot).known.find(known => known.kind === 'order' && known.digest !== digest)?.value;
+      if (other && !sameBytes(other, value)) this.witness?.sawOrders(slot, other, value);
     }
   }
 

@@ -160,8 +160,8 @@ export interface Witness {
   stop(): Promise<void>;
   /** A word of notaries whose signatures were checked. */
   saw(word: NotaryWord): void;
-  /** Two orders of one account with one number. */
-  sawOrders(first: Uint8Array, second: Uint8Array): void;
+  /** What is known of an account's number, and another order with it. */
+  sawOrders(slot: string, first: Uint8Array, second: Uint8Array): void;
   /** Words of notaries as they travel. Opened, and remembered. @throws WireError; CodedError `STATEMENT_KIND`. */
   hear(words: readonly Uint8Array[]): void;
   /** Hands words to all notaries that are connected, who may know what contradicts them. */

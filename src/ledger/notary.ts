@@ -210,7 +210,7 @@ export class SingleNotary implements Notary {
     if ('error' in answer) return { ok: false, error: answer.error, decided: null };
     const decided = this.certify(answer.slot, slots.get(answer.slot)!);
     if (answer.same) return { ok: true, decided };
-    if (statement.type === 'order') this.witness?.sawOrders(decided.value, value);
+    if (statement.type === 'order') this.witness?.sawOrders(answer.slot, decided.value, value);
     return { ok: false, error: shutOut(answer.slot), decided };
   }
 

@@ -8,6 +8,7 @@ import {
   defineMessage,
   ledgerRequestMessage,
   MAX_VALUE_BYTES,
+  peekKind,
   peerSchema,
   sameBytes,
   slotSchema,
@@ -104,14 +105,18 @@ class LedgerWitness implements Witness {
   saw(word: NotaryWord): void {
     const { body, bytes, signers } = word.signed;
     // Whoever is no notary could fill the memory.
-    if (!signers.some(peer => this.#notaries().includes(peer))) return;
+    if (!signers.every(peer => this.#notaries().includes(peer))) return;
     const before = this.#words.get(body.slot) ?? [];
     if (before.some(({ signed }) => sameBytes(signed.bytes, bytes))) return;
     for (const other of before) this.#compare(other, word);
     this.#words.set(body.slot, [...before, word].slice(-MAX_OF_SLOT));
   }
 
-  sawOrders(first: Uint8Array, second: Uint8Array): void {
+  sawOrders(slot: string, first: Uint8Array, second: Uint8Array): void {
+    const account = slot.split('/')[1]!;
+    // Sent again and again, they cost nothing. And what a number came to may be that there is no order.
+    if (this.#proofs.has(`${account}/${slot}`) || !this.#hasRoom(account, true)) return;
+    if (peekKind(first, MAX_VALUE_BYTES) !== 'ledger-order') return;
     this.#compare(readWord(first), readWord(second));
   }
 

@@ -4,6 +4,7 @@ import type { Intent } from '../../src/ledger/ballots.ts';
 import {
   checkContradiction,
   contradictionOf,
+  createNotary,
   createWitness,
   readWord,
   type Word,
@@ -20,6 +21,7 @@ import {
   type Signer,
   seal,
   sha256,
+  skipKind,
   voteKind,
 } from '../../src/wire/index.ts';
 import { withDatabase } from '../db/temp-dir.ts';
@@ -215,6 +217,20 @@ test('a proof is kept once for each signer and slot, told once, and outlives a r
     await again.stop();
   }));
 
+test('votes that a stranger signed too push nothing out', () =>
+  withWitness(async ({ make }) => {
+    const witness = make();
+    await witness.start();
+    const strangers = Array.from({ length: 40 }, (_, i) => s.person(`stranger ${i}`));
+    witness.hear([
+      vote(0, x).bytes,
+      ...strangers.map(one => vote(0, x, [honest, one]).bytes),
+      vote(0, y).bytes,
+    ]);
+    assert.is(witness.proofs()[0]?.rule, 'voted-twice');
+    await witness.stop();
+  }));
+
 test('what is kept is limited: eight of one signer, 64 of accounts, nothing of strangers; notaries find room', () =>
   withWitness(async ({ make }) => {
     const witness = make();
@@ -222,13 +238,13 @@ test('what is kept is limited: eight of one signer, 64 of accounts, nothing of s
     for (let i = 0; i < 20; i++) {
       const change = { slot: `A/${alice.peer}/${i}` };
       witness.hear([vote(0, x, [carol], change).bytes, vote(0, y, [carol], change).bytes]);
-      witness.sawOrders(order(alice, i, 1n).bytes, order(alice, i, 2n).bytes);
+      witness.sawOrders(change.slot, order(alice, i, 1n).bytes, order(alice, i, 2n).bytes);
     }
     assert.equal(new Set(witness.proofs().map(({ signer }) => signer)), new Set([alice.peer]));
     assert.is(witness.proofs().length, 8);
     for (let i = 0; i < 70; i++) {
       const one = s.person(`account ${i}`);
-      witness.sawOrders(order(one, 0, 1n).bytes, order(one, 0, 2n).bytes);
+      witness.sawOrders(`A/${one.peer}/0`, order(one, 0, 1n).bytes, order(one, 0, 2n).bytes);
     }
     assert.is(witness.proofs().length, 64);
     for (let i = 0; i < 10; i++) {
@@ -237,6 +253,32 @@ test('what is kept is limited: eight of one signer, 64 of accounts, nothing of s
     }
     assert.is(witness.proofs().filter(({ signer }) => signer === liar.peer).length, 8);
     await witness.stop();
+  }));
+
+test('an order under a number that came to nothing accuses nobody, and stops no notary', () =>
+  withDatabase(async db => {
+    const keys = [0, 1, 2, 3].map(i => s.person(`notary ${i}`));
+    const genesis = s.makeGenesis({ notaries: keys.map(({ peer }) => peer) });
+    const parts = { db, clock: s.manualClock(), logger: silentLogger, signer: keys[0]! };
+    const network = { self: keys[0]!.peer, isConnected: () => false, call: async () => new Uint8Array() };
+    const witness = createWitness(
+      { ...parts, network, metrics: noMetrics },
+      { notaries: () => keys.map(({ peer }) => peer) },
+    );
+    const notary = createNotary({ ...parts, witness }, { genesis });
+    await notary.start();
+    const skip = seal(skipKind, { net: genesis.net, account: alice.peer, seq: 0 });
+    const decided = { net: genesis.net, epoch: 0, slot: slot.slot, ballot: 1, value: skip.digest };
+    const certificate = seal(certificateKind, decided, ...keys.slice(1)).bytes;
+    await notary.round!({ type: 'certify', decided: [{ certificate, value: skip.bytes }] });
+    const late = s.makeOrder(alice, 0, [{ op: 'transfer', to: bob.peer, amount: 1n }], { net: genesis.net });
+    const answer = await notary.round!({ type: 'propose', values: [late.bytes] });
+    assert.is(answer.type === 'round' && answer.outcomes[0]?.type, 'decided');
+    const next = s.makeOrder(alice, 1, late.body.ops, { net: genesis.net });
+    const voted = await notary.round!({ type: 'propose', values: [next.bytes] });
+    assert.is(voted.type === 'round' && voted.outcomes[0]?.type, 'signed');
+    assert.equal(witness.proofs(), []);
+    await notary.stop();
   }));
 
 test('four notaries, one with a second vote: no damage, and each of them keeps the proof; two orders: proof against their account', () =>
