@@ -46,8 +46,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: 'a lost disk unnoticed',
     file: 'src/ledger/own-signature.ts',
-    from: 'if (!lock || lock.ballot < ballot)',
-    to: 'if (lock && lock.ballot < ballot)',
+    from: 'return !lock || lock.ballot < ballot;',
+    to: 'return lock !== null && lock.ballot < ballot;',
     tests: ['test/ledger/power.test.ts'],
   },
   {

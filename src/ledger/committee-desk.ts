@@ -18,8 +18,9 @@ import * as ballots from './ballots.ts';
 import { checkDecided, peekSlot } from './certificates.ts';
 import type { RoundRequest } from './notary.ts';
 import { readFunds, readSlots } from './notary-desk.ts';
+import { ledgerLost } from './notary-state.ts';
 import { countKey } from './notary-store.ts';
-import { checkMemory } from './own-signature.ts';
+import { isForgotten } from './own-signature.ts';
 import { openShown } from './reports.ts';
 import type { Job, JobResult, RoundNotary } from './round-job.ts';
 import { type Stated, stated } from './statement.ts';
@@ -146,14 +147,21 @@ export function certifyJob(decided: Decided, { witness }: Pick<RoundNotary, 'wit
     slots: [slot],
     reported: [],
     run(context) {
-      if (toHex(context.book.slot(slot)?.digest ?? new Uint8Array()) !== value.digest) {
-        const { certificate } = checkDecided(decided, context.committee);
-        witness?.saw({ kind: 'commit', signed: certificate });
-        checkMemory(certificate, context);
-      }
-      return ballots.certify(slot, value, decided.certificate, context);
+      const take = () => ballots.certify(slot, value, decided.certificate, context);
+      if (toHex(context.book.slot(slot)?.digest ?? new Uint8Array()) === value.digest) return take();
+      const { certificate } = checkDecided(decided, context.committee);
+      witness?.saw({ kind: 'commit', signed: certificate });
+      const isLost = isForgotten(certificate, context);
+      const intent = take();
+      if (isLost && isNews(slot, intent)) throw ledgerLost();
+      return intent;
     },
   };
+}
+
+/** False for what was decided so long ago that it was removed: an order is refused for its number, a step waits for an escrow that is gone. */
+function isNews(slot: string, intent: ballots.Intent): boolean {
+  return intent.type === 'taken' && (intent.waitsFor === null || !slot.startsWith('E/'));
 }
 
 async function recover(

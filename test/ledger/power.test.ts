@@ -268,6 +268,36 @@ function refusal(answer: LedgerAnswer): void {
   if (typeof said === 'string') throw Object.assign(new Error(said), { code: said });
 }
 
+test('a signature under what was decided, and removed since, is not a lost one', () =>
+  withTempDir(dir =>
+    withOne(dir, async (notary, db) => {
+      const lock = s.makeOrder(alice, 0, [s.makeLock()], { net: genesis.net });
+      const escrowId = escrowIdOf(lock, 0);
+      const close = s.cancel({ escrowId, lock: s.makeLock(), net: genesis.net }, bob);
+      const slots = [`A/${alice.peer}/0`, `E/${escrowId}/0`];
+      const all = [lock, close].map(({ bytes, digest }, i) => {
+        const at = { ...body, slot: slots[i]!, value: digest };
+        const share = { qc: seal(voteKind, at, ...keys.slice(0, 3)).bytes, value: bytes };
+        return {
+          share,
+          decided: { certificate: seal(certificateKind, at, ...keys.slice(0, 3)).bytes, value: bytes },
+        };
+      });
+      for (const { share, decided } of all) {
+        await notary.round({ type: 'commit', items: [share] });
+        assert.is(outcome(await notary.round({ type: 'certify', decided: [decided] })), 'taken');
+      }
+      const { store } = notary;
+      await db.write([...slots.map(slot => store.slots.delOp(slot)), store.escrows.delOp(escrowId)]);
+      const again = await Promise.all(
+        all.map(async ({ decided }) => outcome(await notary.round({ type: 'certify', decided: [decided] }))),
+      );
+      assert.equal(again, ['ORDER_SEQ', 'taken']);
+      const next = s.makeOrder(alice, 1, [transfer(bob.peer)], { net: genesis.net });
+      assert.instance(await propose(notary, next), Uint8Array);
+    }),
+  ));
+
 test('a notary whose database is gone does not begin anew with its old key', () =>
   withTempDir(async root => {
     const dir = join(root, 'node');
