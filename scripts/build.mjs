@@ -1,5 +1,6 @@
 // Bundles src into dist/: the command `duxnode.js`, the typed client `client.js`, chunks they share, and the files of
-// the API's documentation page. Usage: node scripts/build.mjs [--entry FILE --out DIR]
+// the API's documentation page. Usage: node scripts/build.mjs [--entry FILE --out DIR --swap FILE=FILE]
+// --swap puts one module in another's place, for tests of what a node does that was changed by its owner; it may import the first.
 import { chmod, copyFile, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
@@ -8,7 +9,9 @@ import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const { values } = parseArgs({ options: { entry: { type: 'string' }, out: { type: 'string' } } });
+const { values } = parseArgs({
+  options: { entry: { type: 'string' }, out: { type: 'string' }, swap: { type: 'string' } },
+});
 const out = resolve(values.out ?? join(root, 'dist'));
 const entry = resolve(values.entry ?? join(root, 'src/cli/main.ts'));
 const client = join(root, 'src/api/client.ts');
@@ -43,6 +46,18 @@ const withoutRemoteEngines = {
   },
 };
 
+const [swapped, instead] = values.swap?.split('=').map(file => resolve(file)) ?? [];
+
+const withSwap = {
+  name: 'with-swap',
+  setup({ onResolve }) {
+    if (swapped)
+      onResolve({ filter: /^\./ }, ({ path, importer, resolveDir }) =>
+        resolve(resolveDir, path) === swapped && importer !== instead ? { path: instead } : undefined,
+      );
+  },
+};
+
 async function exists(path) {
   return stat(path).then(
     () => true,
@@ -68,7 +83,7 @@ async function bundle() {
     banner: { js: banner },
     minifyWhitespace: true,
     minifySyntax: true,
-    plugins: [withoutRemoteEngines],
+    plugins: [withoutRemoteEngines, withSwap],
     logLevel: 'warning',
   });
   await makeCommand(join(out, 'duxnode.js'));

@@ -32,9 +32,23 @@ const MUTANTS: readonly Mutant[] = [
     name: 'commit that ignores the promise',
     file: 'src/ledger/slot.ts',
     from: `  if (ballot < state.promised) pastBallot(slot, state.promised);
-  const next = learn(state, value, true);`,
-    to: '  const next = learn(state, value, true);',
+  // Votes of two quorums`,
+    to: '  // Votes of two quorums',
     tests: [SCHEDULES, SLOT],
+  },
+  {
+    name: 'two commits in one ballot',
+    file: 'src/ledger/slot.ts',
+    from: 'state.lock.ballot === ballot && state.lock.digest !== value.digest',
+    to: 'state.lock.ballot > ballot && state.lock.digest !== value.digest',
+    tests: ['test/ledger/witness.test.ts'],
+  },
+  {
+    name: 'a lost disk unnoticed',
+    file: 'src/ledger/own-signature.ts',
+    from: 'return !lock || lock.ballot < ballot;',
+    to: 'return lock !== null && lock.ballot < ballot;',
+    tests: ['test/ledger/power.test.ts'],
   },
   {
     name: 'negative amount',

@@ -6,6 +6,7 @@ import { createEventLog, type EventLog } from './event-log.ts';
 import { blobHandlers } from './handlers/blobs.ts';
 import type { Call, HandlerParts, Handlers } from './handlers/context.ts';
 import { docsHandlers } from './handlers/docs.ts';
+import { ledgerHandlers } from './handlers/ledger.ts';
 import { memberHandlers } from './handlers/members.ts';
 import { nodeHandlers } from './handlers/node.ts';
 import { notaryHandlers } from './handlers/notaries.ts';
@@ -61,6 +62,7 @@ class HttpApi implements Api {
       ...nodeHandlers(parts),
       ...walletHandlers(parts),
       ...notaryHandlers(parts),
+      ...ledgerHandlers(parts),
       ...memberHandlers(parts),
       ...docsHandlers(parts),
     };

@@ -1,6 +1,7 @@
 export * from './api.ts';
 export * from './client.ts';
 export * from './endpoint.ts';
+export { type EvidenceReport, reportEvidence } from './evidence-report.ts';
 export * from './interface.ts';
 export * from './metrics.ts';
 export * from './money.ts';

@@ -1,4 +1,4 @@
-import type { Invitations, Membership, Settlement } from '../ledger/index.ts';
+import type { Invitations, Membership, Settlement, Witness } from '../ledger/index.ts';
 import type { TaskMarket } from '../market/index.ts';
 import type { Network } from '../network/index.ts';
 import type { ShareBook } from '../reputation/index.ts';
@@ -17,6 +17,8 @@ export interface NodePort {
     /** The network's name and its id (CID of the genesis). */
     readonly network: string;
     readonly networkId: string;
+    /** As it was signed. */
+    readonly genesis: Uint8Array;
     readonly membership: 'invited' | 'open';
     readonly admin: string;
     /** What its money is called. */
@@ -52,6 +54,7 @@ export interface ApiComponents {
   readonly membership: Pick<Membership, 'isOpen' | 'has' | 'list' | 'sync' | 'redeem'>;
   readonly invitations: Pick<Invitations, 'create' | 'list' | 'revoke' | 'remove'>;
   readonly shares: Pick<ShareBook, 'list'>;
+  readonly witness: Pick<Witness, 'proofs'>;
   readonly network: Pick<Network, 'self' | 'addresses' | 'peers'>;
   /** Null where this node runs nothing itself. */
   readonly executor: Pick<Executor, 'runtime' | 'status' | 'prune'> | null;

@@ -177,6 +177,21 @@ function addViews(program: Command, run: Run): void {
   ).option('--json', 'print JSON');
 }
 
+function addEvidence(program: Command, run: Run): void {
+  const load = () => import('./commands/evidence.ts');
+  const evidence = program.command('evidence').description('Proof against notaries and accounts that lied');
+  reading(evidence.command('list', { isDefault: true }))
+    .description('What this node has seen; --json writes a file that can be checked')
+    .action(async (_, self: Command) => {
+      run.exitCode = await (await load()).list(run.io, [], self.optsWithGlobals());
+    });
+  const verify = async () => (await load()).verify;
+  command(evidence, run, 'verify <file>', 'Check a file of evidence offline', verify).option(
+    '--json',
+    'print JSON',
+  );
+}
+
 function build(run: Run): Command {
   const program = new Command('duxnode')
     .description('Use several machines as one: submit a task anywhere, run it on another, attested and paid.')
@@ -197,6 +212,7 @@ function build(run: Run): Command {
   addViews(program, run);
   addWallet(program, run);
   addNotaries(program, run);
+  addEvidence(program, run);
   addMembers(program, run);
   return program;
 }

@@ -29,6 +29,7 @@ export const BUCKETS = [
   'members',
   'invites',
   'committees',
+  'proofs',
 ] as const;
 
 export type Bucket = (typeof BUCKETS)[number];

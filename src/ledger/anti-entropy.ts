@@ -174,7 +174,7 @@ export class AntiEntropy {
       const slots = missing.slice(0, MAX_TRAIL_PAGE);
       const answer = await ask(peer, { type: 'decisions', slots }, { signal });
       if (answer.type !== 'trail') return 'stuck';
-      await Promise.all(answer.entries.map(decided => notary.do(certifyJob(decided))));
+      await Promise.all(answer.entries.map(decided => notary.do(certifyJob(decided, notary))));
       const left = await this.#missing(missing);
       if (left.length === missing.length) return 'stuck';
       missing = left;

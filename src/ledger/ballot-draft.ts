@@ -91,7 +91,7 @@ export class BallotDraft extends NotaryDraft implements BallotBook {
 
   override operations(): BatchOp[] {
     const decided = super.operations();
-    if (decided.length === 0 && this.#changed.size === 0 && !this.#hasBegun) return [];
+    if (decided.length === 0 && this.#changed.size === 0 && !this.#hasBegun && !this.meta.lost) return [];
     this.meta = { ...this.meta, lastMs: this.#nowMs };
     return [
       ...decided,

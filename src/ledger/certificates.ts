@@ -54,6 +54,7 @@ export interface CheckedDecision {
   readonly epoch: number;
   readonly statement: TrailStatement;
   readonly decided: Decided;
+  readonly certificate: Opened<Certificate>;
 }
 
 /** Network and quorum of a certificate, or of the votes for one, by the committee of its epoch. @throws CodedError `CERTIFICATE_INVALID`. */
@@ -128,7 +129,7 @@ export function checkDecided(decided: Decided, committee: Committee): CheckedDec
   const statement = readTrailStatement(decided.value);
   checkDecides(certificate.body, statement, committee);
   const { slot, epoch } = certificate.body;
-  return { slot, epoch, statement, decided };
+  return { slot, epoch, statement, decided, certificate };
 }
 
 /** That a certificate decides `statement`, and in a slot of it. @throws as `checkDecided`. */

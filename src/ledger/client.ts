@@ -16,6 +16,7 @@ import type { Checkpoints } from './checkpoints.ts';
 import { isFounderAlone } from './committee.ts';
 import { CommitteeClient } from './committee-client.ts';
 import type { Committees } from './committees.ts';
+import type { Witness } from './interface.ts';
 import type { LedgerDesk } from './notary-desk.ts';
 
 export type ClientErrorType =
@@ -26,6 +27,7 @@ export interface ClientComponents {
   readonly network: Pick<Network, 'call'>;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly witness?: Witness | undefined;
 }
 
 /** The notary of this node, by its peer id: asked without the network. */

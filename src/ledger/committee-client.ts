@@ -73,6 +73,8 @@ export class CommitteeClient {
 
   async #finish(round: Round, answered: number, options: Abortable): Promise<Outcome> {
     const outcome = outcomeOf(round, answered, this.#parts);
+    // Others may know of votes for the other statement by some of those who voted for ours.
+    if (round.votes > 0 && !outcome?.ok) this.#parts.witness?.tell(round.words().slice(0, 4));
     if (outcome) return outcome;
     const decided = await recoverSlot(this.#parts, round.slot!, options);
     if (!decided)

@@ -8,7 +8,6 @@ import {
   proposalKind,
   type RoundOutcome,
   reportKind,
-  type ShownReport,
   seal,
   slotSchema,
   toHex,
@@ -22,7 +21,9 @@ import { leave } from './handover-desk.ts';
 import { readDecisions, readLog } from './log-desk.ts';
 import type { RoundRequest } from './notary.ts';
 import { readFunds } from './notary-desk.ts';
-import type { SignedReport } from './reports.ts';
+import { ledgerLost } from './notary-state.ts';
+import { isForgotten } from './own-signature.ts';
+import { openShown } from './reports.ts';
 import type { Job, JobResult, RoundNotary } from './round-job.ts';
 import { type Stated, stated } from './statement.ts';
 
@@ -38,17 +39,15 @@ export function answerRound(notary: RoundNotary, request: RoundRequest, from: st
     case 'propose':
       return outcomesOf(request.values, value => run(notary, proposeJob(value, request.epoch)));
     case 'commit':
-      return outcomesOf(request.items, item => run(notary, commitJob(item)));
+      return outcomesOf(request.items, item => run(notary, commitJob(item, notary)));
     case 'certify':
-      return outcomesOf(request.decided, decided => run(notary, certifyJob(decided)));
+      return outcomesOf(request.decided, decided => run(notary, certifyJob(decided, notary)));
     case 'recover':
       return recover(notary, request);
     case 'choose':
       return choose(notary, request);
     case 'elect':
-      return outcomesOf([request], ({ proposal, reports, values }) =>
-        run(notary, electJob(proposal, reports, values)),
-      );
+      return outcomesOf([request], elected => run(notary, electJob(elected, notary)));
     case 'log':
       return readLog(notary, request.from, from);
     case 'decisions':
@@ -124,8 +123,9 @@ function proposeJob(bytes: Uint8Array, epoch: number): Job {
   return { values: [value], slots: [], reported: [], run: context => ballots.propose(value, context, epoch) };
 }
 
-function commitJob(item: RequestOf<'commit'>['items'][number]): Job {
+function commitJob(item: RequestOf<'commit'>['items'][number], { witness }: RoundNotary): Job {
   const qc = open(voteKind, item.qc);
+  witness?.saw({ kind: 'vote', signed: qc });
   const value = stated(item.value);
   const { slot } = qc.body;
   return {
@@ -137,7 +137,7 @@ function commitJob(item: RequestOf<'commit'>['items'][number]): Job {
 }
 
 /** A decision to take in. Its certificate is checked only where it is news. @throws CodedError `CERTIFICATE_INVALID`; WireError. */
-export function certifyJob(decided: Decided): Job {
+export function certifyJob(decided: Decided, { witness }: Pick<RoundNotary, 'witness'>): Job {
   const value = stated(decided.value);
   const slot = slotSchema.safeParse(peekSlot(decided)).data;
   if (slot === undefined)
@@ -150,15 +150,21 @@ export function certifyJob(decided: Decided): Job {
     slots: [slot],
     reported: [],
     run(context) {
-      if (toHex(context.book.slot(slot)?.digest ?? new Uint8Array()) !== value.digest)
-        checkDecided(decided, context.committee);
-      return ballots.certify(slot, value, decided.certificate, context);
+      const take = () => ballots.certify(slot, value, decided.certificate, context);
+      if (toHex(context.book.slot(slot)?.digest ?? new Uint8Array()) === value.digest) return take();
+      const { certificate } = checkDecided(decided, context.committee);
+      witness?.saw({ kind: 'commit', signed: certificate });
+      const isLost = isForgotten(certificate, context);
+      const intent = take();
+      if (isLost && isNews(slot, intent)) throw ledgerLost();
+      return intent;
     },
   };
 }
 
-function openShown({ report, qc }: ShownReport): SignedReport {
-  return { report: open(reportKind, report), qc: qc && open(voteKind, qc) };
+/** False for what was decided so long ago that it was removed: an order is refused for its number, a step waits for an escrow that is gone. */
+function isNews(slot: string, intent: ballots.Intent): boolean {
+  return intent.type === 'taken' && (intent.waitsFor === null || !slot.startsWith('E/'));
 }
 
 async function recover(
@@ -168,7 +174,7 @@ async function recover(
   const { keys } = notary.committee;
   const joined = new Set(
     shown
-      .map(bytes => open(reportKind, bytes))
+      .map(bytes => openShown({ report: bytes, qc: null }, notary.witness).report)
       .filter(({ body }) => body.epoch === epoch && body.slot === slot && body.ballot >= ballot)
       .flatMap(({ signers: [signer] }) => (signer && keys.includes(signer) ? [signer] : [])),
   ).size;
@@ -226,7 +232,7 @@ async function choose(
   notary: RoundNotary,
   { slot, ballot, reports, values: bytes }: RequestOf<'choose'>,
 ): Promise<LedgerAnswer> {
-  const shown = reports.map(openShown);
+  const shown = reports.map(report => openShown(report, notary.witness));
   const values = openValues(bytes);
   return answerOne(notary, {
     values,
@@ -236,14 +242,11 @@ async function choose(
   });
 }
 
-function electJob(
-  bytes: Uint8Array,
-  reports: readonly ShownReport[],
-  valueBytes: readonly Uint8Array[],
-): Job {
-  const proposal = open(proposalKind, bytes);
-  const shown = reports.map(openShown);
-  const values = openValues(valueBytes);
+function electJob(request: RequestOf<'elect'>, { witness }: RoundNotary): Job {
+  const proposal = open(proposalKind, request.proposal);
+  witness?.saw({ kind: 'proposal', signed: proposal });
+  const shown = request.reports.map(report => openShown(report, witness));
+  const values = openValues(request.values);
   return {
     values,
     slots: [proposal.body.slot],

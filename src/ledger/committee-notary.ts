@@ -1,7 +1,15 @@
 import { LRUCache } from 'lru-cache';
 import type { Repository } from '../db/index.ts';
 import { type Clock, CodedError, codeOf, hasCode, type Logger } from '../util/index.ts';
-import type { Checkpoint, Decided, GenesisInfo, LedgerAnswer, ShownLock, Signer } from '../wire/index.ts';
+import {
+  type Checkpoint,
+  type Decided,
+  type GenesisInfo,
+  type LedgerAnswer,
+  type ShownLock,
+  type Signer,
+  sameBytes,
+} from '../wire/index.ts';
 import { BallotDraft } from './ballot-draft.ts';
 import { openBallotStore } from './ballot-store.ts';
 import type { BallotContext, BallotErrorType, Intent } from './ballots.ts';
@@ -9,6 +17,7 @@ import { Checkpoints, checkpointOf } from './checkpoints.ts';
 import { type Committee, committeeAt } from './committee.ts';
 import { answerRound } from './committee-desk.ts';
 import type { Committees } from './committees.ts';
+import type { Witness } from './interface.ts';
 import {
   certifyAlone,
   type Notary,
@@ -17,12 +26,13 @@ import {
   type ProposalOutcome,
   type RoundRequest,
 } from './notary.ts';
-import { loadNotary } from './notary-state.ts';
+import { ledgerLost, loadNotary } from './notary-state.ts';
 import { type NotaryStore, openNotaryStore } from './notary-store.ts';
 import { ParkedDecisions } from './parked.ts';
 import type { NotaryMeta, StoredSlot } from './records.ts';
 import type { Job, JobResult, RoundNotary } from './round-job.ts';
 import type { SlotState } from './slot.ts';
+import { slotOf } from './statement.ts';
 import { stopped, WorkQueue } from './work-queue.ts';
 
 /** Slots whose last activity is remembered; of one that fell out a recovery waits once more. */
@@ -39,6 +49,7 @@ export class CommitteeNotary implements Notary, RoundNotary {
   readonly signer: Signer;
   readonly store: NotaryStore;
   readonly checkpoints: Checkpoints;
+  readonly witness: Witness | undefined;
   readonly #ballots: Repository<SlotState>;
   readonly #clock: Clock;
   readonly #logger: Logger;
@@ -48,9 +59,10 @@ export class CommitteeNotary implements Notary, RoundNotary {
   readonly #queue: WorkQueue<Job, Answer>;
   #meta: NotaryMeta | undefined;
 
-  constructor({ db, clock, logger, signer, committees }: NotaryComponents) {
+  constructor({ db, clock, logger, signer, committees, witness }: NotaryComponents) {
     this.committees = committees;
     this.signer = signer;
+    this.witness = witness;
     this.store = openNotaryStore(db);
     this.checkpoints = new Checkpoints(this);
     this.#ballots = openBallotStore(db);
@@ -162,9 +174,12 @@ export class CommitteeNotary implements Notary, RoundNotary {
     });
     const context = { self: this.signer.peer, nowMs, committee: this.committee, book: draft };
     const intents = batch.map(job => this.#runOne(job, context));
+    if (intents.some(intent => 'error' in intent && intent.error.code === 'LEDGER_LOST'))
+      draft.meta = { ...draft.meta, lost: true };
     const operations = draft.operations();
     if (operations.length > 0) await this.store.db.write(operations, { sync: true });
     this.#meta = draft.meta;
+    if (draft.meta.lost) throw ledgerLost();
     for (const [i, job] of batch.entries()) this.#keepWaiting(job, intents[i]!);
     this.#takeParked(draft.changed());
     await this.committees.take(draft.changes.map(slot => this.certify(slot, draft.slot(slot)!)));
@@ -174,6 +189,7 @@ export class CommitteeNotary implements Notary, RoundNotary {
   }
 
   #runOne(job: Job, context: BallotContext): Intent | { readonly error: CodedError } {
+    this.#witnessOrders(job, context);
     try {
       const intent = job.run(context, slot => this.#quietMs(slot));
       if ('body' in intent && intent.type !== 'proposal')
@@ -184,6 +200,19 @@ export class CommitteeNotary implements Notary, RoundNotary {
       // What is no refusal by the rules is a fault of this notary, and ends it.
       if (!(error instanceof CodedError) || error.code === 'LEDGER_AUDIT_FAILED') throw error;
       return { error };
+    }
+  }
+
+  /** An account that orders two things with one number shows both of them to some notary sooner or later. */
+  #witnessOrders({ values }: Job, { book }: BallotContext): void {
+    for (const { statement, value, digest } of values) {
+      if (statement.type !== 'order') continue;
+      const slot = slotOf(statement);
+      const decided = book.slot(slot);
+      const other = decided
+        ? decided.value
+        : book.ballot(slot).known.find(known => known.kind === 'order' && known.digest !== digest)?.value;
+      if (other && !sameBytes(other, value)) this.witness?.sawOrders(slot, other, value);
     }
   }
 

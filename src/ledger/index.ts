@@ -5,6 +5,7 @@ export type { ClientErrorType } from './client.ts';
 export * from './committee.ts';
 export { CommitteeNotary } from './committee-notary.ts';
 export * from './committees.ts';
+export * from './contradiction.ts';
 export * from './create-membership.ts';
 export * from './create-notary.ts';
 export * from './escrow.ts';
@@ -19,5 +20,8 @@ export type { Notary, NotaryComponents, NotaryErrorType, ProposalOutcome } from 
 export * from './notary-desk.ts';
 export * from './notary-seat.ts';
 export * from './notary-server.ts';
+export { ledgerLost } from './notary-state.ts';
+export { META_KEY } from './notary-store.ts';
 export * from './trail.ts';
 export * from './wallet.ts';
+export * from './witness.ts';

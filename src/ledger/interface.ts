@@ -1,6 +1,7 @@
 import type { Abortable } from '../util/index.ts';
 import type { Decided, Lock, TaskRef } from '../wire/index.ts';
 import type { Committee } from './committee.ts';
+import type { NotaryWord, Rule } from './contradiction.ts';
 
 export interface Balance {
   /** What can be spent now: confirmed, less what is in orders under way. */
@@ -154,4 +155,31 @@ export interface Settlement {
   /** Brings the trail up to date with the notaries. */
   sync(options?: Abortable): Promise<void>;
   on(listener: () => void): () => void;
+}
+
+/** Proof that one signer contradicted itself: the two statements, as they were signed. */
+export interface Proof {
+  readonly signer: string;
+  readonly slot: string;
+  readonly rule: Rule;
+  /** When this node found it. */
+  readonly at: number;
+  readonly first: Uint8Array;
+  readonly second: Uint8Array;
+}
+
+/** Remembers what notaries signed, and keeps the proof when one contradicts itself, or an account does. */
+export interface Witness {
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  /** A word of notaries whose signatures were checked. */
+  saw(word: NotaryWord): void;
+  /** What is known of an account's number, and another order with it. */
+  sawOrders(slot: string, first: Uint8Array, second: Uint8Array): void;
+  /** Words of notaries as they travel. Opened, and remembered. @throws WireError; CodedError `STATEMENT_KIND`. */
+  hear(words: readonly Uint8Array[]): void;
+  /** Hands words to all notaries that are connected, who may know what contradicts them. */
+  tell(words: readonly Uint8Array[]): void;
+  /** Oldest first. */
+  proofs(): readonly Proof[];
 }

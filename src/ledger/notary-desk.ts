@@ -69,6 +69,9 @@ export function createLedgerDesk(notary: Notary): LedgerDesk {
       case 'escrow':
         notary.requireReady();
         return { type: 'decided', decided: await readEscrow(notary, request.escrowId) };
+      case 'witness':
+        notary.witness?.hear(request.words);
+        return { type: 'round', outcomes: [] };
       case 'slot':
         notary.requireReady();
         return { type: 'decided', decided: await readSlots(notary, [request.slot]) };

@@ -24,6 +24,8 @@ const LOOK_MS = 5_000;
 const MAX_ASKED = 8;
 
 export interface SeatComponents extends NotaryComponents {
+  /** Starts a notary; one whose key has signed what is gone must not. */
+  readonly begin?: ((notary: Notary) => Promise<void>) | undefined;
   readonly network: Pick<Network, 'call' | 'isConnected' | 'peers' | 'publish' | 'subscribe'>;
 }
 
@@ -90,9 +92,9 @@ export class NotarySeat {
   }
 
   async #sit(): Promise<void> {
-    const { committees, network, clock, logger } = this.#parts;
+    const { committees, network, clock, logger, begin } = this.#parts;
     const notary = createNotary(this.#parts, { genesis: committees.current.info });
-    await notary.start();
+    await (begin ? begin(notary) : notary.start());
     const desk = createLedgerDesk(notary);
     this.#notary = notary;
     this.#serve = desk;
@@ -144,7 +146,7 @@ export class NotarySeat {
     } else if (!this.#notary && current.keys.includes(this.peer)) await this.#sit();
     if (!(this.#notary instanceof CommitteeNotary)) return;
     // What was learned from others ends this notary's epoch as if it had been there.
-    for (const decided of committees.changes()) await this.#notary.do(certifyJob(decided));
+    for (const decided of committees.changes()) await this.#notary.do(certifyJob(decided, this.#notary));
     void this.#takeover?.attempt();
   }
 

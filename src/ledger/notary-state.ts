@@ -15,7 +15,16 @@ import {
 
 export type NotaryStateErrorType =
   | { code: 'LEDGER_OTHER_NETWORK' }
-  | { code: 'LEDGER_SUPPLY_TOO_LARGE'; supply: bigint };
+  | { code: 'LEDGER_SUPPLY_TOO_LARGE'; supply: bigint }
+  | { code: 'LEDGER_LOST' };
+
+/** Its db/ is gone, or an old copy: it would vote again on what it voted on before. */
+export function ledgerLost(): CodedError<NotaryStateErrorType> {
+  return new CodedError<NotaryStateErrorType>(
+    { code: 'LEDGER_LOST' },
+    'this notary has signed what its ledger knows nothing of, and signs nothing more: put the last db/ back, or move identity.key away and be named a notary by the new key',
+  );
+}
 
 /** The ledger of a new network: the genesis allocations. */
 async function begin(store: NotaryStore, info: GenesisInfo, self: string): Promise<NotaryMeta> {
@@ -76,7 +85,7 @@ export async function recount(store: NotaryStore, info: GenesisInfo, meta: Notar
 
 /**
  * The ledger as it is on disk, counted again, or a new one.
- * @throws CodedError `LEDGER_OTHER_NETWORK`, `LEDGER_SUPPLY_TOO_LARGE`, `LEDGER_AUDIT_FAILED`.
+ * @throws CodedError `LEDGER_OTHER_NETWORK`, `LEDGER_SUPPLY_TOO_LARGE`, `LEDGER_AUDIT_FAILED`, `LEDGER_LOST`.
  */
 export async function loadNotary(store: NotaryStore, info: GenesisInfo, self: string): Promise<NotaryMeta> {
   const meta = await store.meta.get(META_KEY);
@@ -86,6 +95,7 @@ export async function loadNotary(store: NotaryStore, info: GenesisInfo, self: st
       { code: 'LEDGER_OTHER_NETWORK' },
       'the ledger in this data directory belongs to another network: choose another directory',
     );
+  if (meta.lost) throw ledgerLost();
   await recount(store, info, meta);
   return meta;
 }

@@ -14,6 +14,7 @@ import { Checkpoints } from './checkpoints.ts';
 import type { Committee } from './committee.ts';
 import type { Committees } from './committees.ts';
 import { decide, type Known } from './decide.ts';
+import type { Witness } from './interface.ts';
 import { NotaryDraft } from './notary-draft.ts';
 import { loadNotary } from './notary-state.ts';
 import { type NotaryStore, openNotaryStore } from './notary-store.ts';
@@ -27,6 +28,8 @@ export interface NotaryComponents {
   readonly logger: Logger;
   readonly signer: Signer;
   readonly committees: Committees;
+  /** Is shown what others sign. */
+  readonly witness?: Witness | undefined;
 }
 
 /** What became of a proposal; `decided` beside an error is what shut it out of its slot. */
@@ -63,6 +66,7 @@ export interface Notary {
   stop(): Promise<void>;
   /** Has each of `values` decided; outcomes in their order. Never rejects: errors are outcomes. */
   submit(values: readonly Uint8Array[]): Promise<ProposalOutcome[]>;
+  readonly witness: Witness | undefined;
   /** T: the notary's time, which never steps back. */
   now(): number;
   /** @throws CodedError `WRONG_EPOCH` where it is a newcomer that does not know yet what was decided before it came. */
@@ -87,7 +91,8 @@ export type RoundRequest = Exclude<
       | 'invite'
       | 'members'
       | 'escrow'
-      | 'slot';
+      | 'slot'
+      | 'witness';
   }
 >;
 
@@ -97,14 +102,16 @@ export class SingleNotary implements Notary {
   readonly signer: Signer;
   readonly store: NotaryStore;
   readonly checkpoints: Checkpoints;
+  readonly witness: Witness | undefined;
   readonly #clock: Clock;
   readonly #info: GenesisInfo;
   readonly #queue: WorkQueue<Proposal, ProposalOutcome>;
   #meta: NotaryMeta | undefined;
 
-  constructor({ db, clock, logger, signer, committees }: NotaryComponents) {
+  constructor({ db, clock, logger, signer, committees, witness }: NotaryComponents) {
     this.committees = committees;
     this.signer = signer;
+    this.witness = witness;
     this.store = openNotaryStore(db);
     this.checkpoints = new Checkpoints(this);
     this.#clock = clock;
@@ -162,13 +169,19 @@ export class SingleNotary implements Notary {
     this.#meta = draft.meta;
     const slots = await this.#slotsOf(answers, draft);
     await this.committees.take(draft.changes.map(slot => this.certify(slot, slots.get(slot)!)));
-    return answers.map(answer => this.#outcomeOf(answer, slots));
+    return batch.map((proposal, i) => this.#outcomeOf(proposal, answers[i]!, slots));
   }
 
-  #outcomeOf(answer: Answer, slots: ReadonlyMap<string, StoredSlot>): ProposalOutcome {
+  #outcomeOf(
+    { statement, value }: Proposal,
+    answer: Answer,
+    slots: ReadonlyMap<string, StoredSlot>,
+  ): ProposalOutcome {
     if ('error' in answer) return { ok: false, error: answer.error, decided: null };
     const decided = this.certify(answer.slot, slots.get(answer.slot)!);
-    return answer.same ? { ok: true, decided } : { ok: false, error: shutOut(answer.slot), decided };
+    if (answer.same) return { ok: true, decided };
+    if (statement.type === 'order') this.witness?.sawOrders(answer.slot, decided.value, value);
+    return { ok: false, error: shutOut(answer.slot), decided };
   }
 
   #decideOne({ statement, value }: Proposal, draft: NotaryDraft, nowMs: number): Answer {

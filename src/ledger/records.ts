@@ -108,6 +108,8 @@ export const notaryMetaRecord = defineMessage(
     since: countSchema.default(0),
     /** It signs nothing until it has taken over a later epoch. */
     frozen: z.boolean().default(false),
+    /** It met a signature of its own that it knows nothing of. */
+    lost: z.literal(true).optional(),
   }),
 );
 export type NotaryMeta = ReturnType<typeof notaryMetaRecord.decode>;

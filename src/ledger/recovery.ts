@@ -2,14 +2,13 @@ import { type Abortable, CodedError, sleep } from '../util/index.ts';
 import {
   type Decided,
   type LedgerAnswer,
-  open,
   type RoundRefusal,
-  reportKind,
   type ShownReport,
   sha256,
   toHex,
 } from '../wire/index.ts';
 import { checkDecided } from './certificates.ts';
+import { openShown } from './reports.ts';
 import { commitAll, isOver, Round, tellAll } from './rounds.ts';
 import { askAll, type SeveralComponents } from './several.ts';
 import { coordinatorOf } from './slot.ts';
@@ -85,7 +84,7 @@ async function gather(parts: SeveralComponents, ballot: Ballot, options: Abortab
     missing,
     { type: 'recover', epoch: parts.committee.epoch, slot, ballot: number, joined },
     (answer, peer) => {
-      if (answer.type === 'report') takeReport(answer, peer, ballot);
+      if (answer.type === 'report') takeReport(answer, peer, ballot, parts);
       const outcome = answer.type === 'round' ? answer.outcomes[0] : undefined;
       if (outcome?.type === 'decided') takeDecided(outcome.decided, parts, ballot);
       if (outcome?.type === 'refused') {
@@ -103,9 +102,10 @@ function takeReport(
   { shown, values }: Extract<LedgerAnswer, { type: 'report' }>,
   peer: string,
   { slot, number, reports, values: known }: Ballot,
+  { witness }: SeveralComponents,
 ): void {
   try {
-    const { body, signers } = open(reportKind, shown.report);
+    const { body, signers } = openShown(shown, witness).report;
     if (signers.length !== 1 || signers[0] !== peer || body.slot !== slot || body.ballot !== number) return;
     reports.set(peer, shown);
     // By their bytes: a liar's envelope may lack the signatures of another with the same digest.

@@ -1,9 +1,19 @@
 import { CodedError } from '../util/index.ts';
-import { type Report, sameBytes, toHex, type Vote } from '../wire/index.ts';
+import {
+  open,
+  type Report,
+  reportKind,
+  type ShownReport,
+  sameBytes,
+  toHex,
+  type Vote,
+  voteKind,
+} from '../wire/index.ts';
 import { checkCertificate } from './certificates.ts';
 import type { CheckedReport } from './choose.ts';
 import type { Committee } from './committee.ts';
 import type { Signed } from './evidence.ts';
+import type { Witness } from './interface.ts';
 import { isAbove } from './slot.ts';
 
 export type ReportsErrorType = { code: 'REPORTS_INSUFFICIENT'; slot: string; reports: number };
@@ -12,6 +22,14 @@ export type ReportsErrorType = { code: 'REPORTS_INSUFFICIENT'; slot: string; rep
 export interface SignedReport {
   readonly report: Signed<Report>;
   readonly qc: Signed<Vote> | null;
+}
+
+/** A report, and the votes behind its lock, as they are shown. */
+export function openShown(shown: ShownReport, witness: Witness | undefined): SignedReport {
+  const [report, qc] = [open(reportKind, shown.report), shown.qc && open(voteKind, shown.qc)];
+  witness?.saw({ kind: 'report', signed: report });
+  if (qc) witness?.saw({ kind: 'vote', signed: qc });
+  return { report, qc };
 }
 
 /**

@@ -22,7 +22,10 @@ export interface JobResult {
 
 /** What the desk of several notaries needs of its own. */
 export interface RoundNotary
-  extends Pick<Notary, 'committees' | 'committee' | 'signer' | 'store' | 'checkpoints' | 'now' | 'certify'> {
+  extends Pick<
+    Notary,
+    'committees' | 'committee' | 'signer' | 'store' | 'checkpoints' | 'witness' | 'now' | 'certify'
+  > {
   /** Entries in the log, and decisions that wait for others. */
   readonly counts: { readonly log: number; readonly parked: number };
   /** What it had committed to in undecided slots after `after`, in their order. */

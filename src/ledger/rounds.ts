@@ -42,13 +42,14 @@ export class Round {
         checkDecided(outcome.decided, parts.committee);
         this.decided ??= outcome.decided;
       }
-      if (outcome?.type === 'signed') this.#takeVote(open(voteKind, outcome.signed), peer);
+      if (outcome?.type === 'signed') this.#takeVote(open(voteKind, outcome.signed), peer, parts);
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
     }
   }
 
-  #takeVote(vote: Opened<Vote>, peer: string): void {
+  #takeVote(vote: Opened<Vote>, peer: string, { witness }: SeveralComponents): void {
+    witness?.saw({ kind: 'vote', signed: vote });
     const { slot, ballot, value } = vote.body;
     if (vote.signers.length !== 1 || vote.signers[0] !== peer || toHex(value) !== this.value.digest) return;
     const name = `${slot} ${ballot} ${toHex(vote.digest)}`;
@@ -60,6 +61,11 @@ export class Round {
   qc({ committee }: SeveralComponents): Opened<Vote> | undefined {
     const votes = [...this.#votes.values()].find(({ size }) => size >= committee.quorum);
     return votes && mergeSignatures(voteKind, [...votes.values()].slice(0, committee.quorum));
+  }
+
+  /** What each ballot's voters signed, for those who may have seen some of them vote otherwise. */
+  words(): Uint8Array[] {
+    return [...this.#votes.values()].map(votes => mergeSignatures(voteKind, [...votes.values()]).bytes);
   }
 
   /** The slot that somebody voted in, or says has moved on. */
@@ -140,6 +146,7 @@ function takeShare(
   }
   try {
     const share = open(certificateKind, outcome.signed);
+    parts.witness?.saw({ kind: 'commit', signed: share });
     const { slot, ballot, value } = share.body;
     const { body } = item.qc;
     const isSame = slot === body.slot && ballot === body.ballot && toHex(value) === toHex(body.value);

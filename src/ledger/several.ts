@@ -8,6 +8,7 @@ import {
 } from '../util/index.ts';
 import type { LedgerAnswer, LedgerRequest } from '../wire/index.ts';
 import type { Committee } from './committee.ts';
+import type { Witness } from './interface.ts';
 
 /** Once a quorum has answered, the others get this long where their answers would still help. */
 const STRAGGLER_MS = 300;
@@ -16,6 +17,7 @@ export interface SeveralComponents {
   readonly committee: Committee;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly witness?: Witness | undefined;
   /** One request to one notary, this node's own without the network. Rejects where it did not answer, or refused. */
   readonly ask: (peer: string, request: LedgerRequest, options: Abortable) => Promise<LedgerAnswer>;
 }

@@ -49,6 +49,7 @@ export const NEW_SLOT: SlotState = { promised: 0, voted: null, lock: null, known
 export type SlotErrorType =
   | { code: 'SLOT_BALLOT'; slot: string; ballot: number }
   | { code: 'SLOT_VOTED'; slot: string; ballot: number }
+  | { code: 'SLOT_LOCKED'; slot: string; ballot: number }
   | { code: 'SLOT_PROPOSED'; slot: string; ballot: number }
   | { code: 'RECOVER_EARLY'; slot: string; ballot: number; waitMs: number };
 
@@ -114,7 +115,7 @@ export function propose(
   return vote(state, slot, 0, value.digest);
 }
 
-/** A lock on what a quorum voted for, whatever this notary voted for. @throws CodedError `SLOT_BALLOT`. */
+/** A lock on what a quorum voted for, whatever this notary voted for. @throws CodedError `SLOT_BALLOT`, `SLOT_LOCKED`. */
 export function commit(
   state: SlotState,
   slot: string,
@@ -123,6 +124,13 @@ export function commit(
   qc: Uint8Array,
 ): SlotState {
   if (ballot < state.promised) pastBallot(slot, state.promised);
+  // Votes of two quorums: liars are too many, and would make one of us.
+  const { lock } = state;
+  if (lock?.epoch === epoch && lock.ballot === ballot && lock.digest !== value.digest)
+    refuse(
+      { code: 'SLOT_LOCKED', slot, ballot },
+      `another statement was committed to in ${slot}, ballot ${ballot}`,
+    );
   const next = learn(state, value, true);
   return { ...next, promised: ballot, lock: higher(state.lock, { epoch, ballot, digest: value.digest, qc }) };
 }

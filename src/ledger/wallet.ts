@@ -25,6 +25,7 @@ import type {
   Standing,
   TrailPart,
   TransferOptions,
+  Witness,
 } from './interface.ts';
 import { type Entry, WalletBook } from './wallet-book.ts';
 import { WalletClosings } from './wallet-closings.ts';
@@ -53,6 +54,7 @@ export interface SettlementComponents {
   readonly notary?: LocalNotary | undefined;
   /** Absent: those of the genesis, for ever. */
   readonly committees?: Committees | undefined;
+  readonly witness?: Witness | undefined;
 }
 
 export interface SettlementInit {
@@ -87,13 +89,13 @@ class Wallet implements Settlement {
   #introduction: Promise<void> | undefined;
 
   constructor(components: SettlementComponents, { genesis, perDay = null }: SettlementInit) {
-    const { network, db, clock, logger, signer, notary } = components;
+    const { network, db, clock, logger, signer, notary, witness } = components;
     const { committees = new Committees(components, genesis) } = components;
     this.account = signer.peer;
     this.#parts = components;
     this.#committees = committees;
     const client = new LedgerClient(
-      { network, clock, logger },
+      { network, clock, logger, witness },
       { account: signer.peer, committees, local: notary },
     );
     const store = openWalletStore(db);
@@ -103,25 +105,15 @@ class Wallet implements Settlement {
     this.#client = client;
     this.#book = book;
     this.#store = store;
-    this.#orders = new WalletOrders({
-      store,
-      book,
-      client,
-      clock,
-      logger,
-      signer,
-      perDay,
-      committees,
-      sync,
-      changed,
-    });
+    const shared = { book, client, clock, logger, committees, changed };
+    this.#orders = new WalletOrders({ ...shared, store, signer, perDay, sync });
     this.#funds = new WalletFunds({ orders: this.#orders, clock, logger, sync });
     this.#sends = new WalletSends({ store, book, orders: this.#orders, funds: this.#funds, clock });
     this.#steps = new WalletSteps(client);
     const take = (entries: readonly Entry[]) => this.#take(entries);
     this.#closings = new WalletClosings({ client, committees, book, steps: this.#steps, take });
     this.#sync = new WalletSync({ book, client, clock, changed }, signer.peer);
-    this.#standing = new WalletStanding({ book, client, clock, logger, committees, changed }, signer.peer);
+    this.#standing = new WalletStanding(shared, signer.peer);
   }
 
   async start(): Promise<void> {

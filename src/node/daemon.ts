@@ -133,6 +133,7 @@ class NodeDaemon implements Daemon {
         membership: node.membership,
         invitations: node.invitations,
         shares: node.shares,
+        witness: node.witness,
         network: node.network,
         executor: node.executor,
         node: {
@@ -142,6 +143,7 @@ class NodeDaemon implements Daemon {
             admin: node.genesis.genesis.admin,
             currency: node.genesis.genesis.currency,
             networkId: node.genesis.networkId,
+            genesis: node.genesis.bytes,
             version: VERSION,
             startedAt,
             workerEnabled: config.worker.enabled,

@@ -4,11 +4,13 @@ import {
   Committees,
   createMembership,
   createSettlement,
+  createWitness,
   type Invitations,
   type Membership,
   NotarySeat,
   type Settlement,
   serveLedger,
+  type Witness,
 } from '../ledger/index.ts';
 import { createMarket, type Market, type MarketOptions } from '../market/index.ts';
 import {
@@ -33,6 +35,7 @@ import {
 import { type GenesisInfo, signerFromSeed } from '../wire/index.ts';
 import { type NewNetwork, settleGenesis, splitAddress } from './genesis.ts';
 import { createImageJournal } from './images.ts';
+import { startNotary } from './notary-mark.ts';
 
 export interface NodeComponents {
   readonly logger: Logger;
@@ -73,6 +76,7 @@ export interface DuxNode {
   readonly executor: Executor;
   readonly market: Market;
   readonly db: Database;
+  readonly witness: Witness;
   /** Ends the parts in reverse order. Safe to call twice. */
   stop(): Promise<void>;
 }
@@ -141,12 +145,27 @@ async function assemble(
   const ledgerLogger = logger.child({ room: 'ledger' });
   const committees = new Committees({ db, logger: ledgerLogger }, genesis);
   await committees.start();
-  const notary = new NotarySeat({ network, db, clock, logger: ledgerLogger, signer, committees });
+  const witness = createWitness(
+    { network, db, clock, logger: ledgerLogger, metrics },
+    { notaries: () => committees.current.keys },
+  );
+  await witness.start();
+  stops.push(() => witness.stop());
+  const notary = new NotarySeat({
+    network,
+    db,
+    clock,
+    logger: ledgerLogger,
+    signer,
+    committees,
+    witness,
+    begin: made => startNotary(made, init.dataDir),
+  });
   await notary.start();
   stops.push(() => notary.stop());
   serveLedger(network, notary.desk);
   const settlement = createSettlement(
-    { network, db, clock, logger: ledgerLogger, signer, notary, committees },
+    { network, db, clock, logger: ledgerLogger, signer, notary, committees, witness },
     { genesis, perDay: init.maxPerDay },
   );
   const { membership, invitations } = createMembership(
@@ -196,6 +215,7 @@ async function assemble(
     executor,
     market,
     db,
+    witness,
     stop: () => stopAll(stops, logger),
   };
 }

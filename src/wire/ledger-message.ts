@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { decidedSchema, FUNDS_BYTES, MAX_VALUE_BYTES, slotSchema } from './certificate.ts';
 import { MAX_SIGNATURES } from './envelope.ts';
-import { roundAnswers, roundRequests } from './ledger-round.ts';
+import { MAX_WORD_BYTES, roundAnswers, roundRequests } from './ledger-round.ts';
 import { defineMessage } from './message.ts';
 import { bytesSchema, countSchema, hexHashSchema, peerSchema, timeSchema } from './primitives.ts';
 
@@ -39,6 +39,8 @@ export const ledgerRequestMessage = defineMessage(
     z.strictObject({ type: z.literal('members'), from: countSchema }),
     /** What was decided about an escrow: its lock and its steps so far. */
     z.strictObject({ type: z.literal('escrow'), escrowId: hexHashSchema }),
+    /** Votes, commits, proposals and reports of notaries, for them to compare with what they have seen. */
+    z.strictObject({ type: z.literal('witness'), words: z.array(bytesSchema(MAX_WORD_BYTES)).min(1).max(4) }),
     /** The decision of a slot. */
     z.strictObject({ type: z.literal('slot'), slot: slotSchema }),
     /** The changes of the committee from the epoch `from` on. Every member answers it. */

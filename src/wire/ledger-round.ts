@@ -14,6 +14,8 @@ const MAX_BALLOT = 1_000_000;
 
 const QC_BYTES = 2048;
 const REPORT_BYTES = 4096;
+/** Of whatever a notary signs while a slot is decided. */
+export const MAX_WORD_BYTES = REPORT_BYTES;
 
 export const ballotSchema = countSchema.max(MAX_BALLOT);
 

@@ -83,6 +83,7 @@ const CALLS: { [Id in RouteId]: (server: TestServer, id: string) => Promise<AnyR
   listMembers: ({ client }) => client.listMembers(),
   removeMember: ({ client }) => client.removeMember({ params: { id: workerSigner.peer } }),
   joinNetwork: ({ client }) => client.joinNetwork({ body: { invite: INVITE } }),
+  getEvidence: ({ client }) => client.getEvidence(),
   verifyReceipt: ({ client }) => client.verifyReceipt({ body: Uint8Array.of(1, 2, 3) }),
   getOpenApi: ({ client }) => client.getOpenApi(),
   getMetrics: ({ client }) => client.getMetrics(),

@@ -315,6 +315,29 @@ test('a receipt is exported as it is', () =>
     assert.is((await run(['receipt', id], { terminal: true })).code, 2);
   }));
 
+test('evidence is listed, written, and checked offline', () =>
+  withShell(async ({ run, dir }) => {
+    assert.match((await run(['evidence'])).out, /12D3Koo\w+ +notary +voted-twice +A\//);
+    assert.match((await run(['evidence', '-q'])).out, /^12D3Koo\w+\n$/);
+    const file = join(dir, 'evidence.json');
+    const { out } = await run(['evidence', '--json']);
+    const verify = async (text: string) => {
+      await writeFile(file, text);
+      const { code, out: shown } = await runCli(['evidence', 'verify', file, '--json']);
+      return { code, ...JSON.parse(shown) };
+    };
+    const { code, evidence } = await verify(out);
+    assert.equal([code, evidence.network, evidence.proofs], [0, 'test', 1]);
+    const body = JSON.parse(out);
+    const [entry] = body.evidence;
+    const codeOf = async (change: object) =>
+      (await verify(JSON.stringify({ ...body, evidence: [{ ...entry, ...change }] }))).error.code;
+    assert.is(await codeOf({ second: entry.first }), 'CONTRADICTION_NONE');
+    assert.is(await codeOf({ slot: 'A/x/1' }), 'EVIDENCE_DIFFERS');
+    assert.is(await codeOf({ rule: 'lied' }), 'EVIDENCE_FORMAT');
+    assert.is((await verify('nothing')).code, 1);
+  }));
+
 test('the daemon is named by flags over environment', () =>
   withShell(async ({ dir, server, run }) => {
     assert.is((await runCli(['peers', '--api', server.url])).code, 0);

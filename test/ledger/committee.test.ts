@@ -6,6 +6,7 @@ import {
   checkFunds,
   committeeAt,
   committeeOf,
+  type Escrow,
   readLock,
   TrailReplay,
 } from '../../src/ledger/index.ts';
@@ -110,6 +111,13 @@ test('conflicting orders at different notaries: recovery decides one of them, an
         );
         assert.ok(answer.type === 'round' && answer.outcomes[0]?.type === 'signed');
       }
+      const third = await rival(ledger, alice, alice.signer.peer);
+      const refused = await ledger.first.notary!.round!(
+        { type: 'propose', epoch: 0, values: [third] },
+        alice.signer.peer,
+      );
+      const [outcome] = refused.type === 'round' ? refused.outcomes : [];
+      assert.is(outcome?.type === 'refused' && outcome.code, 'SLOT_VOTED');
       const { ref, lock } = terms(bob, 'contested');
       const escrow = await alice.wallet.lock(ref, lock);
       assert.is(readLock(escrow.decided, ref, committeeOf(ledger.info)).requester, alice.signer.peer);
@@ -139,6 +147,8 @@ test('one notary away: work goes on; two away: it waits, and goes on when one is
       const waiting = pay(ledger, alice, bob, 'two notaries');
       await waitFor(() => !alice.wallet.status().reachable, 'the wallet to see that too few answer', WAIT_MS);
       assert.match(alice.wallet.status().note ?? '', /fewer than 3 of the 4 notaries/);
+      const unknown = { escrowId: 'ab'.repeat(32) } as Escrow;
+      assert.is(await code(alice.wallet.inspect(unknown)), 'LEDGER_UNREACHABLE');
       await ledger.start(fourth);
       alice.network.join(fourth.network.addresses()[0]!);
       await waiting;

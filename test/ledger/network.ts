@@ -7,12 +7,14 @@ import {
   createMembership,
   createNotary,
   createSettlement,
+  createWitness,
   type Invitations,
   type Membership,
   type Notary,
   NotarySeat,
   type Settlement,
   serveLedger,
+  type Witness,
 } from '../../src/ledger/index.ts';
 import { createIdentity, createNetwork, type Identity, type Network } from '../../src/network/index.ts';
 import { type Clock, noMetrics, silentLogger, systemClock } from '../../src/util/index.ts';
@@ -40,6 +42,7 @@ export interface TestNode {
   committees: Committees;
   seat: NotarySeat;
   readonly notary: Notary | undefined;
+  witness: Witness;
   wallet: Settlement;
   membership: Membership;
   invitations: Invitations;
@@ -104,6 +107,7 @@ export async function withLedger(
       await node.membership.stop();
       await node.wallet.stop();
       await node.seat.stop();
+      await node.witness.stop();
       await node.network.stop();
       await node.db.close();
     },
@@ -160,7 +164,7 @@ function isUp({ network }: TestNode): boolean {
 
 async function startNode(node: TestNode, genesis: GenesisInfo, clock: Clock): Promise<void> {
   const { signer, dir } = node;
-  const parts = { clock, logger: silentLogger, signer };
+  const common = { clock, logger: silentLogger, signer };
   node.network = createNetwork(
     { clock: systemClock, logger: silentLogger, metrics: noMetrics },
     {
@@ -176,6 +180,12 @@ async function startNode(node: TestNode, genesis: GenesisInfo, clock: Clock): Pr
   node.committees = new Committees({ db: node.db, logger: silentLogger }, genesis);
   await node.committees.start();
   const { network, db, committees } = node;
+  node.witness = createWitness(
+    { network, db, ...common, metrics: noMetrics },
+    { notaries: () => committees.current.keys },
+  );
+  await node.witness.start();
+  const parts = { ...common, witness: node.witness };
   node.seat = new NotarySeat({ network, db, committees, ...parts });
   await node.seat.start();
   serveLedger(network, node.seat.desk);

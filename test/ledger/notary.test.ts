@@ -1,79 +1,15 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Database } from '../../src/db/index.ts';
-import { createLedgerDesk, createNotary, type Notary, readLock } from '../../src/ledger/index.ts';
+import { createLedgerDesk, createNotary, readLock } from '../../src/ledger/index.ts';
 import { NotaryDraft } from '../../src/ledger/notary-draft.ts';
 import { CodedError, silentLogger } from '../../src/util/index.ts';
-import {
-  escrowIdOf,
-  fundsKind,
-  type GenesisInfo,
-  type LedgerOp,
-  open,
-  type Signer,
-} from '../../src/wire/index.ts';
-import { open as openDb, withTempDir } from '../db/temp-dir.ts';
+import { escrowIdOf, fundsKind, type LedgerOp, open, type Signer } from '../../src/wire/index.ts';
+import { type NotaryDb, withNotary } from './one-notary.ts';
 import * as s from './support.ts';
 
 const test = suite('ledger: notary');
 const { alice, bob, carol, admin, T0, FLOP } = s;
-
-interface Setting {
-  readonly db: Database;
-  readonly clock: ReturnType<typeof s.manualClock>;
-  notary: Notary;
-  restart(): Promise<void>;
-  submit(...statements: { bytes: Uint8Array }[]): Promise<unknown[]>;
-  balance(of: Signer): Promise<bigint>;
-}
-
-type NotaryDb = Pick<Database, 'write' | 'repository'>;
-
-interface Options {
-  readonly genesis?: GenesisInfo;
-  readonly wrap?: (db: Database) => NotaryDb;
-  /** The supply cannot be counted again after what the test did. */
-  readonly isBroken?: boolean;
-}
-
-/** A notary over a real database; the whole supply is counted again in the end. */
-async function withNotary(
-  fn: (setting: Setting) => Promise<void>,
-  { genesis = s.genesis, wrap = db => db, isBroken = false }: Options = {},
-): Promise<void> {
-  await withTempDir(async dir => {
-    const clock = s.manualClock();
-    const db = await openDb(dir);
-    const make = () =>
-      createNotary({ db: wrap(db), clock, logger: silentLogger, signer: admin }, { genesis });
-    const setting: Setting = {
-      db,
-      clock,
-      notary: make(),
-      async restart() {
-        await setting.notary.stop();
-        setting.notary = make();
-        await setting.notary.start();
-      },
-      async submit(...statements) {
-        const outcomes = await setting.notary.submit(statements.map(({ bytes }) => bytes));
-        return outcomes.map(outcome => (outcome.ok ? 'ok' : (outcome.error as CodedError).code));
-      },
-      async balance(of) {
-        const answer = await createLedgerDesk(setting.notary)({ type: 'funds', account: of.peer }, of.peer);
-        return answer.type === 'funds' ? open(fundsKind, answer.funds).body.balance : -1n;
-      },
-    };
-    try {
-      await setting.notary.start();
-      await fn(setting);
-      if (!isBroken) await setting.restart();
-    } finally {
-      await setting.notary.stop();
-      await db.close();
-    }
-  });
-}
 
 const lockOrder = (seq: number, ops: LedgerOp[] = [s.makeLock()]) => s.makeOrder(alice, seq, ops);
 const targetOf = (order: ReturnType<typeof lockOrder>, index = 0) => ({
@@ -103,33 +39,6 @@ test('a second order for a decided slot is refused, with the certificate that sh
     assert.equal(second.decided, first.decided);
     assert.is(await setting.balance(carol), 0n);
     assert.equal(await setting.submit(two), ['SLOT_DECIDED']);
-  }));
-
-test('the attacks on orders each have their code, and change nothing', () =>
-  withNotary(async setting => {
-    const ops = [s.makeLock()];
-    const torn = Uint8Array.from(lockOrder(0).bytes);
-    torn[torn.length - 1]! ^= 1;
-    const padded = Uint8Array.of(...lockOrder(0).bytes, 0);
-    const attacks = [
-      [lockOrder(1), 'ORDER_SEQ'],
-      [s.makeOrder(alice, 0, ops, { net: s.makeGenesis({ name: 'other' }).net }), 'STATEMENT_NETWORK'],
-      [s.makeOrder(bob, 0, ops, { account: alice.peer }), 'STATEMENT_SIGNER'],
-      [lockOrder(0, [s.makeLock({ amount: 101n * FLOP })]), 'FUNDS_INSUFFICIENT'],
-      [lockOrder(0, [s.makeLock({ worker: alice.peer })]), 'LOCK_TERMS'],
-      [{ bytes: torn }, 'WIRE_SIGNATURE'],
-      [{ bytes: padded }, 'STATEMENT_KIND'],
-      [{ bytes: new Uint8Array(0) }, 'STATEMENT_KIND'],
-      [s.accept({ escrowId: 'ab'.repeat(32), lock: s.makeLock() }, alice), 'ESCROW_UNKNOWN'],
-      [
-        s.accept({ escrowId: 'ab'.repeat(32), lock: s.makeLock() }, alice, { escrowId: null }),
-        'ESCROW_UNKNOWN',
-      ],
-    ] as const;
-    for (const [statement, code] of attacks) assert.equal(await setting.submit(statement), [code]);
-    assert.is(await setting.balance(alice), 100n * FLOP);
-    const { trail } = (await setting.notary.store.accounts.get(alice.peer))!;
-    assert.is(trail, 0);
   }));
 
 test('all of a chain of orders and steps in one batch is decided in its order', () =>

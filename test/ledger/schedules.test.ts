@@ -108,7 +108,7 @@ test('control: a quorum that is one short is caught', () =>
   assert.ok(runAll(2_000, 4, four, fastPost, { ...caught, quorumChange: -1 }).violations > 0));
 
 test('control: notaries that lose their disks are caught', () =>
-  assert.ok(runAll(12_000, 4, { ...four, losesDisks: true }, fastPost, caught).violations > 0));
+  assert.ok(runAll(6_000, 4, { ...four, steps: 160, losesDisks: true }, fastPost, caught).violations > 0));
 
 test('control: newcomers that take over from one are caught', () =>
   assert.ok(

@@ -30,6 +30,8 @@ export interface ScheduleOptions {
   readonly losesDisks?: boolean;
   /** Each newcomer takes over from any one. */
   readonly fromOne?: boolean;
+  /** In place of `SimNotary`. */
+  readonly Notary?: typeof SimNotary;
 }
 
 const escrowIdOf = ({ statement }: Stated): string | undefined =>
@@ -102,7 +104,8 @@ export class Schedule {
     this.#options = options;
     this.#random = randomOf(seed);
     const skews = world.keys.map(() => this.#below(4_000) - 2_000);
-    this.#notaries = world.keys.map((_, i) => new SimNotary(i, world, () => this.#now + skews[i]!));
+    const { Notary = SimNotary } = options;
+    this.#notaries = world.keys.map((_, i) => new Notary(i, world, () => this.#now + skews[i]!));
     const order = world.keys.map((_, i) => i).sort(() => this.#random() - 0.5);
     this.#liars = order.slice(0, options.byzantine);
     this.#honest = this.#notaries.filter(({ index }) => !this.#liars.includes(index));

@@ -150,6 +150,7 @@ const streamSamples: readonly MessageSample[] = [
     { type: 'standing', account: alice.peer, at: T0 },
     { type: 'escrow', escrowId },
     { type: 'slot', slot },
+    { type: 'witness', words: [bytesOf('vote'), bytesOf('another vote')] },
     { type: 'propose', epoch: 0, values: [bytesOf('order')] },
     { type: 'commit', items: [{ qc: bytesOf('votes'), value: bytesOf('order') }] },
     { type: 'certify', decided: [decided] },

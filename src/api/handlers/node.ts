@@ -9,29 +9,42 @@ import type { HandlerParts, Handlers } from './context.ts';
 const MIB = 2 ** 20;
 const ok = (detail: string | null = null): PartHealth => ({ status: 'ok', detail });
 
+/** Notaries of now that contradicted themselves. */
+function liarsOf({ settlement, witness }: HandlerParts): string[] {
+  const { notaries } = settlement.status();
+  const proofs = witness.proofs().filter(({ rule }) => rule !== 'ordered-twice');
+  const accused = new Set(proofs.map(({ signer }) => signer));
+  return notaries.filter(peer => accused.has(peer));
+}
+
+function ledgerOf(parts: HandlerParts): PartHealth {
+  const { reachable, fault, note } = parts.settlement.status();
+  const liars = liarsOf(parts);
+  if (reachable && !fault && liars.length === 0) return ok(note);
+  const lie = `${liars.join(', ')} contradicted itself as a notary: duxnode evidence shows the proof`;
+  return { status: 'degraded', detail: fault ?? (reachable ? lie : note) };
+}
+
 /** Each part's state. Without peers, sandbox or notary a node still serves its user: that is `degraded` at worst. */
-function healthOf({ network, executor, settlement, node }: HandlerParts): HealthReply {
+function healthOf(parts: HandlerParts): HealthReply {
+  const { network, executor, node } = parts;
   const peers = network.peers().length;
   const sandbox = executor?.status();
-  const ledger = settlement.status();
   const docker: PartHealth =
     sandbox === undefined
       ? ok('this node runs no tasks itself')
       : sandbox.available
         ? ok(sandbox.version)
         : { status: 'degraded', detail: sandbox.reason };
-  const parts = {
+  const states = {
     p2p: ok(peers === 0 ? 'no peers are connected' : `${peers} peers`),
     docker,
     db: node.storage(),
-    ledger:
-      ledger.reachable && !ledger.fault
-        ? ok(ledger.note)
-        : { status: 'degraded' as const, detail: ledger.fault ?? ledger.note },
+    ledger: ledgerOf(parts),
   };
-  const states = Object.values(parts).map(part => part.status);
-  const status = states.includes('down') ? 'down' : states.includes('degraded') ? 'degraded' : 'ok';
-  return { status, ...parts };
+  const all = Object.values(states).map(part => part.status);
+  const status = all.includes('down') ? 'down' : all.includes('degraded') ? 'degraded' : 'ok';
+  return { status, ...states };
 }
 
 function nodeOf({ network, executor, settlement, membership, node, market, url }: HandlerParts): NodeReply {

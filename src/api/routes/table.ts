@@ -1,5 +1,6 @@
 import { blobRoutes } from './blobs.ts';
 import { docsRoutes } from './docs.ts';
+import { ledgerRoutes } from './ledger.ts';
 import { memberRoutes } from './members.ts';
 import { nodeRoutes } from './node.ts';
 import { notaryRoutes } from './notaries.ts';
@@ -15,6 +16,7 @@ export const routes = {
   ...nodeRoutes,
   ...walletRoutes,
   ...notaryRoutes,
+  ...ledgerRoutes,
   ...memberRoutes,
   ...docsRoutes,
 };
