@@ -54,6 +54,7 @@ export const ERRORS: Readonly<Record<string, Entry>> = {
   BAD_REQUEST: entry(400, 'The request cannot be read'),
   BODY_BROKEN: entry(400, 'The body broke off'),
   STATEMENT_SIGNER: entry(400, 'The invite is not signed by the network’s admin'),
+  AMOUNT_SMALL: entry(400, 'The network moves no amount so small'),
   SEND_TO_SELF: entry(400, 'Nobody sends money to itself'),
   TOKEN_REQUIRED: entry(401, 'This request needs the API token'),
   TOKEN_WRONG: entry(401, 'The API token is wrong'),

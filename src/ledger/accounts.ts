@@ -39,6 +39,7 @@ export type AccountErrorType =
   | { code: 'STATEMENT_SIGNER'; what: string; signers: readonly string[] }
   | { code: 'ORDER_SEQ'; expected: number; seq: number }
   | { code: 'FUNDS_INSUFFICIENT'; needed: bigint; free: bigint }
+  | { code: 'AMOUNT_SMALL'; amount: bigint; least: bigint }
   | { code: 'GRANT_TERMS'; field: string };
 
 function refuse(type: AccountErrorType, message: string): never {
@@ -71,9 +72,20 @@ export function spend(balance: bigint, needed: bigint): bigint {
   return balance - needed;
 }
 
-/** All that makes an order valid whatever the balance: network, signer, terms of its locks. */
+/** That an operation moves what the network asks at least. @throws CodedError `AMOUNT_SMALL { amount, least }`. */
+export function requireAmount(amount: bigint, { genesis }: GenesisInfo): void {
+  const { minAmount: least } = genesis;
+  if (amount < least)
+    refuse(
+      { code: 'AMOUNT_SMALL', amount, least },
+      `a lock or transfer of this network moves ${least} units of 1e-8 FLOP at least, not ${amount}`,
+    );
+}
+
+/** All that makes an order valid whatever the balance: network, signer, amounts, terms of its locks. */
 export function checkOrder(order: Opened<LedgerOrder>, info: GenesisInfo): LedgerEscrow[] {
   checkOrigin('order', order, [order.body.account], info);
+  for (const { amount } of order.body.ops) requireAmount(amount, info);
   return order.body.ops.flatMap((op, index) =>
     op.op === 'lock' ? [openEscrow(escrowIdOf(order, index), order.body.account, op)] : [],
   );
@@ -81,7 +93,7 @@ export function checkOrder(order: Opened<LedgerOrder>, info: GenesisInfo): Ledge
 
 /**
  * An owner's order on its account: all operations or none.
- * @throws CodedError `STATEMENT_NETWORK`, `STATEMENT_SIGNER`, `ORDER_SEQ`, `FUNDS_INSUFFICIENT`, `LOCK_TERMS`.
+ * @throws CodedError `STATEMENT_NETWORK`, `STATEMENT_SIGNER`, `ORDER_SEQ`, `AMOUNT_SMALL`, `FUNDS_INSUFFICIENT`, `LOCK_TERMS`.
  */
 export function applyOrder(account: Account, order: Opened<LedgerOrder>, info: GenesisInfo): AccountResult {
   const escrows = checkOrder(order, info);

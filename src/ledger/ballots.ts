@@ -7,6 +7,7 @@ import {
   toHex,
   type Vote,
 } from '../wire/index.ts';
+import type { AccountRates } from './account-rates.ts';
 import { checkCertificate } from './certificates.ts';
 import type { Committee } from './committee.ts';
 import type { Book, Decision } from './decide.ts';
@@ -40,6 +41,7 @@ export interface BallotContext {
   readonly nowMs: number;
   readonly committee: Committee;
   readonly book: BallotBook;
+  readonly rates?: AccountRates | undefined;
 }
 
 /** What a notary answers once its book is on disk. */
@@ -117,16 +119,18 @@ function opinionAt(epoch: number, value: Stated, context: BallotContext): Opinio
 
 /**
  * A statement at ballot 0 of the epoch that its bearer knows of. It is remembered even where no vote can be given.
- * @throws CodedError `WRONG_EPOCH`, as `decide` and `slots.propose`; `SLOT_UNPROPOSED` for what recovery alone may bring.
+ * @throws CodedError `WRONG_EPOCH`, as `decide`, `AccountRates.require`, `slots.requireKnown` and `slots.propose`; `SLOT_UNPROPOSED` for what recovery alone may bring.
  */
 export function propose(value: Stated, context: BallotContext, asked = context.committee.epoch): Intent {
-  const { book, committee } = context;
+  const { book, committee, rates } = context;
   const opinion = opinionAt(asked, value, context);
   if (opinion.type === 'decided') return { type: 'decided', slot: opinion.slot };
   const { slot, refusal } = opinion;
   if (value.statement.type === 'skip')
     refuse({ code: 'SLOT_UNPROPOSED', slot }, 'that an order is left out is found by recovery, not proposed');
   const before = book.ballot(slot);
+  if (!refusal && !before.known.some(({ digest }) => digest === value.digest))
+    rates?.require(value.statement);
   // An order that its account never could pay is no trace of anything: anybody could leave thousands.
   if (opinion.afford || before.known.length > 0) {
     const state = slots.learn(before, known(value, opinion));
@@ -134,6 +138,7 @@ export function propose(value: Stated, context: BallotContext, asked = context.c
   }
   requirePart(context, asked);
   if (refusal) throw refusal;
+  slots.requireKnown(book.ballot(slot), slot, known(value, opinion));
   book.setBallot(slot, slots.propose(book.ballot(slot), slot, committee.epoch, value));
   return { type: 'vote', body: bodyOf(slot, 0, value.digest, context) };
 }

@@ -10,6 +10,7 @@ import {
   type Signer,
   sameBytes,
 } from '../wire/index.ts';
+import type { AccountRates } from './account-rates.ts';
 import { BallotDraft } from './ballot-draft.ts';
 import { openBallotStore } from './ballot-store.ts';
 import type { BallotContext, BallotErrorType, Intent } from './ballots.ts';
@@ -28,7 +29,7 @@ import {
 } from './notary.ts';
 import { ledgerLost, loadNotary } from './notary-state.ts';
 import { type NotaryStore, openNotaryStore } from './notary-store.ts';
-import { ParkedDecisions } from './parked.ts';
+import { ParkedDecisions, parkedFull } from './parked.ts';
 import type { NotaryMeta, StoredSlot } from './records.ts';
 import type { Job, JobResult, RoundNotary } from './round-job.ts';
 import type { SlotState } from './slot.ts';
@@ -38,6 +39,8 @@ import { stopped, WorkQueue } from './work-queue.ts';
 /** Slots whose last activity is remembered; of one that fell out a recovery waits once more. */
 const MAX_QUIET = 10_000;
 
+/** What the rules make of a job. */
+type Ruled = Intent | { readonly error: CodedError };
 type Answer = JobResult | { readonly error: CodedError };
 
 /**
@@ -54,12 +57,13 @@ export class CommitteeNotary implements Notary, RoundNotary {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #info: GenesisInfo;
+  readonly #rates: AccountRates | undefined;
   readonly #parked = new ParkedDecisions();
   readonly #active = new LRUCache<string, number>({ max: MAX_QUIET });
   readonly #queue: WorkQueue<Job, Answer>;
   #meta: NotaryMeta | undefined;
 
-  constructor({ db, clock, logger, signer, committees, witness }: NotaryComponents) {
+  constructor({ db, clock, logger, signer, committees, witness, rates }: NotaryComponents) {
     this.committees = committees;
     this.signer = signer;
     this.witness = witness;
@@ -69,6 +73,7 @@ export class CommitteeNotary implements Notary, RoundNotary {
     this.#clock = clock;
     this.#logger = logger;
     this.#info = committees.current.info;
+    this.#rates = rates;
     this.#queue = new WorkQueue(logger, batch => this.#runBatch(batch));
   }
 
@@ -172,7 +177,8 @@ export class CommitteeNotary implements Notary, RoundNotary {
       reported: batch.flatMap(job => job.reported),
       isWhole: batch.some(job => job.isWhole === true),
     });
-    const context = { self: this.signer.peer, nowMs, committee: this.committee, book: draft };
+    const { committee } = this;
+    const context = { self: this.signer.peer, nowMs, committee, book: draft, rates: this.#rates };
     const intents = batch.map(job => this.#runOne(job, context));
     if (intents.some(intent => 'error' in intent && intent.error.code === 'LEDGER_LOST'))
       draft.meta = { ...draft.meta, lost: true };
@@ -180,15 +186,15 @@ export class CommitteeNotary implements Notary, RoundNotary {
     if (operations.length > 0) await this.store.db.write(operations, { sync: true });
     this.#meta = draft.meta;
     if (draft.meta.lost) throw ledgerLost();
-    for (const [i, job] of batch.entries()) this.#keepWaiting(job, intents[i]!);
+    const answers = batch.map((job, i) => this.#keepWaiting(job, intents[i]!));
     this.#takeParked(draft.changed());
     await this.committees.take(draft.changes.map(slot => this.certify(slot, draft.slot(slot)!)));
-    return intents.map(intent =>
+    return answers.map(intent =>
       'error' in intent ? intent : { intent, stored: this.#storedOf(intent, draft) },
     );
   }
 
-  #runOne(job: Job, context: BallotContext): Intent | { readonly error: CodedError } {
+  #runOne(job: Job, context: BallotContext): Ruled {
     this.#witnessOrders(job, context);
     try {
       const intent = job.run(context, slot => this.#quietMs(slot));
@@ -228,13 +234,10 @@ export class CommitteeNotary implements Notary, RoundNotary {
     return intent.type === 'decided' ? draft.slot(intent.slot) : undefined;
   }
 
-  #keepWaiting(job: Job, intent: Intent | { readonly error: CodedError }): void {
-    if ('error' in intent || intent.type !== 'taken' || intent.waitsFor === null) return;
-    if (!this.#parked.add(intent.waitsFor, job))
-      this.#logger.warn(
-        { slot: job.slots[0], limit: 'parked' },
-        'a decision could not be kept: others have it',
-      );
+  /** What cannot be taken in yet waits, where there is room. */
+  #keepWaiting(job: Job, intent: Ruled): Ruled {
+    if ('error' in intent || intent.type !== 'taken' || intent.waitsFor === null) return intent;
+    return this.#parked.add(intent.waitsFor, job) ? intent : { error: parkedFull(intent.waitsFor) };
   }
 
   /** Tries again what waited for one of the records that changed. */

@@ -1,3 +1,4 @@
+export { AccountRates } from './account-rates.ts';
 export * from './accounts.ts';
 export * from './anti-entropy.ts';
 export * from './certificates.ts';

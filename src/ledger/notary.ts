@@ -9,6 +9,7 @@ import {
   type Signer,
   seal,
 } from '../wire/index.ts';
+import type { AccountRates } from './account-rates.ts';
 import type { BallotErrorType } from './ballots.ts';
 import { Checkpoints } from './checkpoints.ts';
 import type { Committee } from './committee.ts';
@@ -23,6 +24,8 @@ import { digestOf, readStatement, type Statement } from './statement.ts';
 import { WorkQueue } from './work-queue.ts';
 
 export interface NotaryComponents {
+  /** Absent: an account may have as much decided as it can pay. */
+  readonly rates?: AccountRates | undefined;
   readonly db: Pick<Database, 'write' | 'repository'>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -105,10 +108,11 @@ export class SingleNotary implements Notary {
   readonly witness: Witness | undefined;
   readonly #clock: Clock;
   readonly #info: GenesisInfo;
+  readonly #rates: AccountRates | undefined;
   readonly #queue: WorkQueue<Proposal, ProposalOutcome>;
   #meta: NotaryMeta | undefined;
 
-  constructor({ db, clock, logger, signer, committees, witness }: NotaryComponents) {
+  constructor({ db, clock, logger, signer, committees, witness, rates }: NotaryComponents) {
     this.committees = committees;
     this.signer = signer;
     this.witness = witness;
@@ -116,6 +120,7 @@ export class SingleNotary implements Notary {
     this.checkpoints = new Checkpoints(this);
     this.#clock = clock;
     this.#info = committees.current.info;
+    this.#rates = rates;
     this.#queue = new WorkQueue(logger, batch => this.#decideBatch(batch));
   }
 
@@ -189,6 +194,7 @@ export class SingleNotary implements Notary {
       const result = decide(statement, nowMs, draft, this.#info);
       if ('same' in result) return result;
       if (draft.isFrozen) throw epochOver(draft.epoch);
+      this.#rates?.require(statement);
       draft.apply(result, { digest: digestOf(statement), value }, nowMs);
       return { slot: result.slot, same: true };
     } catch (error) {

@@ -1,3 +1,4 @@
+import { CodedError } from '../util/index.ts';
 import type { Job } from './round-job.ts';
 
 /** In all, and for one account or escrow: what does not fit is had from other notaries later. */
@@ -5,6 +6,15 @@ const MAX_PARKED = 4096;
 const MAX_OF_ONE = 64;
 /** Statements of 64 KiB would otherwise fill 256 MiB. */
 const MAX_BYTES = 16 * 1024 * 1024;
+
+export type ParkedErrorType = { code: 'PARKED_FULL'; waitsFor: string };
+
+export function parkedFull(waitsFor: string): CodedError<ParkedErrorType> {
+  return new CodedError<ParkedErrorType>(
+    { code: 'PARKED_FULL', waitsFor },
+    `too many decisions wait for what ${waitsFor} still lacks here: this notary has them from the others later`,
+  );
+}
 
 const bytesOf = ({ values }: Job): number => values.reduce((sum, { value }) => sum + value.length, 0);
 

@@ -18,6 +18,8 @@ import type { Committee } from './committee.ts';
 import { askAll, type SeveralComponents } from './several.ts';
 import { digestOf, readStatement, type Stated, stated } from './statement.ts';
 
+const CONTESTED = ['SLOT_VOTED', 'SLOT_BALLOT', 'SLOT_CROWDED'];
+
 /** One statement on its way through its slot. */
 export class Round {
   readonly value: Stated;
@@ -76,7 +78,7 @@ export class Round {
 
   /** Others' statements, or an earlier recovery, are in its way. */
   get isContested(): boolean {
-    return this.refusals.some(({ code }) => code === 'SLOT_VOTED' || code === 'SLOT_BALLOT');
+    return this.refusals.some(({ code }) => CONTESTED.includes(code));
   }
 }
 

@@ -50,6 +50,7 @@ export type SlotErrorType =
   | { code: 'SLOT_BALLOT'; slot: string; ballot: number }
   | { code: 'SLOT_VOTED'; slot: string; ballot: number }
   | { code: 'SLOT_LOCKED'; slot: string; ballot: number }
+  | { code: 'SLOT_CROWDED'; slot: string; limit: number }
   | { code: 'SLOT_PROPOSED'; slot: string; ballot: number }
   | { code: 'RECOVER_EARLY'; slot: string; ballot: number; waitMs: number };
 
@@ -83,6 +84,19 @@ export function learn(state: SlotState, value: KnownValue, isKept = false): Slot
   const ofKind = state.known.filter(({ kind }) => kind === value.kind).length;
   if (!isKept && (!isEvidence(value) || ofKind >= MAX_OF_A_KIND)) return state;
   return { ...state, known: [...state.known, value] };
+}
+
+/** That a statement could be remembered: a vote for one that no report can name would help nobody. @throws CodedError `SLOT_CROWDED`. */
+export function requireKnown(
+  { known }: SlotState,
+  slot: string,
+  value: Pick<KnownValue, 'digest' | 'kind'>,
+): void {
+  if (isEvidence(value) && !known.some(({ digest }) => digest === value.digest))
+    refuse(
+      { code: 'SLOT_CROWDED', slot, limit: MAX_OF_A_KIND },
+      `${MAX_OF_A_KIND} statements of this kind are remembered for ${slot}, and no more: recover the slot`,
+    );
 }
 
 /**

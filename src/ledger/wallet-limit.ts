@@ -1,4 +1,6 @@
 import { type Clock, CodedError } from '../util/index.ts';
+import { requireAmount } from './accounts.ts';
+import type { Committees } from './committees.ts';
 import type { WalletBook } from './wallet-book.ts';
 import { dayOf } from './wallet-page.ts';
 
@@ -7,11 +9,12 @@ export type LimitErrorType = { code: 'DAY_LIMIT'; limit: bigint; spent: bigint; 
 export interface LimitComponents {
   readonly book: Pick<WalletBook, 'meta'>;
   readonly clock: Clock;
+  readonly committees: Pick<Committees, 'current'>;
   /** Units in operations on their way. */
   readonly reserved: () => bigint;
 }
 
-/** What this node may spend in one day (UTC): what it locks and sends, less what comes back of the same day's locks. */
+/** What this node may spend: no less at once than its network moves, and in one day (UTC) what its owner lets it lock and send, less what comes back of the same day's locks. */
 export class WalletLimit {
   readonly #parts: LimitComponents;
   readonly perDay: bigint | null;
@@ -35,8 +38,9 @@ export class WalletLimit {
     return left <= 0n ? 0n : left < free ? left : free;
   }
 
-  /** @throws CodedError `DAY_LIMIT`. */
+  /** @throws CodedError `AMOUNT_SMALL`, `DAY_LIMIT`. */
   require(amount: bigint): void {
+    requireAmount(amount, this.#parts.committees.current.info);
     const spent = this.spent();
     if (this.perDay === null || spent + amount <= this.perDay) return;
     throw new CodedError<LimitErrorType>(

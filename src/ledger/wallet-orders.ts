@@ -138,7 +138,7 @@ export class WalletOrders {
     return this.#named.get(name);
   }
 
-  /** Gathers an operation for the next order. @throws CodedError `FUNDS_INSUFFICIENT`, `DAY_LIMIT`, `QUEUE_FULL`, `LEDGER_STOPPED`. */
+  /** Gathers an operation for the next order. @throws CodedError `AMOUNT_SMALL`, `FUNDS_INSUFFICIENT`, `DAY_LIMIT`, `QUEUE_FULL`, `LEDGER_STOPPED`. */
   place(op: LedgerOp, send?: SendNote): Pending {
     if (!this.#signal || this.#signal.aborted) throw stopped();
     if (this.#gathered.length >= MAX_GATHERED) throw queueFull(MAX_GATHERED);

@@ -22,9 +22,13 @@ export interface BidderView extends WorkersView {
   readonly capacity: Capacity;
   readonly slots: number;
   readonly price: bigint | null;
+  /** The least that a lock of the network holds. */
+  readonly minAmount: bigint;
   readonly imagePolicy: ImagePolicy;
   /** The payer's proven free balance, or null where the offer proves none. */
   readonly payerFunds: bigint | null;
+  /** What of it is promised to this worker already, and not locked yet. */
+  readonly payerUnlocked: bigint;
   readonly payerIsMember: boolean;
 }
 
@@ -134,6 +138,8 @@ export const rules: readonly Rule[] = [
   function price(offer, view) {
     if (offer.requester !== view.self && view.price !== null && offer.maxPrice < view.price)
       return no('PRICE', 'asks for more than is offered', true);
+    if (offer.maxPrice > 0n && offer.maxPrice < view.minAmount)
+      return no('PRICE', 'less is offered than a lock of this network holds at least', true);
     return undefined;
   },
   function payer(offer, view) {
@@ -141,7 +147,8 @@ export const rules: readonly Rule[] = [
     if (offer.maxPrice === 0n)
       return view.payerIsMember ? undefined : no('NOT_A_MEMBER', 'does unpaid work for members only', false);
     if (view.payerFunds === null) return no('NO_FUNDS_PROOF', 'the offer proves no funds', false);
-    if (view.payerFunds < offer.maxPrice) return no('FUNDS', 'the payer has less than it offers', false);
+    if (view.payerFunds < view.payerUnlocked + offer.maxPrice)
+      return no('FUNDS', 'the payer has less than it offers', false);
     return undefined;
   },
   function judge(offer, view) {
@@ -167,5 +174,11 @@ export function decide(offer: Offer, view: BidderView): Decision {
     const refusal = rule(offer, view);
     if (refusal) return { bid: false, refusal };
   }
-  return { bid: true, ask: offer.requester === view.self ? 0n : (view.price ?? offer.maxPrice) };
+  return { bid: true, ask: offer.requester === view.self ? 0n : askOf(view, offer) };
+}
+
+/** The price, which may be nothing; else what a lock holds at least. */
+function askOf({ price, minAmount }: BidderView, { maxPrice }: Offer): bigint {
+  const ask = price ?? maxPrice;
+  return ask > 0n && ask < minAmount ? minAmount : ask;
 }

@@ -223,6 +223,7 @@ function nodeInit(
       arbiters: market.arbiters,
     },
     maxPerDay: ledger.max_per_day,
+    accountRate: ledger.account_rate,
     maxBlobBytes: storage.max_mb * MIB,
     agent: `duxnode/${VERSION}`,
   };

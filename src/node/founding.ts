@@ -41,6 +41,7 @@ export function newNetworkOf({ network, ledger }: Config): NewNetwork {
     supply: ledger.supply,
     openGrant: network.open_grant,
     feeBasisPoints: Math.round(ledger.fee_percent * 100),
+    minAmount: ledger.min_amount,
     notaries: ledger.notaries,
   };
 }

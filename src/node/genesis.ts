@@ -23,6 +23,7 @@ export interface NewNetwork {
   readonly supply: bigint;
   readonly openGrant: bigint;
   readonly feeBasisPoints: number;
+  readonly minAmount: bigint;
   /** Beside the founder, by peer id. */
   readonly notaries: readonly string[];
 }
@@ -111,7 +112,7 @@ async function fetchFrom(
 }
 
 function found({ signer, clock }: { signer: Signer; clock: Clock }, network: NewNetwork): GenesisInfo {
-  const { name, membership, currency, supply, openGrant, feeBasisPoints, notaries } = network;
+  const { name, membership, currency, supply, openGrant, feeBasisPoints, minAmount, notaries } = network;
   const body = {
     name,
     admin: signer.peer,
@@ -119,6 +120,7 @@ function found({ signer, clock }: { signer: Signer; clock: Clock }, network: New
     allocations: supply > 0n ? [{ account: signer.peer, amount: supply }] : [],
     treasury: signer.peer,
     feeBasisPoints,
+    minAmount,
     currency,
     membership,
     openGrant: membership === 'open' ? openGrant : 0n,

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { type Database, openDatabase } from '../db/index.ts';
 import {
+  AccountRates,
   Committees,
   createMembership,
   createSettlement,
@@ -59,6 +60,8 @@ export interface NodeInit {
   readonly market: MarketOptions;
   /** What this node may spend in a day, 1e-8 FLOP; null: all that it has. */
   readonly maxPerDay?: bigint | null;
+  /** Where it is a notary: operations a second of one account; null or absent: no limit. */
+  readonly accountRate?: number | null;
   readonly maxBlobBytes: number;
   readonly agent: string;
 }
@@ -145,6 +148,7 @@ async function assemble(
   const ledgerLogger = logger.child({ room: 'ledger' });
   const committees = new Committees({ db, logger: ledgerLogger }, genesis);
   await committees.start();
+  const rates = init.accountRate ? new AccountRates(clock, init.accountRate) : undefined;
   const witness = createWitness(
     { network, db, clock, logger: ledgerLogger, metrics },
     { notaries: () => committees.current.keys },
@@ -159,6 +163,7 @@ async function assemble(
     signer,
     committees,
     witness,
+    rates,
     begin: made => startNotary(made, init.dataDir),
   });
   await notary.start();

@@ -114,6 +114,8 @@ const marketSchema = z.strictObject({
 const ledgerSchema = z.strictObject({
   /** Of each payment, to the treasury; up to two places. */
   fee_percent: z.number().min(0).max(10).multipleOf(0.01).default(2),
+  /** Of a network that this node founds: the least that a lock or a transfer moves. */
+  min_amount: flop('0.0001'),
   /** Of a network that this node founds. */
   supply: flop('1000000'),
   /** Of a network that this node founds: its notaries beside this node, by peer id. Quorums of all of them decide. */
@@ -121,6 +123,8 @@ const ledgerSchema = z.strictObject({
   /** What one task of this node may hold and cost together, and what the node may spend in a day (UTC); null: no limit. */
   max_per_task: z.union([z.null(), flop('0')]).default(null),
   max_per_day: z.union([z.null(), flop('0')]).default(null),
+  /** Where this node is a notary: operations of one account that it decides in a second; null: no limit. */
+  account_rate: z.union([z.null(), z.int().min(1).max(100_000)]).default(100),
 });
 
 const storageSchema = z.strictObject({

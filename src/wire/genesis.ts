@@ -38,6 +38,8 @@ export const genesisKind = defineKind(
     treasury: peerSchema,
     /** Of each release, in basis points, to the treasury. */
     feeBasisPoints: countSchema.max(1000),
+    /** The least that a lock or a transfer moves: what each entry of the ledger, and each account, costs its maker to hold. */
+    minAmount: amountSchema,
     currency: z.enum(['FLOP', 'credits']),
     membership: z.enum(['invited', 'open']),
     /** What an open network gives each new member out of the admin's account. */

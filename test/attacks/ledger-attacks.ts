@@ -1,4 +1,4 @@
-import { checkDecided, committeeOf } from '../../src/ledger/index.ts';
+import { checkDecided, checkOrder, committeeOf } from '../../src/ledger/index.ts';
 import {
   acceptKind,
   certificateKind,
@@ -11,11 +11,13 @@ import {
   preAuthEncoding,
   type Signer,
   seal,
+  voteKind,
 } from '../../src/wire/index.ts';
 import type { Setting } from '../ledger/one-notary.ts';
 import * as s from '../ledger/support.ts';
 import { forge } from '../wire/samples.ts';
-import { fastClock, slowClock } from './ledger-clocks.ts';
+import { crowdedSlot, fastClock, slowClock } from './ledger-clocks.ts';
+import { hurryAtOne, parkedFlood } from './ledger-floods.ts';
 
 /** A notary at work: Alice has 99 FLOP free, and 1 in an open escrow for Bob, by her order 0. */
 export interface Target extends Setting {
@@ -44,8 +46,10 @@ const DAY_MS = 86_400_000;
 const forged = (body: unknown, changes: Parameters<typeof forge>[2] = {}) => ({
   bytes: forge({ kind: ledgerOrderKind, body: {}, signers: [alice] }, body, changes),
 });
-const sending = (amount: unknown) =>
-  forged({ net: s.genesis.net, account: alice.peer, seq: 1, ops: [{ ...send(1n), amount }] });
+const moving = (amount: unknown) =>
+  [send(1n), s.makeLock()].map(op =>
+    forged({ net: s.genesis.net, account: alice.peer, seq: 1, ops: [{ ...op, amount }] }),
+  );
 
 /** The bytes of an amount of 1.5 as another float64. */
 function floating(hex: string) {
@@ -83,8 +87,23 @@ function certified(signers: readonly Signer[], changes: object = {}): string | n
   return s.thrownCode(() => checkDecided({ certificate, value: value.bytes }, committeeOf(four)));
 }
 
+/** The votes of a quorum, where their certificate should be: the same body under another type. */
+function votesFor(): string | null {
+  const value = s.makeOrder(alice, 0, [send(1n)], { net: four.net });
+  const body = { net: four.net, epoch: 0, slot: `A/${alice.peer}/0`, ballot: 0, value: value.digest };
+  const { bytes: certificate } = seal(voteKind, body, ...three);
+  return s.thrownCode(() => checkDecided({ certificate, value: value.bytes }, committeeOf(four)));
+}
+
+const least = s.makeGenesis({ minAmount: 10n });
+const small = (op: LedgerOp) =>
+  s.thrownCode(() =>
+    checkOrder(s.makeOrder(alice, 1, [send(10n), { ...op, amount: 9n }], { net: least.net }), least),
+  );
+
 const three = notaries.slice(0, 3);
 const powerTest = 'test/ledger/power.test.ts';
+const marketTest = 'test/market/funds.test.ts';
 const committeeTest = 'test/ledger/committee.test.ts';
 const _powerTest = 'test/ledger/power.test.ts';
 
@@ -130,7 +149,9 @@ export const ledgerAttacks: readonly LedgerAttack[] = [
     name: 'amounts of 0, below 0, above 2^63 - 1, fractions, text',
     by: ['WIRE_SCHEMA'],
     how: ({ submit }) =>
-      submit(...[0, -1, -(2n ** 63n), 2n ** 63n, 2n ** 64n - 1n, 1.5, '1', '1e3', true, null].map(sending)),
+      submit(
+        ...[0, -1, -(2n ** 63n), 2n ** 63n, 2n ** 64n - 1n, 1.5, '1', '1e3', true, null].flatMap(moving),
+      ),
   },
   {
     name: 'NaN, infinities, minus zero, whole numbers as floats',
@@ -342,6 +363,11 @@ export const ledgerAttacks: readonly LedgerAttack[] = [
     how: () => [certified([notaries[0], notaries[0], notaries[1]])],
   },
   {
+    name: 'certificates: the votes of a quorum in the place of one',
+    by: ['WIRE_SCHEMA'],
+    how: () => [votesFor()],
+  },
+  {
     name: 'one notary of four away, then two',
     by: ['LEDGER_UNREACHABLE'],
     how: {
@@ -371,6 +397,66 @@ export const ledgerAttacks: readonly LedgerAttack[] = [
     how: {
       file: powerTest,
       test: 'a notary that comes back with an old database knows its own signature for another’s, and signs nothing more',
+    },
+  },
+  {
+    name: 'spam: a lock or a transfer of less than the network moves',
+    by: ['AMOUNT_SMALL'],
+    how: () => [small(send(1n)), small(s.makeLock())],
+  },
+  {
+    name: 'spam: more operations of one account than its rate; a stranger’s replay of its old orders takes nothing from it',
+    by: ['ACCOUNT_RATE'],
+    how: async ({ submit, clock }) => {
+      // 100 seconds of its rate are saved up: 35 are left after the lock and the first of these.
+      const [first, second] = [1, 2].map(seq => s.makeOrder(alice, seq, Array(64).fill(send(1n))));
+      await submit(first!);
+      const codes = await submit(second!, second!, s.makeOrder(alice, 2, [send(1n)]));
+      await submit(...Array(100).fill(first!));
+      const also = await submit(s.makeOrder(alice, 3, Array(34).fill(send(1n))));
+      clock.advance(64_000);
+      const later = await submit(s.makeOrder(alice, 4, Array(64).fill(send(1n))));
+      return [...codes, ...also, ...later, ...(await hurryAtOne())].filter(code => code !== 'ok');
+    },
+  },
+  {
+    name: 'spam: more statements at once than a notary has room for',
+    by: ['QUEUE_FULL'],
+    how: async ({ submit }) =>
+      (await submit(...Array(4_100).fill(order(send(1n))))).filter(code => code !== 'ok'),
+  },
+  {
+    name: 'spam: five orders under one number at a notary of several, which remembers four',
+    by: ['SLOT_VOTED', 'SLOT_CROWDED'],
+    how: crowdedSlot,
+  },
+  {
+    name: 'spam: more certified decisions than may wait for one that is missing',
+    by: ['PARKED_FULL'],
+    how: parkedFlood,
+  },
+  {
+    name: 'spam: more requests than a peer may send',
+    by: ['RATE_LIMITED'],
+    how: {
+      file: 'test/network/call-suite.ts',
+      test: 'haste is refused with RATE_LIMITED and costs a little score',
+    },
+  },
+  {
+    name: 'paid offers without funds: no proof, too little, too old, of another account, of notaries that are none',
+    by: ['NO_FUNDS_PROOF', 'FUNDS'],
+    how: {
+      file: marketTest,
+      test: 'a paid offer needs a proof of funds that notaries signed for its requester, lately',
+    },
+  },
+  {
+    name: 'work without its lock: another amount, terms, time or attempt, another payer, forged',
+    by: ['LOCK_DIFFERS', 'LOCK_NOT_FOUND', 'CERTIFICATE_INVALID'],
+    how: {
+      file: marketTest,
+      test: 'a worker starts on nothing but the certified lock of the terms that it signed',
     },
   },
 ];

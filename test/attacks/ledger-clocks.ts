@@ -57,3 +57,14 @@ export function slowClock(): (string | null)[] {
   if (chosen(reports.slice(1)) !== null) return ['the others bring no refund'];
   return [...refused, held];
 }
+
+/** Five orders under one number: the first has the vote, and no more than four are remembered. */
+export function crowdedSlot(): (string | null)[] {
+  const notary = new SimNotary(0, world, () => 0);
+  const orders = [1n, 2n, 3n, 4n, 5n].map(amount =>
+    stated(s.makeOrder(alice, 0, [{ op: 'transfer', to: bob.peer, amount }], { net }).bytes),
+  );
+  const codes = orders.map(value => proposed(notary, value));
+  if (notary.ballot(`A/${alice.peer}/0`).known.length !== 4) return ['not four are remembered'];
+  return codes.filter(code => code !== null);
+}

@@ -15,12 +15,15 @@ const read = (path: string) => readFile(fileURLToPath(new URL(`../../${path}`, i
 async function codesOf({ how }: LedgerAttack): Promise<unknown[]> {
   if (typeof how !== 'function') return [];
   let codes: unknown[] = [];
-  await withNotary(async setting => {
-    const order = s.makeOrder(alice, 0, [s.makeLock()]);
-    assert.equal(await setting.submit(order), ['ok']);
-    const escrow = { escrowId: escrowIdOf(order, 0), lock: s.makeLock() };
-    codes = [...(await how(Object.assign(setting, { escrow })))];
-  });
+  await withNotary(
+    async setting => {
+      const order = s.makeOrder(alice, 0, [s.makeLock()]);
+      assert.equal(await setting.submit(order), ['ok']);
+      const escrow = { escrowId: escrowIdOf(order, 0), lock: s.makeLock() };
+      codes = [...(await how(Object.assign(setting, { escrow })))];
+    },
+    { rate: 1 },
+  );
   return codes;
 }
 

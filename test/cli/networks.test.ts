@@ -19,7 +19,7 @@ test('init founds a network as it is told, once for each directory', () =>
     const made = await run('init', '--network', 'lab', ...flags);
     assert.is(made.code, 0, made.err);
     const { genesis, networkId, supply } = readGenesis(await readFile(join(dir, 'genesis.dag-cbor')));
-    const { name, admin, notaries, currency, membership, feeBasisPoints } = genesis;
+    const { name, admin, notaries, currency, membership, feeBasisPoints, minAmount } = genesis;
     assert.equal(JSON.parse(made.out), {
       network: 'lab',
       network_id: networkId,
@@ -28,7 +28,10 @@ test('init founds a network as it is told, once for each directory', () =>
       membership: 'invited',
       currency: 'credits',
     });
-    assert.equal([name, notaries.length, feeBasisPoints, supply], ['lab', 2, 0, 50_050_000_000n]);
+    assert.equal(
+      [name, notaries.length, feeBasisPoints, minAmount, supply],
+      ['lab', 2, 0, 10_000n, 50_050_000_000n],
+    );
     assert.is(currency, 'credits');
     assert.is(membership, 'invited');
     const again = await run('init', '--network', 'other');

@@ -148,6 +148,7 @@ function makeGenesis(admin: Signer, overrides: Partial<Genesis>): GenesisInfo {
     allocations: [{ account: admin.peer, amount: 1_000n * FLOP }],
     treasury: admin.peer,
     feeBasisPoints: 200,
+    minAmount: 0n,
     currency: 'FLOP' as const,
     membership: 'open' as const,
     openGrant: 10n * FLOP,

@@ -1,5 +1,5 @@
 import type { Database } from '../../src/db/index.ts';
-import { createLedgerDesk, createNotary, type Notary } from '../../src/ledger/index.ts';
+import { AccountRates, createLedgerDesk, createNotary, type Notary } from '../../src/ledger/index.ts';
 import { type CodedError, silentLogger } from '../../src/util/index.ts';
 import { fundsKind, type GenesisInfo, open, type Signer } from '../../src/wire/index.ts';
 import { open as openDb, withTempDir } from '../db/temp-dir.ts';
@@ -20,6 +20,8 @@ export type NotaryDb = Pick<Database, 'write' | 'repository'>;
 interface Options {
   readonly genesis?: GenesisInfo;
   readonly wrap?: (db: Database) => NotaryDb;
+  /** Operations a second of one account; absent: no limit. */
+  readonly rate?: number;
   /** The supply cannot be counted again after what the test did. */
   readonly isBroken?: boolean;
 }
@@ -27,13 +29,14 @@ interface Options {
 /** A notary over a real database; the whole supply is counted again in the end. */
 export async function withNotary(
   fn: (setting: Setting) => Promise<void>,
-  { genesis = s.genesis, wrap = db => db, isBroken = false }: Options = {},
+  { genesis = s.genesis, wrap = db => db, rate, isBroken = false }: Options = {},
 ): Promise<void> {
   await withTempDir(async dir => {
     const clock = s.manualClock();
     const db = await openDb(dir);
+    const rates = rate === undefined ? undefined : new AccountRates(clock, rate);
     const make = () =>
-      createNotary({ db: wrap(db), clock, logger: silentLogger, signer: s.admin }, { genesis });
+      createNotary({ db: wrap(db), clock, logger: silentLogger, signer: s.admin, rates }, { genesis });
     const setting: Setting = {
       db,
       clock,

@@ -1,6 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
+  AccountRates,
   checkFunds,
   committeeOf,
   createLedgerDesk,
@@ -28,7 +29,8 @@ async function withWallet(
   await withDatabase(async db => {
     const clock = s.manualClock();
     const parts = { db, clock, logger: silentLogger };
-    const notary = createNotary({ ...parts, signer: admin }, { genesis: s.genesis });
+    const rates = new AccountRates(clock, 1);
+    const notary = createNotary({ ...parts, signer: admin, rates }, { genesis: s.genesis });
     await notary.start();
     const local = { peer: admin.peer, desk: createLedgerDesk(notary) };
     const wallet = createSettlement({ ...parts, signer, network, notary: local }, { genesis: s.genesis });
@@ -71,6 +73,26 @@ test('a statement that does not know what came since is replaced when it is show
     await wallet.sync();
     await waitFor(() => balance() === 111n * FLOP, 'a statement with the payment');
   }, alice));
+
+test('a wallet whose orders are too many for a notary sends them again later', () =>
+  withWallet(async (wallet, clock) => {
+    // The notary lets one operation a second pass, and 100 at once: the second order has to wait for three of its 39.
+    const sends = Array.from({ length: 103 }, (_, i) =>
+      wallet.transfer(alice.peer, FLOP, { key: `send-${i}`, guarded: false }),
+    );
+    await sends[0];
+    let isDone = false;
+    const all = Promise.all(sends).finally(() => {
+      isDone = true;
+    });
+    await waitFor(() => {
+      clock.advance(500);
+      return isDone;
+    }, 'the rest');
+    await all;
+    assert.ok(clock.now() - T0 >= 3_000);
+    assert.is(wallet.balance().free, 897n * FLOP);
+  }));
 
 test('a statement counts with a quorum of notaries of its network', () => {
   const body = { net: s.genesis.net, account: alice.peer, balance: 5n, member: true, at: T0 };

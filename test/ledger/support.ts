@@ -52,6 +52,7 @@ export function makeGenesis(overrides: Partial<Genesis> = {}): GenesisInfo {
     ],
     treasury: admin.peer,
     feeBasisPoints: 200,
+    minAmount: 0n,
     currency: 'FLOP' as const,
     membership: 'open' as const,
     openGrant: 10n * FLOP,

@@ -173,18 +173,22 @@ test('a lock that nobody waits for any more before it is in an order is taken ba
   }));
 
 test('what is not there cannot be spent: refused before anything is signed', () =>
-  withLedger(async ledger => {
-    const [alice, bob] = await Promise.all([ledger.add(), ledger.add()]);
-    await granted(alice);
-    assert.is(await code(alice.wallet.transfer(bob.signer.peer, 10n * FLOP + 1n)), 'FUNDS_INSUFFICIENT');
-    const terms = termsFor(bob, { amount: 4n * FLOP });
-    const three = ['a', 'b', 'c'].map(name => code(alice.wallet.lock(s.taskRefOf(name), terms)));
-    assert.equal((await Promise.all(three)).sort(), ['FUNDS_INSUFFICIENT', 'RESOLVED', 'RESOLVED']);
-    for (const amount of [0n, -1n, 2n ** 63n])
-      assert.is(await code(alice.wallet.transfer(bob.signer.peer, amount)), 'WIRE_SCHEMA');
-    assert.is(await code(alice.wallet.lock(s.taskRefOf('d'), termsFor(alice))), 'LOCK_TERMS');
-    await ledger.audit();
-  }));
+  withLedger(
+    async ledger => {
+      const [alice, bob] = await Promise.all([ledger.add(), ledger.add()]);
+      await granted(alice);
+      assert.is(await code(alice.wallet.transfer(bob.signer.peer, 10n * FLOP + 1n)), 'FUNDS_INSUFFICIENT');
+      assert.is(await code(alice.wallet.transfer(bob.signer.peer, 9_999n)), 'AMOUNT_SMALL');
+      const terms = termsFor(bob, { amount: 4n * FLOP });
+      const three = ['a', 'b', 'c'].map(name => code(alice.wallet.lock(s.taskRefOf(name), terms)));
+      assert.equal((await Promise.all(three)).sort(), ['FUNDS_INSUFFICIENT', 'RESOLVED', 'RESOLVED']);
+      for (const amount of [0n, -1n, 2n ** 63n])
+        assert.is(await code(alice.wallet.transfer(bob.signer.peer, amount)), 'WIRE_SCHEMA');
+      assert.is(await code(alice.wallet.lock(s.taskRefOf('d'), termsFor(alice))), 'LOCK_TERMS');
+      await ledger.audit();
+    },
+    { overrides: { minAmount: 10_000n } },
+  ));
 
 test('money that came meanwhile is found before a payment is refused', () =>
   withLedger(async ledger => {

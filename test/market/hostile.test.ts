@@ -1,7 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { DuxNode } from '../../src/node/node.ts';
-import { type Metrics, noMetrics } from '../../src/util/index.ts';
 import {
   requesterMessage,
   taskOrderMessage,
@@ -121,32 +120,6 @@ test('a replayed award starts nothing, from its own requester or from another', 
     });
     assert.is(executed(), 2, 'the first, and the one of the check');
   });
-});
-
-test('a certified lock that is not the agreed one starts nothing, and costs its sender', async () => {
-  const door = gate();
-  const breaches: string[] = [];
-  const metrics: Metrics = {
-    ...noMetrics,
-    count: (name, labels) => {
-      if (name === 'network_breaches_total') breaches.push(labels?.reason ?? '');
-    },
-  };
-  await withNet(
-    [notary, { run: door.run, metrics }],
-    async net => {
-      const node = net.nodes[0]!;
-      const { settlement } = node;
-      const lock = settlement.lock.bind(settlement);
-      settlement.lock = (ref, terms, options) => lock(ref, { ...terms, amount: terms.amount - 1n }, options);
-      const { taskId } = await node.market.tasks.submit(taskRequest({ retries: 0 }));
-      await waitFor(() => breaches.includes('LOCK_DIFFERS'), 'the worker to see the difference');
-      await node.market.tasks.cancel(taskId);
-      await ended(node, taskId);
-      assert.is(door.count(), 0);
-    },
-    { open: 1 },
-  );
 });
 
 test('a stranger cannot attach to a lease, nor learn of it', async () => {

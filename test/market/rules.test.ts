@@ -75,10 +75,12 @@ const view: BidderView = {
   capacity: capacity(),
   slots: 2,
   price: null,
+  minAmount: FLOP / 100n,
   imagePolicy: { allowed: null, requireDigest: false },
   windows: defaultWindows,
   arbiters: ['judge', 'other', 'third'],
   payerFunds: 100n * FLOP,
+  payerUnlocked: 0n,
   payerIsMember: true,
 };
 
@@ -129,9 +131,11 @@ const refusals: [code: string, permanent: boolean, offer: Offer, view: Partial<B
   ['TOO_LARGE', true, needing({ diskBytes: 2 ** 31 }), {}],
   ['TOO_LARGE', true, needing({ gpus }), lending({ gpus })],
   ['PRICE', true, offer, { price: 6n * FLOP }],
+  ['PRICE', true, { ...offer, maxPrice: 1n }, {}],
   ['NOT_A_MEMBER', false, { ...offer, maxPrice: 0n }, { payerIsMember: false }],
   ['NO_FUNDS_PROOF', false, offer, { payerFunds: null }],
   ['FUNDS', false, offer, { payerFunds: 4n * FLOP }],
+  ['FUNDS', false, offer, { payerFunds: 9n * FLOP, payerUnlocked: 5n * FLOP }],
   ['TERMS', true, { ...offer, terms: { ...terms, claimMs: 1 } }, {}],
 ];
 
@@ -173,6 +177,8 @@ test('a worker asks its price, or what is offered, and its own node for nothing'
   };
   assert.is(ask({}), 5n * FLOP);
   assert.is(ask({ price: 2n * FLOP }), 2n * FLOP);
+  assert.is(ask({ price: 1n }), FLOP / 100n, 'what a lock holds at least');
+  assert.is(ask({ price: 0n }), 0n);
   assert.is(ask({ self: 'requester', price: 9n * FLOP, payerFunds: null }), 0n);
 });
 

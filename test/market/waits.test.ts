@@ -136,6 +136,7 @@ test('beyond what the owner lets one task or one day cost, a task is refused at 
     const submit = (payment: bigint, maxTotal: bigint) =>
       market.tasks.submit(taskRequest({ payment, maxTotal }));
     assert.is(await codeThrown(submit(3n * FLOP, 6n * FLOP)), 'TASK_LIMIT');
+    assert.is(await codeThrown(submit(9_999n, 9_999n)), 'AMOUNT_SMALL');
     await settlement.transfer(net.nodes[0]!.identity.peer, 3n * FLOP);
     assert.is(await codeThrown(submit(5n * FLOP, 5n * FLOP)), 'DAY_LIMIT');
     assert.equal(settlement.balance(), { free: 997n * FLOP, locked: 0n, incoming: 0n });

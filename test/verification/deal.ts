@@ -41,6 +41,7 @@ export const info = genesisInfo(
       allocations: [{ account: requester.peer, amount: 1_000_000_000n }],
       treasury: admin.peer,
       feeBasisPoints: 200,
+      minAmount: 1n,
       currency: 'FLOP',
       membership: 'open',
       openGrant: 0n,

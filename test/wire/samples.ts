@@ -111,6 +111,7 @@ export const kindSamples: readonly KindSample[] = [
       allocations: [{ account: alice.peer, amount: 2n ** 60n }],
       treasury: alice.peer,
       feeBasisPoints: 200,
+      minAmount: 10_000n,
       currency: 'FLOP',
       membership: 'open',
       openGrant: 1_000_000_000n,

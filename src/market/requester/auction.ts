@@ -206,8 +206,13 @@ class Auction {
     const offered = this.#offer.body;
     const own = bid.signers.includes(from) && body.worker === from && sameBytes(body.net, genesis.net);
     const fits = refKey(body) === refKey(offered) && sameBytes(body.offerHash, this.#offer.digest);
-    if (!own || !fits || body.ask > offered.maxPrice)
-      throw new CodedError({ code: 'BID_INVALID' }, 'the bid is not its worker’s own, or not on this offer');
+    const { minAmount } = genesis.genesis;
+    const isPayable = body.ask === 0n || (body.ask >= minAmount && body.ask <= offered.maxPrice);
+    if (!own || !fits || !isPayable)
+      throw new CodedError(
+        { code: 'BID_INVALID' },
+        'the bid is not its worker’s own, not on this offer, or asks what cannot be locked',
+      );
     const known = experience.of(from);
     const score = costOf({
       ask: body.ask,

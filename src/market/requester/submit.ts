@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { requireAmount } from '../../ledger/index.ts';
 import { CodedError } from '../../util/index.ts';
 import { compileResultSchema } from '../../verification/index.ts';
 import {
@@ -45,7 +46,7 @@ export class Submissions {
 
   /**
    * Makes the order and writes the task before anything is sent. With an idempotency key the same request gives the same task.
-   * @throws CodedError `TIMEOUT_TOO_LONG`, `IDEMPOTENCY_CONFLICT`, `FUNDS_INSUFFICIENT`, `TASK_LIMIT`, `DAY_LIMIT`, `BLOB_NOT_FOUND`,
+   * @throws CodedError `TIMEOUT_TOO_LONG`, `IDEMPOTENCY_CONFLICT`, `AMOUNT_SMALL`, `FUNDS_INSUFFICIENT`, `TASK_LIMIT`, `DAY_LIMIT`, `BLOB_NOT_FOUND`,
    * `QUEUE_FULL`, `SCHEMA_INVALID`.
    */
   async submit(request: TaskRequest, options: SubmitOptions): Promise<Submission> {
@@ -112,9 +113,10 @@ function requireFunds({ settlement }: RequesterComponents, { policy }: TaskReque
   );
 }
 
-/** A task that this node's owner has forbidden is refused before anything is signed. */
-function requireLimits({ settlement, options }: RequesterComponents, { policy }: TaskRequest): void {
+/** A task that no lock could pay, or that this node's owner has forbidden, is refused before anything is signed. */
+function requireLimits({ genesis, settlement, options }: RequesterComponents, { policy }: TaskRequest): void {
   if (policy.payment === 0n) return;
+  requireAmount(policy.payment, genesis);
   const { maxPerTask } = options;
   if (maxPerTask !== null && policy.maxTotal > maxPerTask)
     throw new CodedError(

@@ -35,6 +35,14 @@ export class LeaseBook {
     return this.#leases.get(refKey(ref));
   }
 
+  /** The prices of what a requester has under way here without a lock so far. */
+  unlocked(requester: string): bigint {
+    let sum = 0n;
+    for (const { record } of this.#leases.values())
+      if (record.requester === requester && record.state === 'accepted' && !record.lock) sum += record.price;
+    return sum;
+  }
+
   add(lease: Lease): void {
     this.#leases.set(lease.key, lease);
   }

@@ -47,19 +47,27 @@ export class OfferDesk {
   readonly #estimates: Estimates;
   readonly #isDraining: () => boolean;
   readonly #nextSeq: () => number;
+  readonly #unlocked: (requester: string) => bigint;
   readonly #bids = new LRUCache<string, Opened<Bid>>({ max: MAX_OPEN_BIDS });
   /** Answers given, by the offer's digest: gossip brings each offer a second time, and a repeated one changes nothing. */
   readonly #answered = new LRUCache<string, Answer>({ max: MAX_OPEN_BIDS });
 
   constructor(
     components: WorkerComponents,
-    init: { capacity: Capacity; estimates: Estimates; isDraining: () => boolean; nextSeq: () => number },
+    init: {
+      capacity: Capacity;
+      estimates: Estimates;
+      isDraining: () => boolean;
+      nextSeq: () => number;
+      unlocked: (requester: string) => bigint;
+    },
   ) {
     this.#components = components;
     this.#capacity = init.capacity;
     this.#estimates = init.estimates;
     this.#isDraining = init.isDraining;
     this.#nextSeq = init.nextSeq;
+    this.#unlocked = init.unlocked;
   }
 
   /**
@@ -158,7 +166,7 @@ export class OfferDesk {
   }
 
   #view(offer: Offer): BidderView {
-    const { clock, signer, executor, blobs, options, settlement, membership } = this.#components;
+    const { clock, signer, executor, blobs, options, settlement, membership, genesis } = this.#components;
     const status = executor.status();
     const funds = this.#fundsOf(offer);
     return {
@@ -177,11 +185,13 @@ export class OfferDesk {
       capacity: this.#capacity,
       slots: options.slots,
       price: options.price,
+      minAmount: genesis.genesis.minAmount,
       imagePolicy: options.imagePolicy,
       windows: options.windows,
       // whoever is trusted with all the money may judge over some
       arbiters: [...settlement.committee.keys, ...options.arbiters],
       payerFunds: funds?.balance ?? null,
+      payerUnlocked: this.#unlocked(offer.requester),
       payerIsMember: membership.has(offer.requester),
     };
   }

@@ -85,6 +85,7 @@ class MarketWorker implements Worker {
       estimates: this.#estimates,
       isDraining: () => this.draining,
       nextSeq: () => this.#chain.nextSeq,
+      unlocked: requester => this.#leases.unlocked(requester),
     });
   }
 
@@ -182,11 +183,9 @@ class MarketWorker implements Worker {
   statusOf(ref: TaskRef, asker: string): StatusState {
     const lease = this.#leases.get(ref);
     if (!lease || lease.record.requester !== asker) return 'unknown';
-    return lease.record.state === 'accepted'
-      ? 'running'
-      : lease.record.state === 'attested'
-        ? 'attested'
-        : 'settled';
+    const { state } = lease.record;
+    if (state === 'attested') return state;
+    return state === 'accepted' ? 'running' : 'settled';
   }
 
   judge(request: Uint8Array, from: string): Promise<Uint8Array> {
