@@ -1,7 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { Escrow } from '../../src/ledger/index.ts';
 import { systemClock } from '../../src/util/index.ts';
-import type { Lock } from '../../src/wire/index.ts';
 import { waitFor } from '../fixtures/wait.ts';
 import { type TestLedger, type TestNode, withLedger } from './network.ts';
 import * as s from './support.ts';
@@ -25,7 +25,7 @@ interface Fixture {
   readonly bob: TestNode;
   /** Moves the wall clock. */
   ahead(ms: number): void;
-  lock(name: string, amount: bigint): Promise<{ escrowId: string; lock: Lock }>;
+  lock(name: string, amount: bigint): Promise<Escrow>;
 }
 
 /** Alice has 10 FLOP and may spend 4 a day; it is noon. */
@@ -77,7 +77,7 @@ test('locks and transfers count together; what comes back may be spent again; re
     assert.is(alice.wallet.spending().today, 4n * FLOP, 'over a restart');
     // A split gives a part back, and it alone is free again.
     const split = s.mutual({ ...first, net }, FLOP, alice.signer, bob.signer);
-    await alice.wallet.settle(first as never, split.bytes);
+    await alice.wallet.settle(first, split.bytes);
     assert.is(alice.wallet.spending().today, 2n * FLOP);
     await alice.wallet.transfer(bob.signer.peer, 2n * FLOP);
     assert.is(alice.wallet.spending().spendable, 0n);
@@ -97,7 +97,7 @@ test('a new day begins at nothing, and a lock of yesterday that comes back makes
     assert.is(alice.wallet.spending().today, 0n);
     await lock('two', 3n * FLOP);
     const back = s.cancel({ ...first, net: ledger.info.net }, bob.signer);
-    await alice.wallet.settle(first as never, back.bytes);
+    await alice.wallet.settle(first, back.bytes);
     assert.is(alice.wallet.balance().locked, 3n * FLOP);
     assert.is(alice.wallet.spending().today, 3n * FLOP);
     assert.is(await code(lock('three', FLOP + 1n)), 'DAY_LIMIT');

@@ -123,6 +123,20 @@ test('only who signed both is accused; a proof counts for its network, and for w
   assert.is(bad(net, a.bytes, accept.bytes), 'STATEMENT_KIND');
 });
 
+function wordOf(intent: Extract<Intent, { body: unknown }>, signer: string, digest: Uint8Array): Word {
+  const rest = { signers: [signer], digest, bytes: digest, bodyBytes: digest };
+  switch (intent.type) {
+    case 'vote':
+      return { kind: 'vote', signed: { body: intent.body, ...rest } };
+    case 'commit':
+      return { kind: 'commit', signed: { body: intent.body, ...rest } };
+    case 'proposal':
+      return { kind: 'proposal', signed: { body: intent.body, ...rest } };
+    case 'report':
+      return { kind: 'report', signed: { body: intent.body, ...rest } };
+  }
+}
+
 /** Compares all that it says with all that it said before: a process of its own would sign each. */
 class Listened extends SimNotary {
   static readonly contradictions: string[] = [];
@@ -148,8 +162,7 @@ class Listened extends SimNotary {
   #listen(intent: Intent): Intent {
     if (!('body' in intent)) return intent;
     const text = JSON.stringify({ type: intent.type, ...intent.body });
-    const signed = { body: intent.body, signers: [String(this.index)], digest: Buffer.from(text) };
-    const word = { kind: intent.type, signed } as unknown as Word;
+    const word = wordOf(intent, String(this.index), Buffer.from(text));
     const before = this.#said.get(intent.body.slot) ?? [];
     for (const other of before) {
       const found = contradictionOf(other, word);

@@ -40,10 +40,10 @@ export function programSuite(test: Test, create: () => Promise<Subject>): void {
           '  File "main.py", line 2, in f\n    raise ValueError("x")\nValueError: x\n',
       );
       const code = `
-import atexit, pickle, sys, threading, time
+import atexit, pickle, sys, threading
 class Thing: pass
 atexit.register(lambda: print("handler"))
-threading.Thread(target=lambda: (time.sleep(0.05), print("thread"))).start()
+threading.Thread(target=lambda: (threading.main_thread().join(), print("thread"))).start()
 print(type(pickle.loads(pickle.dumps(Thing()))).__name__, __name__, sys.argv)
 sys.exit("bye")`;
       const result = await runOn(executor, image, taskOf(code));
