@@ -81,7 +81,7 @@ export async function withEquivocator(
         account: signer.peer,
         balances,
         async orderTwice(first, second) {
-          const [one, two] = [order(0, first, 1n), order(0, second, 2n)];
+          const [one, two] = [order(0, first, 100_000n), order(0, second, 200_000n)];
           // A client ends with the votes of a quorum. These are two that have the last notary's among them, which none would prove without.
           const last = keys.at(-1)!;
           const withoutFirst: SeveralComponents['ask'] = (peer, ...rest) =>
