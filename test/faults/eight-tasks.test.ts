@@ -18,7 +18,7 @@ import { tracesOf } from '../fixtures/traces.ts';
 import { waitFor } from '../fixtures/wait.ts';
 
 const TASKS = 8;
-const CODE = 'import time\nopen("outputs/x", "w").write("kept")\ntime.sleep(4)\nprint("done")';
+const CODE = 'import time\nopen("outputs/x", "w").write("kept")\ntime.sleep(7)\nprint("done")';
 /** So many on disks of their own, which are mounts of the machine. */
 const OWN_DISKS = 3;
 const BODIES = Array.from({ length: TASKS }, (_, i) =>

@@ -54,7 +54,7 @@ async function auction(
   const house = new AuctionHouse({
     network,
     signer: requester,
-    genesis: { net },
+    genesis: { net, genesis: { minAmount: 10n } },
     // a window that keeps the process alive
     clock: {
       ...systemClock,
@@ -126,6 +126,7 @@ test('a bid on an earlier offer of the same attempt is late: not taken, and nobo
 
 const wrong: [string, Partial<Bid>, Signer?][] = [
   ['above the price', { ask: 101n }],
+  ['below what can be locked', { ask: 9n }],
   ['of another network', { net: other }],
   ['of another name', { worker: stranger.peer }],
   ['signed by another', {}, stranger],
