@@ -1,5 +1,5 @@
 import type { Database, Repository } from '../db/index.ts';
-import { CodedError, codeOf, type Logger } from '../util/index.ts';
+import { CodedError, codeOf, type Logger, Semaphore } from '../util/index.ts';
 import {
   type Decided,
   decidedSchema,
@@ -52,7 +52,7 @@ export class Committees {
   /** Of the epochs from 1 on. */
   #changes: readonly Decided[] = [];
   #current: Committee;
-  #taking: Promise<unknown> = Promise.resolve();
+  readonly #taking = new Semaphore(1);
   /** The node's notary and wallet. */
   readonly #listeners = new Set<() => void>();
 
@@ -83,9 +83,7 @@ export class Committees {
 
   /** Takes changes in, in their order; those that are known, or of another chain, change nothing. */
   take(changes: readonly Decided[]): Promise<void> {
-    const taking = this.#taking.then(() => this.#takeAll(changes));
-    this.#taking = taking.catch(() => {});
-    return taking;
+    return this.#taking.run(() => this.#takeAll(changes));
   }
 
   async #takeAll(changes: readonly Decided[]): Promise<void> {
