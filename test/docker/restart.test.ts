@@ -68,4 +68,33 @@ testAsRoot('kill -9 of the engine below eight tasks, and its restart', async () 
   await rm(folder, { recursive: true });
 });
 
+testAsRoot('kill -9 of the engine while it starts containers: no control group of them stays', async () => {
+  const engine = await createPrivateEngine();
+  try {
+    await engine.start();
+    await engine.loadBaseImage();
+    const { executor, owner } = await dockerSubject({ socketPath: engine.socketPath, probeDownMs: 100 });
+    try {
+      const image = await executor.ensureImage(IMAGE, {});
+      const made = Promise.allSettled(
+        DISK_BYTES.map(() => executor.prepare(taskOf(programs.hello.code), image, {})),
+      );
+      let containers: string[] = [];
+      await until('the first of them start', async () => {
+        containers = (await containersOf(owner, engine.docker)).map(({ Id }) => Id);
+        return containers.length >= TASKS && (await tracesOf(containers)).length > 0;
+      });
+      await engine.crash();
+      await made;
+      assert.ok((await tracesOf(containers)).length > 0);
+      await engine.start();
+      await until('nothing is left', async () => (await tracesOf(containers)).length === 0);
+    } finally {
+      await executor.stop();
+    }
+  } finally {
+    await engine.close();
+  }
+});
+
 test.run();

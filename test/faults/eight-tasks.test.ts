@@ -94,16 +94,21 @@ async function eightTasks({ env = {}, engine, strike, heal }: Fault): Promise<vo
         assert.equal(await kinds(), ['lock', 'lock', 'paid', 'refunded']);
       }
       const left = async () => (await containersOf(peer, engine)).filter(id => containers.includes(id));
-      await waitFor(async () => (await left()).length === 0, 'the containers to be gone');
-      const traces = async () => (await tracesOf([`${worker.dataDir}/disks`, ...containers])).length;
-      await waitFor(async () => (await traces()) === 0, 'disks and control groups to be gone');
+      await waitFor(async () => (await left()).length === 0, 'the containers to be gone', 30_000);
+      await untraced([`${worker.dataDir}/disks`, ...containers]);
       const remaining = async () => (await temporaryFiles(worker)).filter(name => files.includes(name));
-      await waitFor(async () => (await remaining()).length === 0, 'temporary files to be gone');
+      await waitFor(async () => (await remaining()).length === 0, 'temporary files to be gone', 30_000);
     },
     { settings: { ...LEASES, 'worker.enabled': 'false' } },
   );
-  await waitFor(async () => (await tracesOf(words)).length === 0, 'nothing to be left on the machine').catch(
-    async error => assert.equal(await tracesOf(words), [], error.message),
+  await untraced(words);
+}
+
+/** Waits until nothing of `words` is left on the machine; else fails with what is. */
+async function untraced(words: readonly string[]): Promise<void> {
+  const none = async () => (await tracesOf(words)).length === 0;
+  await waitFor(none, 'nothing to be left on the machine', 30_000).catch(async error =>
+    assert.equal(await tracesOf(words), [], error.message),
   );
 }
 

@@ -1,6 +1,6 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { choose, parseHierarchies } from '../../src/sandbox/native/hierarchies.ts';
+import { choose, parseHierarchies } from '../../src/sandbox/hierarchies.ts';
 
 const test = suite('native: hierarchies');
 

@@ -1,5 +1,8 @@
+import { rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { codeOf, type Logger, messageOf } from '../../util/index.ts';
 import type { Box } from '../box.ts';
+import { readHierarchies } from '../hierarchies.ts';
 import { type Engine, statusOf } from './engine.ts';
 
 /** Which containers of this owner are in use, and the removal of all others. */
@@ -54,6 +57,7 @@ export function createLeftovers(
     );
     const left = list.filter(found => isLeft(found.Names[0]?.slice(1) ?? ''));
     await Promise.all(left.map(found => removeById(found.Id)));
+    await removeGroups(left.map(found => found.Id));
     return left.filter(found => found.Labels['duxnode.boot'] !== boot).length;
   }
 
@@ -80,4 +84,14 @@ export function createLeftovers(
       while (removals.size > 0) await Promise.all(removals);
     },
   };
+}
+
+/**
+ * An engine that dies while it starts a container forgets its control groups. Those of removed containers are removed, where the
+ * engine makes them itself (cgroupfs) and this user may; one that is in use stays, as only empty ones can go.
+ */
+async function removeGroups(ids: readonly string[]): Promise<void> {
+  if (ids.length === 0 || process.platform !== 'linux') return;
+  const folders = (await readHierarchies()).map(({ mount }) => join(mount, 'docker'));
+  await Promise.allSettled(ids.flatMap(id => folders.map(folder => rmdir(join(folder, id)))));
 }

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { type Clock, codeOf, messageOf, sleep } from '../../util/index.ts';
 import type { Counted } from '../box.ts';
 import { failed, unavailable } from '../errors.ts';
-import { type Based, choose, readHierarchies, withBase } from './hierarchies.ts';
+import { type Based, choose, readHierarchies, withBase } from '../hierarchies.ts';
 
 export interface GroupLimits {
   readonly memoryBytes: number;

@@ -1,6 +1,6 @@
 import { access, constants, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { messageOf } from '../../util/index.ts';
+import { messageOf } from '../util/index.ts';
 
 /** The controllers without which nothing is bounded, and the one that only counts. */
 export const NEEDED = ['memory', 'pids', 'cpu'] as const;
