@@ -10,6 +10,8 @@ export interface Totals {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
+  /** Files that failed beside others, and passed with the machine to themselves. */
+  readonly flaky: number;
 }
 
 export interface RunOptions {
@@ -20,13 +22,15 @@ export interface RunOptions {
   readonly print: (line: string) => void;
   /** Stops the run: every process group is killed, and what did not finish fails. */
   readonly signal: AbortSignal;
+  /** So many files that fail are run once more, when all others have ended, with nothing beside them; default none. */
+  readonly again?: number;
   /** Files at once beside the serial ones; default the number of cores. */
   readonly parallel?: number;
 }
 
 /** Runs all files, prints a line for each and the output of those that fail, and adds up. */
 export async function runAll(options: RunOptions): Promise<Totals> {
-  const { root, files, print, parallel = availableParallelism() } = options;
+  const { root, files, print, again = 0, parallel = availableParallelism() } = options;
   const bundles = await bundle(
     root,
     files.map(({ path }) => path),
@@ -37,24 +41,40 @@ export async function runAll(options: RunOptions): Promise<Totals> {
     print(`the run took longer than ${RUN_LIMIT_MS / 60_000} minutes and is stopped`);
     controller.abort();
   }, RUN_LIMIT_MS);
-  const totals = { passed: 0, failed: 0, skipped: 0 };
+  const totals = { passed: 0, failed: 0, skipped: 0, flaky: 0 };
+  const failed: TestFile[] = [];
   const runOne = async (file: TestFile) => {
     const run = await runFile(root, file, bundles, signal);
     const verdict = judge(run, await readFile(join(root, file.path), 'utf8'));
-    totals.passed += verdict.passed;
-    totals.failed += verdict.failed;
-    totals.skipped += verdict.skipped;
     for (const line of describe(run, verdict)) print(line);
+    return verdict;
+  };
+  const count = ({ passed, failed, skipped }: FileVerdict) => {
+    totals.passed += passed;
+    totals.failed += failed;
+    totals.skipped += skipped;
+  };
+  const runFirst = async (file: TestFile) => {
+    const verdict = await runOne(file);
+    if (verdict.failed > 0 && failed.length < again && !signal.aborted) failed.push(file);
+    else count(verdict);
+  };
+  const runAgain = async (file: TestFile) => {
+    print(`again, with nothing beside it: ${file.path}`);
+    const verdict = await runOne(file);
+    count(verdict);
+    if (verdict.failed === 0) totals.flaky += 1;
   };
   const free = files.filter(file => !file.serial && !file.alone);
   const serial = files.filter(file => file.serial && !file.alone);
   const alone = files.filter(file => file.alone);
   try {
     await Promise.all([
-      drain(serial, runOne),
-      ...Array.from({ length: parallel }, () => drain(free, runOne)),
+      drain(serial, runFirst),
+      ...Array.from({ length: parallel }, () => drain(free, runFirst)),
     ]);
-    await drain(alone, runOne);
+    await drain(alone, runFirst);
+    await drain(failed, runAgain);
   } finally {
     clearTimeout(limit);
     await bundles.remove();
@@ -84,6 +104,7 @@ function describe(run: FileRun, verdict: FileVerdict): string[] {
 }
 
 /** The last line of a run. */
-export function summary({ passed, failed, skipped }: Totals): string {
-  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`;
+export function summary({ passed, failed, skipped, flaky }: Totals): string {
+  const more = [skipped > 0 ? `, ${skipped} skipped` : '', flaky > 0 ? `, ${flaky} flaky` : ''];
+  return `${passed} passed, ${failed} failed${more.join('')}`;
 }

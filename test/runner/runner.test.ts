@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -13,8 +16,11 @@ interface Outcome extends Totals {
   readonly printed: string;
 }
 
-async function run(names: string[], extra: { strict?: boolean; limitMs?: number } = {}): Promise<Outcome> {
-  const { strict = false, limitMs = 60_000 } = extra;
+async function run(
+  names: string[],
+  extra: { strict?: boolean; limitMs?: number; again?: number } = {},
+): Promise<Outcome> {
+  const { strict = false, limitMs = 60_000, again = 0 } = extra;
   const files: TestFile[] = names.map(name => ({
     path: `test/fixtures/runner/${name}.ts`,
     serial: false,
@@ -22,19 +28,20 @@ async function run(names: string[], extra: { strict?: boolean; limitMs?: number 
     limitMs,
   }));
   const lines: string[] = [];
-  const totals = await runAll({ root, files, strict, print: line => lines.push(line), signal: never });
+  const print = (line: string) => lines.push(line);
+  const totals = await runAll({ root, files, strict, again, print, signal: never });
   return { ...totals, printed: lines.join('\n') };
 }
 
 test('a passing file passes, in one line', async () => {
   const { printed, ...totals } = await run(['passes']);
-  assert.equal(totals, { passed: 2, failed: 0, skipped: 0 });
+  assert.equal(totals, { passed: 2, failed: 0, skipped: 0, flaky: 0 });
   assert.match(printed, /^ok {3}test\/fixtures\/runner\/passes\.ts {2}2 passed, \d+ ms$/);
 });
 
 test('a failing assertion fails, with the full output', async () => {
   const { printed, ...totals } = await run(['fails']);
-  assert.equal(totals, { passed: 1, failed: 1, skipped: 0 });
+  assert.equal(totals, { passed: 1, failed: 1, skipped: 0, flaky: 0 });
   assert.match(printed, 'one is not two');
 });
 
@@ -72,6 +79,22 @@ test('skipped tests are counted, and fail where they are not allowed', async () 
   assert.is(summary(await run(['skips'], { strict: true })), '1 passed, 1 failed, 1 skipped');
   assert.is(summary(await run(['skips-all'])), '0 passed, 0 failed, 1 skipped');
   assert.is(summary(await run(['skips-all'], { strict: true })), '0 passed, 1 failed, 1 skipped');
+});
+
+test('a file that fails beside others and passes alone is told as flaky, with what it printed', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'duxnode-runner-'));
+  process.env.FAILED_ONCE = join(folder, 'failed');
+  const { printed, ...totals } = await run(['fails-once', 'passes'], { again: 1 });
+  await rm(folder, { recursive: true });
+  assert.is(summary(totals), '3 passed, 0 failed, 1 flaky');
+  assert.match(printed, 'this machine is busy');
+  assert.match(printed, 'again, with nothing beside it: test/fixtures/runner/fails-once.ts');
+});
+
+test('a file that fails twice fails; only so many are run again', async () => {
+  assert.is(summary(await run(['fails'], { again: 1 })), '1 passed, 1 failed');
+  const { printed } = await run(['fails', 'never-run'], { again: 1 });
+  assert.is(printed.match(/^again/gm)?.length, 1);
 });
 
 test('a run without files fails', async () => {
