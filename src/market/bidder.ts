@@ -10,6 +10,8 @@ export interface BidderView extends WorkersView {
   readonly self: string;
   readonly draining: boolean;
   readonly workerEnabled: boolean;
+  /** Why others' tasks are not taken at this time; null: they are. */
+  readonly paused: string | null;
   readonly sandbox: {
     readonly available: boolean;
     readonly reason: string | null;
@@ -54,6 +56,11 @@ export const rules: readonly Rule[] = [
     if (view.draining) return no('DRAINING', 'this node is ending its work', false);
     if (!view.sandbox.available) return no('NO_SANDBOX', view.sandbox.reason ?? 'no sandbox here', false);
     return undefined;
+  },
+  function lending(offer, view) {
+    return view.paused !== null && offer.requester !== view.self
+      ? no('PAUSED', view.paused, false)
+      : undefined;
   },
   function deadline(offer, view) {
     if (offer.deadline <= view.now) return no('DEADLINE', 'the deadline has passed', true);
@@ -161,9 +168,12 @@ export const rules: readonly Rule[] = [
       ? undefined
       : no('TERMS', 'the terms are not those that a worker is safe under', true);
   },
-  function queue(_offer, view) {
-    return view.capacity.queued >= QUEUE_PER_SLOT * view.slots
-      ? no('BUSY', 'the queue is full', false)
+  function queue({ requester }, { capacity, slots }) {
+    const length = QUEUE_PER_SLOT * slots;
+    if (capacity.queued >= length) return no('BUSY', 'the queue is full', false);
+    // the other half is for the others, whenever they come
+    return capacity.queuedBy(requester) >= length / 2
+      ? no('BUSY', 'this requester’s tasks are half of the queue already', false)
       : undefined;
   },
 ];

@@ -1,4 +1,5 @@
 import type { Clock } from '../util/index.ts';
+import { FairQueue, type Turn, type Waiting } from './fair-queue.ts';
 
 /** What one task holds while it is staged and runs. */
 export interface Share {
@@ -13,27 +14,29 @@ export interface CapacityInit extends Share {
   readonly slots: number;
 }
 
-/** One step of priority is worth a minute of waiting: nobody waits for ever behind those who come later. */
-const AGE_MS = 60_000;
+/** Whose own tasks some slots are kept for. */
+export interface Owner {
+  readonly peer: string;
+  readonly slots: number;
+}
 
-interface Waiting {
+interface Waiter extends Waiting {
   readonly share: Share;
-  /** Priority less the minute of its arrival: the order of two never changes while they wait. */
-  readonly rank: number;
-  readonly order: number;
   readonly grant: () => void;
 }
 
-/** This machine's lent capacity: who holds it, and who waits for it by priority and age, then by arrival. */
+/** This machine's lent capacity: who holds it, and who waits for it. */
 export class Capacity {
   readonly total: CapacityInit;
   #held = { slots: 0, milliCpus: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
-  #waiting: Waiting[] = [];
-  #arrivals = 0;
+  #heldByOwner = 0;
+  readonly #waiting = new FairQueue<Waiter>();
+  readonly #owner: Owner;
   readonly #clock: Pick<Clock, 'monotonic'>;
 
-  constructor(total: CapacityInit, clock: Pick<Clock, 'monotonic'>) {
+  constructor(total: CapacityInit, owner: Owner, clock: Pick<Clock, 'monotonic'>) {
     this.total = total;
+    this.#owner = owner;
     this.#clock = clock;
   }
 
@@ -42,7 +45,11 @@ export class Capacity {
   }
 
   get queued(): number {
-    return this.#waiting.length;
+    return this.#waiting.size;
+  }
+
+  queuedBy(requester: string): number {
+    return this.#waiting.sizeOf(requester);
   }
 
   get free(): CapacityInit {
@@ -60,41 +67,61 @@ export class Capacity {
     return fits(share, this.total);
   }
 
-  fitsNow(share: Share): boolean {
-    return this.#waiting.length === 0 && this.free.slots > 0 && fits(share, this.free);
+  fitsNow(share: Share, requester: string): boolean {
+    return this.#waiting.size === 0 && this.#hasRoom(share, requester);
   }
 
   /** Resolves with what gives the share back, once it fits; rejects with the signal's reason. */
-  acquire(share: Share, priority: number, { signal }: { signal: AbortSignal }): Promise<() => void> {
+  acquire(share: Share, turn: Turn, { signal }: { signal: AbortSignal }): Promise<() => void> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
       const onAbort = () => {
-        this.#waiting = this.#waiting.filter(other => other !== entry);
+        this.#waiting.remove(waiter);
         reject(signal.reason);
         this.#admit();
       };
       const grant = () => {
         signal.removeEventListener('abort', onAbort);
-        resolve(this.#hold(share));
+        resolve(this.#hold(share, turn.requester));
       };
-      const rank = priority - this.#clock.monotonic() / AGE_MS;
-      const entry: Waiting = { share, rank, order: this.#arrivals++, grant };
+      const { requester, priority, deadline } = turn;
+      const waiter: Waiter = { requester, priority, deadline, cost: this.#slotsOf(share), share, grant };
       signal.addEventListener('abort', onAbort, { once: true });
-      this.#waiting.push(entry);
-      this.#waiting.sort((a, b) => b.rank - a.rank || a.order - b.order);
+      this.#waiting.add(waiter, this.#clock.monotonic());
       this.#admit();
     });
   }
 
-  #hold(share: Share): () => void {
+  #hold(share: Share, requester: string): () => void {
     let released = false;
+    const owned = requester === this.#owner.peer ? 1 : 0;
     this.#change(share, 1);
+    this.#heldByOwner += owned;
     return () => {
       if (released) return;
       released = true;
       this.#change(share, -1);
+      this.#heldByOwner -= owned;
       this.#admit();
     };
+  }
+
+  /** What it holds of the whole, by what it holds most of (dominant share, Ghodsi et al. 2011), in slots; never less than one. */
+  #slotsOf(share: Share): number {
+    const { slots, milliCpus, memoryBytes, diskBytes } = this.total;
+    const parts = [
+      share.milliCpus / milliCpus,
+      share.memoryBytes / memoryBytes,
+      share.diskBytes / diskBytes,
+      gpusOf(share) / Math.max(1, gpusOf(this.total)),
+    ];
+    return Math.max(1, slots * Math.max(...parts));
+  }
+
+  /** Others leave the owner's slots free. */
+  #hasRoom(share: Share, requester: string): boolean {
+    const kept = requester === this.#owner.peer ? 0 : this.#owner.slots - this.#heldByOwner;
+    return this.free.slots > Math.max(0, kept) && fits(share, this.free);
   }
 
   #change(share: Share, sign: 1 | -1): void {
@@ -105,13 +132,23 @@ export class Capacity {
     this.#held.gpus += sign * gpusOf(share);
   }
 
-  /** The first in line goes first: a large task is never starved by small ones behind it. */
   #admit(): void {
-    for (let next = this.#waiting[0]; next; next = this.#waiting[0]) {
-      if (this.free.slots <= 0 || !fits(next.share, this.free)) return;
-      this.#waiting.shift();
+    for (let next = this.#next(); next; next = this.#next()) {
+      this.#waiting.take(next);
       next.grant();
     }
+  }
+
+  /**
+   * Whose turn it is goes first: a large task is never starved by small ones behind it. Only the owner's next may pass it, into a slot
+   * that is kept for the owner.
+   */
+  #next(): Waiter | undefined {
+    const first = this.#waiting.peek();
+    if (first && this.#hasRoom(first.share, first.requester)) return first;
+    const { peer, slots } = this.#owner;
+    const own = this.#heldByOwner < slots ? this.#waiting.peekOf(peer) : undefined;
+    return own && this.#hasRoom(own.share, peer) ? own : undefined;
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Gpus } from '../wire/index.ts';
+import type { Lending } from './lending.ts';
 
 /** Which images may run here. */
 export interface ImagePolicy {
@@ -12,11 +13,14 @@ export interface ImagePolicy {
 export interface MarketOptions {
   /** Tasks that run at once here (`engine.max_concurrent_tasks`). */
   readonly slots: number;
+  /** So many of them are kept for this node's own tasks. */
+  readonly ownerSlots: number;
   /** What this machine lends. */
   readonly milliCpus: number;
   readonly memoryBytes: number;
   readonly diskBytes: number;
   readonly gpus: Gpus | null;
+  readonly lending: Lending;
   /** False: this node only submits. */
   readonly workerEnabled: boolean;
   /** Asked for one task; null: what is offered. */
@@ -63,6 +67,8 @@ export const defaultWindows: Windows = {
 
 export const defaultMarketOptions = {
   slots: 10,
+  ownerSlots: 0,
+  lending: { hours: null, maxLoad: null },
   workerEnabled: true,
   price: null,
   maxPerTask: null,
@@ -79,9 +85,6 @@ export const defaultMarketOptions = {
 
 /** A worker's queue, in multiples of its slots: beyond it waiting elsewhere is shorter. */
 export const QUEUE_PER_SLOT = 4;
-
-/** Auctions of one requester at a time: beyond it workers only refuse each other's leftovers. */
-export const MAX_AUCTIONS = 16;
 
 /** Tasks that have not ended, on one requester: about 4 KiB of memory each. */
 export const MAX_LIVE_TASKS = 20_000;

@@ -14,7 +14,7 @@ import type { Gpus } from '../wire/index.ts';
 import { type JoinSources, joinAddresses } from './bootstrap.ts';
 import { newNetworkOf } from './founding.ts';
 import { joinBy, pendingInvite } from './joining.ts';
-import { disksOf, egressOf, gpusOf } from './lending.ts';
+import { disksOf, egressOf, gpusOf, lendingOf } from './lending.ts';
 import { createLogger } from './logger.ts';
 import { type DuxNode, type NodeInit, startNode } from './node.ts';
 import type { Config } from './options.ts';
@@ -198,6 +198,8 @@ function nodeInit(
     network: newNetworkOf(config),
     market: {
       slots: engine.max_concurrent_tasks,
+      ownerSlots: worker.owner_slots,
+      lending: lendingOf(worker),
       milliCpus: Math.round(worker.cpus * 1000),
       memoryBytes: worker.memory_mb * MIB,
       diskBytes: worker.disk_mb * MIB,

@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path';
+import { type Lending, parseHours } from '../market/index.ts';
 import {
   createDisks,
   createEgress,
@@ -35,4 +36,9 @@ export async function gpusOf({ worker: { enabled, gpus } }: Config): Promise<Gpu
   if (gpus === 'auto') return detectGpus();
   const { count, vendor, memory_mb: memoryMb } = gpus;
   return { count, vendor, memoryBytes: memoryMb * MIB };
+}
+
+/** When others' tasks are taken; the schema has refused hours that cannot be read. */
+export function lendingOf({ hours, pause_load: maxLoad }: Config['worker']): Lending {
+  return { hours: hours?.flatMap(text => parseHours(text) ?? []) ?? null, maxLoad };
 }

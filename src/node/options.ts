@@ -1,7 +1,7 @@
 import { availableParallelism, totalmem } from 'node:os';
 import * as z from 'zod';
 import { amountProblem, apiConfigSchema, parseAmount } from '../api/index.ts';
-import { defaultWindows, MAX_TIMEOUT_MS } from '../market/index.ts';
+import { defaultWindows, MAX_TIMEOUT_MS, parseHours } from '../market/index.ts';
 import { isImagePattern } from '../sandbox/index.ts';
 import { hostPatternSchema, MAX_ARBITERS, peerSchema } from '../wire/index.ts';
 
@@ -18,6 +18,7 @@ const flop = (initial: string) =>
 
 const seconds = (initial: number, min: number, max: number) => z.number().min(min).max(max).default(initial);
 const MIB = 2 ** 20;
+const HOURS = 'must be like 22:00-06:00, sat,sun 00:00-24:00 or mon-fri 18:00-08:00';
 const IMAGE_PATTERN = 'must be name:tag, name@sha256:…, name:* or prefix/*';
 
 const engineSchema = z.strictObject({
@@ -73,6 +74,17 @@ const workerSchema = z.strictObject({
     .min(16)
     .default(() => Math.floor(totalmem() / 2 / MIB)),
   disk_mb: z.int().min(1).default(4096),
+  /** Slots that others' tasks leave free for this node's own. */
+  owner_slots: z.int().min(0).max(1024).default(0),
+  /** When others' tasks are taken; null: at all times. */
+  hours: z
+    .array(z.string().refine(text => parseHours(text) !== undefined, HOURS))
+    .min(1)
+    .max(32)
+    .nullable()
+    .default(null),
+  /** Load of a core, without that of tasks, above which no other's task is taken; null: any. */
+  pause_load: z.number().min(0.01).max(1000).nullable().default(null),
   /** Asked for one task; null: what is offered. */
   price: z.union([z.null(), flop('0')]).default(null),
   /** Null: any image. */
@@ -140,16 +152,26 @@ const telemetrySchema = z.strictObject({
 });
 
 /** The one configuration: every room's settings, with their defaults. Keys as in config.yaml. */
-export const configSchema = z.strictObject({
-  engine: engineSchema.prefault({}),
-  sandbox: sandboxSchema.prefault({}),
-  api: apiConfigSchema.prefault({}),
-  network: networkSchema.prefault({}),
-  worker: workerSchema.prefault({}),
-  market: marketSchema.prefault({}),
-  ledger: ledgerSchema.prefault({}),
-  storage: storageSchema.prefault({}),
-  telemetry: telemetrySchema.prefault({}),
-});
+export const configSchema = z
+  .strictObject({
+    engine: engineSchema.prefault({}),
+    sandbox: sandboxSchema.prefault({}),
+    api: apiConfigSchema.prefault({}),
+    network: networkSchema.prefault({}),
+    worker: workerSchema.prefault({}),
+    market: marketSchema.prefault({}),
+    ledger: ledgerSchema.prefault({}),
+    storage: storageSchema.prefault({}),
+    telemetry: telemetrySchema.prefault({}),
+  })
+  .superRefine(({ engine, worker }, context) => {
+    if (worker.owner_slots >= engine.max_concurrent_tasks && worker.owner_slots > 0)
+      context.addIssue({
+        code: 'custom',
+        path: ['worker', 'owner_slots'],
+        message:
+          'must be less than engine.max_concurrent_tasks: nothing is left for others (worker.enabled: false says so)',
+      });
+  });
 
 export type Config = z.output<typeof configSchema>;

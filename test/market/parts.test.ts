@@ -1,7 +1,5 @@
-import * as fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Capacity, type Share } from '../../src/market/capacity.ts';
 import { localChannels, receiveWithin } from '../../src/market/channel.ts';
 import { backoffMs, WaitingRoom } from '../../src/market/requester/waiting-room.ts';
 import { type Clock, deferred, systemClock } from '../../src/util/index.ts';
@@ -9,126 +7,8 @@ import { codeThrown } from './support.ts';
 
 const test = suite('market: parts');
 
-const total = { slots: 3, milliCpus: 100, memoryBytes: 100, diskBytes: 100, gpus: { count: 3 } };
-const share = (milliCpus: number) => ({ milliCpus, memoryBytes: 1, diskBytes: 1, gpus: null });
 const never = new AbortController().signal;
 const turn = () => new Promise(resolve => setImmediate(resolve));
-
-test('capacity is never given out twice, and what is given back can be had again', () =>
-  fc.assert(
-    fc.asyncProperty(
-      fc.array(
-        fc.record({
-          milliCpus: fc.integer({ min: 1, max: 100 }),
-          memoryBytes: fc.integer({ min: 1, max: 100 }),
-          diskBytes: fc.integer({ min: 1, max: 100 }),
-          gpus: fc.constantFrom(null, { count: 1 }, { count: 3 }),
-          priority: fc.integer({ min: 1, max: 10 }),
-          action: fc.constantFrom('release', 'abort', 'none'),
-        }),
-        { maxLength: 30 },
-      ),
-      async asked => {
-        const capacity = new Capacity(total, systemClock);
-        const held = new Map<number, Share>();
-        const releases = new Map<number, () => void>();
-        const stops = asked.map(() => new AbortController());
-        const check = () => {
-          const sum = (key: 'milliCpus' | 'memoryBytes' | 'diskBytes') =>
-            [...held.values()].reduce((all, other) => all + other[key], 0);
-          assert.ok(held.size <= total.slots);
-          for (const key of ['milliCpus', 'memoryBytes', 'diskBytes'] as const)
-            assert.ok(sum(key) <= total[key]);
-          const gpus = [...held.values()].reduce((all, other) => all + (other.gpus?.count ?? 0), 0);
-          assert.ok(gpus <= total.gpus.count);
-          assert.is(capacity.free.gpus?.count, total.gpus.count - gpus);
-          assert.is(capacity.running, held.size);
-        };
-        const waiting = asked.map((want, i) =>
-          capacity.acquire(want, want.priority, { signal: stops[i]!.signal }).then(
-            release => {
-              held.set(i, want);
-              releases.set(i, release);
-            },
-            () => undefined,
-          ),
-        );
-        const release = (i: number) => {
-          held.delete(i);
-          releases.get(i)?.();
-          releases.get(i)?.(); // twice is once
-          releases.delete(i);
-        };
-        for (const [i, { action }] of asked.entries()) {
-          await turn();
-          check();
-          if (action === 'abort') stops[i]!.abort(new Error('gone'));
-          if (action === 'release' && releases.has(i)) release(i);
-        }
-        await turn();
-        while (releases.size > 0) {
-          for (const i of [...releases.keys()]) release(i);
-          await turn();
-          check();
-        }
-        await Promise.all(waiting);
-        assert.is(capacity.queued, 0);
-        assert.equal(capacity.free, total);
-      },
-    ),
-    { numRuns: 300 },
-  ));
-
-test('the first in line is not starved by smaller ones behind it', async () => {
-  const capacity = new Capacity(total, systemClock);
-  const first = await capacity.acquire(share(60), 5, { signal: never });
-  const order: string[] = [];
-  const enter = async (name: string, milliCpus: number) => {
-    await capacity.acquire(share(milliCpus), 5, { signal: never });
-    order.push(name);
-  };
-  const large = enter('large', 80);
-  const small = enter('small', 10);
-  assert.not(capacity.fitsNow(share(10)));
-  await turn();
-  assert.equal(order, []);
-  first();
-  await Promise.all([large, small]);
-  assert.equal(order, ['large', 'small']);
-});
-
-test('a higher priority goes first, until a lower one has waited long enough', async () => {
-  let now = 0;
-  const capacity = new Capacity({ ...total, slots: 1 }, { monotonic: () => now });
-  const order: string[] = [];
-  const ask = (name: string, priority: number) =>
-    capacity.acquire(share(1), priority, { signal: never }).then(release => {
-      order.push(name);
-      release();
-    });
-  const release = await capacity.acquire(share(1), 5, { signal: never });
-  const all = [ask('old and low', 1), ask('second', 5), ask('high', 10)];
-  now = 10 * 60_000;
-  all.push(ask('late and high', 10));
-  release();
-  await Promise.all(all);
-  assert.equal(order, ['high', 'second', 'old and low', 'late and high']);
-});
-
-test('who stops waiting lets the next through', async () => {
-  const capacity = new Capacity(total, systemClock);
-  const release = await capacity.acquire(share(60), 5, { signal: never });
-  const stop = new AbortController();
-  const large = codeThrown(capacity.acquire(share(80), 9, { signal: stop.signal }));
-  const small = capacity.acquire(share(10), 5, { signal: never });
-  stop.abort(Object.assign(new Error('gone'), { code: 'GONE' }));
-  assert.is(await large, 'GONE');
-  (await small)();
-  release();
-  const late = capacity.acquire(share(1), 5, { signal: stop.signal });
-  assert.is(await codeThrown(late), 'GONE');
-  assert.equal(capacity.free, total);
-});
 
 test('a message that comes at the moment of an abort is not lost', async () => {
   const { requester, worker } = localChannels('self');
@@ -162,7 +42,7 @@ test('silence for too long is a timeout', async () => {
 });
 
 test('no more than the limit are inside, by priority, and who leaves the line costs no place', async () => {
-  const room = new WaitingRoom(systemClock, 2);
+  const room = new WaitingRoom(systemClock, { value: 2 });
   let inside = 0;
   let most = 0;
   const order: number[] = [];
@@ -170,7 +50,7 @@ test('no more than the limit are inside, by priority, and who leaves the line co
   const stops = doors.map(() => new AbortController());
   const visits = doors.map((door, i) =>
     room
-      .enter(i, stops[i]!.signal, async () => {
+      .enter({ priority: i, submittedAt: 0 }, stops[i]!.signal, async () => {
         order.push(i);
         most = Math.max(most, ++inside);
         await door.promise;
@@ -190,7 +70,7 @@ test('no more than the limit are inside, by priority, and who leaves the line co
   await Promise.all(visits);
   assert.is(most, 2);
   assert.equal(order, [0, 1, 5, 4, 3, 2]);
-  await room.enter(1, never, async () => undefined);
+  await room.enter({ priority: 1, submittedAt: 0 }, never, async () => undefined);
 });
 
 test('those who rest are woken by time, by a place, or by the money they need', async () => {
@@ -202,12 +82,10 @@ test('those who rest are woken by time, by a place, or by the money they need', 
       return () => undefined;
     },
   };
-  const room = new WaitingRoom(clock, 1);
+  const room = new WaitingRoom(clock, { value: 1 });
   const woken: string[] = [];
-  const rest = (name: string, priority: number, needs?: bigint) =>
-    room
-      .rest(1_000, needs === undefined ? { priority } : { priority, needs }, never)
-      .then(() => woken.push(name));
+  const rest = (name: string, priority: number, needs: bigint | null = null) =>
+    room.rest(1_000, { priority, submittedAt: 0, needs }, never).then(() => woken.push(name));
   const all = [
     rest('low', 1),
     rest('high', 9),
@@ -227,6 +105,39 @@ test('those who rest are woken by time, by a place, or by the money they need', 
   room.wakeAll();
   await Promise.all(all);
   assert.equal(woken.slice(3).sort(), ['dear', 'low']);
+});
+
+test('who was submitted first goes first, and a step of priority is worth a minute', async () => {
+  const room = new WaitingRoom(systemClock, { value: 1 });
+  const order: string[] = [];
+  const door = deferred<void>();
+  const enter = (name: string, priority: number, submittedAt: number) =>
+    room.enter({ priority, submittedAt }, never, async () => void order.push(name));
+  const first = room.enter({ priority: 1, submittedAt: 0 }, never, () => door.promise);
+  const all = [enter('late', 5, 9_000), enter('early', 5, 3_000), enter('old', 1, -300_000)];
+  door.resolve();
+  await Promise.all([first, ...all]);
+  assert.equal(order, ['old', 'early', 'late']);
+});
+
+test('a limit that grows lets in those who wait', async () => {
+  const limit = { value: 1 };
+  const room = new WaitingRoom(systemClock, limit);
+  const doors = Array.from({ length: 4 }, () => deferred<void>());
+  let inside = 0;
+  const visits = doors.map((door, i) =>
+    room.enter({ priority: 5, submittedAt: i }, never, () => {
+      inside++;
+      return door.promise;
+    }),
+  );
+  assert.is(inside, 1);
+  limit.value = 3;
+  doors[0]!.resolve();
+  await turn();
+  assert.is(inside, 4);
+  for (const door of doors) door.resolve();
+  await Promise.all(visits);
 });
 
 test('the pause grows to its limit, at random', () => {

@@ -61,6 +61,7 @@ const gpus = { count: 2, vendor: 'nvidia' as const, memoryBytes: 2 ** 33 };
 const capacity = () =>
   new Capacity(
     { slots: 2, milliCpus: 4_000, memoryBytes: 2 ** 30, diskBytes: 2 ** 30, gpus: null },
+    { peer: 'worker', slots: 0 },
     systemClock,
   );
 
@@ -69,6 +70,7 @@ const view: BidderView = {
   self: 'worker',
   draining: false,
   workerEnabled: true,
+  paused: null,
   sandbox: { available: true, reason: null, limits, hasImage: true },
   architecture: 'x64',
   storageBytes: 1_000,
@@ -98,6 +100,7 @@ const needing = (change: Partial<Offer['needs']>): Offer => ({
 const refusals: [code: string, permanent: boolean, offer: Offer, view: Partial<BidderView>][] = [
   ['NO_WORKER', true, offer, { workerEnabled: false }],
   ['DRAINING', false, offer, { draining: true }],
+  ['PAUSED', false, offer, { paused: 'sleeps' }],
   [
     'NO_SANDBOX',
     false,
@@ -164,10 +167,33 @@ test('a worker takes the images that its policy allows', () => {
 
 test('a worker with a full queue refuses for now', () => {
   const full = capacity();
-  const { signal } = new AbortController();
-  for (let i = 0; i < 2 + 4 * 2; i++) void full.acquire(offer.needs, 5, { signal });
-  const decision = decide(offer, { ...view, capacity: full });
-  assert.is(!decision.bid && decision.refusal.code, 'BUSY');
+  const refusal = () => {
+    const decision = decide(offer, { ...view, capacity: full });
+    return decision.bid ? undefined : decision.refusal;
+  };
+  const fill = (requester: string, count: number) => {
+    for (let i = 0; i < count; i++)
+      void full.acquire(
+        offer.needs,
+        { requester, priority: 5, deadline: NOW },
+        { signal: new AbortController().signal },
+      );
+  };
+  fill('other', 2 + 4);
+  assert.is(refusal(), undefined, 'others have one half of the queue');
+  fill(offer.requester, 3);
+  assert.is(refusal(), undefined);
+  fill(offer.requester, 1);
+  assert.is(refusal()?.code, 'BUSY');
+  const half = capacity();
+  for (let i = 0; i < 2 + 4; i++)
+    void half.acquire(
+      offer.needs,
+      { requester: offer.requester, priority: 5, deadline: NOW },
+      { signal: new AbortController().signal },
+    );
+  const decision = decide(offer, { ...view, capacity: half });
+  assert.match(decision.bid ? '' : decision.refusal.reason, 'half of the queue');
 });
 
 test('a worker asks its price, or what is offered, and its own node for nothing', () => {

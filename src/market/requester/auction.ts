@@ -36,6 +36,8 @@ export interface AuctionResult {
   /** Peers that were asked, and those of them that will never take it. */
   readonly asked: readonly string[];
   readonly refused: readonly string[];
+  /** More than half of the answers were that there is no place. */
+  readonly crowded: boolean;
 }
 
 /** Auctions under way, so that bids on gossiped offers find theirs. */
@@ -251,6 +253,8 @@ class Auction {
     for (const [worker, refusal] of this.#refusals)
       views.push({ worker, ask: null, etaMs: null, score: null, refusal });
     const refused = [...this.#refusals].filter(([, { permanent }]) => permanent).map(([peer]) => peer);
-    return { offer: this.#offer, bids, views, asked: this.#asked, refused };
+    const full = [...this.#refusals.values()].filter(({ code }) => code === 'BUSY').length;
+    const crowded = full > (this.#bids.size + this.#refusals.size) / 2;
+    return { offer: this.#offer, bids, views, asked: this.#asked, refused, crowded };
   }
 }

@@ -10,7 +10,8 @@ import type {
   TaskRequest,
   TaskView,
 } from '../interface.ts';
-import { LONGEST_SWEEP_MS, MAX_AUCTIONS } from '../options.ts';
+import { LONGEST_SWEEP_MS } from '../options.ts';
+import { AuctionLimit } from './aimd.ts';
 import { Answers } from './answers.ts';
 import { Arbitration } from './arbitration.ts';
 import { AuctionHouse } from './auction.ts';
@@ -58,13 +59,15 @@ export class Requester implements TaskMarket {
     this.#submissions = new Submissions(components, this.#store);
     ({ prune: this.prune, sweep: this.#sweepOld } = createRetention(components, this.#store));
     this.#settler = new Settler(components, this.#store, treasurer);
-    this.#room = new WaitingRoom(components.clock, MAX_AUCTIONS);
+    const limit = new AuctionLimit();
+    this.#room = new WaitingRoom(components.clock, limit);
     this.#runner = new TaskRunner(components, {
       store: this.#store,
       house: this.#house,
       treasurer,
       settler: this.#settler,
       room: this.#room,
+      limit,
     });
   }
 

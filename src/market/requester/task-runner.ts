@@ -1,6 +1,7 @@
 import { CodedError, codeOf, hasCode, messageOf, reasonOf } from '../../util/index.ts';
 import type { TaskFailure } from '../../wire/index.ts';
 import { BACKOFF_MAX_MS, HOPELESS_ROUNDS } from '../options.ts';
+import type { AuctionLimit } from './aimd.ts';
 import {
   allRefuseForGood,
   executions,
@@ -23,7 +24,7 @@ import { watchingLedger } from './ledger-watch.ts';
 import type { Treasurer } from './money.ts';
 import type { Settler } from './settler.ts';
 import { changeAttempt, hasEnded, type LiveTask, moneyMoves, type TaskStore } from './task-store.ts';
-import { backoffMs, type WaitingRoom } from './waiting-room.ts';
+import { backoffMs, type Place, type WaitingRoom } from './waiting-room.ts';
 import { writeCrash, writeOff } from './write-off.ts';
 
 /** Rounds of one task that led to no award; `hopeless` of them in a row were refused by all, and for good. */
@@ -42,6 +43,7 @@ export interface RunnerParts {
   readonly treasurer: Treasurer;
   readonly settler: Settler;
   readonly room: WaitingRoom;
+  readonly limit: AuctionLimit;
 }
 
 /** Moves one task from where it stands to its end: rounds of auction, award and following, then the money. */
@@ -143,11 +145,12 @@ export class TaskRunner {
   }
 
   #auction(task: LiveTask, rounds: Rounds, selfOnly: boolean): Promise<Accepted | Unanswered | undefined> {
-    const { store, room, house } = this.#parts;
-    return room.enter(task.record.policy.priority, task.stop.signal, async () => {
+    const { store, room, house, limit } = this.#parts;
+    return room.enter(placeOf(task), task.stop.signal, async () => {
       const spec = await store.spec(task.record.taskId);
       await store.update(task, { state: 'scheduled', phase: 'offering', waiting: null });
       const result = await house.run(task, spec, { attempt: nextAttempt(task.record), selfOnly });
+      limit.note(result.crowded);
       rounds.asked = result.asked;
       for (const peer of result.refused) rounds.refused.add(peer);
       return awardOne(this.#components, store, task, result);
@@ -168,7 +171,7 @@ export class TaskRunner {
     const pause = funded ? backoffMs(round, random) : BACKOFF_MAX_MS;
     const ms = Math.max(0, Math.min(pause, policy.deadline - clock.now()));
     const needs = funded ? null : policy.payment;
-    await room.rest(ms, { priority: policy.priority, needs }, task.stop.signal);
+    await room.rest(ms, { ...placeOf(task), needs }, task.stop.signal);
   }
 
   async #follow(task: LiveTask, { attempt, follower }: Accepted): Promise<void> {
@@ -272,6 +275,10 @@ export class TaskRunner {
     room.wakeOne();
     return undefined;
   }
+}
+
+function placeOf({ record }: LiveTask): Place {
+  return { priority: record.policy.priority, submittedAt: record.submittedAt };
 }
 
 const over = new CodedError({ code: 'ATTEMPT_OVER' }, 'the worker has given up');

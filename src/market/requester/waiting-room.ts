@@ -1,4 +1,5 @@
 import { type Clock, type Deferred, deferred, raceSignal } from '../../util/index.ts';
+import { levelOf } from '../fair-queue.ts';
 import { BACKOFF_BASE_MS, BACKOFF_MAX_MS } from '../options.ts';
 
 /** Full-jitter backoff (Brooker, "Exponential backoff and jitter"): U(0, min(cap, base x 2^n)). */
@@ -6,32 +7,39 @@ export function backoffMs(round: number, random: () => number): number {
   return random() * Math.min(BACKOFF_MAX_MS, BACKOFF_BASE_MS * 2 ** Math.min(round, 20));
 }
 
-interface Guest {
+/** What gives a task its place among those that wait. */
+export interface Place {
   readonly priority: number;
+  /** When it was submitted, wall-clock milliseconds. */
+  readonly submittedAt: number;
+}
+
+interface Guest extends Place {
   readonly order: number;
   /** Free money that it waits for; null: it waits for workers. */
   readonly needs: bigint | null;
   readonly woken: Deferred<void>;
 }
 
-/** Auctions at a time, by priority and arrival; and the place where tasks wait that nobody bid for. */
+/** Auctions at a time, by priority and age; and the place where tasks wait that nobody bid for. */
 export class WaitingRoom {
   readonly #clock: Clock;
-  readonly #limit: number;
+  readonly #limit: { readonly value: number };
   #active = 0;
   #arrivals = 0;
   #atTheDoor: Guest[] = [];
   #resting: Guest[] = [];
 
-  constructor(clock: Clock, limit: number) {
+  /** `limit` may change; those inside stay. */
+  constructor(clock: Clock, limit: { readonly value: number }) {
     this.#clock = clock;
     this.#limit = limit;
   }
 
   /** Runs `fn` when it is this task's turn. */
-  async enter<T>(priority: number, signal: AbortSignal, fn: () => Promise<T>): Promise<T> {
-    if (this.#active < this.#limit) this.#active++;
-    else await this.#wait(priority, signal);
+  async enter<T>(place: Place, signal: AbortSignal, fn: () => Promise<T>): Promise<T> {
+    if (this.#active < this.#limit.value) this.#active++;
+    else await this.#wait(place, signal);
     try {
       return await fn();
     } finally {
@@ -41,18 +49,20 @@ export class WaitingRoom {
 
   /** A place goes straight to the first at the door: nobody slips in between. */
   #leave(): void {
-    const next = this.#atTheDoor.shift();
-    if (next) next.woken.resolve();
-    else this.#active--;
+    this.#active--;
+    while (this.#active < this.#limit.value && this.#atTheDoor.length > 0) {
+      this.#active++;
+      this.#atTheDoor.shift()?.woken.resolve();
+    }
   }
 
   /** Until the time is over, or something has changed that may help: a place at a worker, or `needs` in the wallet. */
   async rest(
     ms: number,
-    { priority, needs = null }: { priority: number; needs?: bigint | null },
+    { needs = null, ...place }: Place & { needs?: bigint | null },
     signal: AbortSignal,
   ): Promise<void> {
-    const guest = this.#guest(priority, needs);
+    const guest = this.#guest(place, needs);
     const cancel = this.#clock.after(ms, () => guest.woken.resolve());
     this.#resting.push(guest);
     this.#resting.sort(byTurn);
@@ -84,8 +94,8 @@ export class WaitingRoom {
     for (const guest of this.#resting.splice(0)) guest.woken.resolve();
   }
 
-  async #wait(priority: number, signal: AbortSignal): Promise<void> {
-    const guest = this.#guest(priority, null);
+  async #wait(place: Place, signal: AbortSignal): Promise<void> {
+    const guest = this.#guest(place, null);
     this.#atTheDoor.push(guest);
     this.#atTheDoor.sort(byTurn);
     try {
@@ -98,11 +108,12 @@ export class WaitingRoom {
     }
   }
 
-  #guest(priority: number, needs: bigint | null): Guest {
-    return { priority, needs, order: this.#arrivals++, woken: deferred() };
+  #guest({ priority, submittedAt }: Place, needs: bigint | null): Guest {
+    return { priority, submittedAt, needs, order: this.#arrivals++, woken: deferred() };
   }
 }
 
 function byTurn(a: Guest, b: Guest): number {
-  return b.priority - a.priority || a.order - b.order;
+  const level = ({ priority, submittedAt }: Guest) => levelOf(priority, submittedAt);
+  return level(b) - level(a) || a.submittedAt - b.submittedAt || a.order - b.order;
 }

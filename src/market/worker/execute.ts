@@ -65,11 +65,12 @@ async function runStaged(
   const { clock } = components;
   const spec = lease.spec as TaskSpec;
   const { signal } = lease.stop;
-  const { limits } = lease.offer.terms;
+  const { requester, priority, deadline, terms } = lease.offer;
+  const { limits } = terms;
   const within = <T>(ms: number, what: string, fn: (signal: AbortSignal) => Promise<T>) =>
     withDeadline(ms, what, fn, { signal, clock });
   const release = await within(limits.queueMs, 'waiting in the queue', signal =>
-    capacity.acquire(spec, lease.offer.priority, { signal }),
+    capacity.acquire(spec, { requester, priority, deadline }, { signal }),
   );
   let prepared: PreparedSandbox | undefined;
   const keeper = new OutputKeeper(components.blobs);

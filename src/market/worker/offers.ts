@@ -1,3 +1,4 @@
+import { availableParallelism, loadavg } from 'node:os';
 import { LRUCache } from 'lru-cache';
 import { CodedError } from '../../util/index.ts';
 import {
@@ -17,6 +18,7 @@ import {
 } from '../../wire/index.ts';
 import { type BidderView, decide } from '../bidder.ts';
 import type { Capacity } from '../capacity.ts';
+import { type MachineLoad, whyPaused } from '../lending.ts';
 import { BID_EXPIRES_MS, MAX_OPEN_BIDS } from '../options.ts';
 import type { Estimates } from './estimates.ts';
 import type { WorkerComponents } from './interface.ts';
@@ -115,7 +117,7 @@ export class OfferDesk {
   #bid(offer: Opened<Offer>, ask: bigint): Opened<Bid> {
     const { signer, genesis, clock, executor } = this.#components;
     const { body } = offer;
-    const free = this.#capacity.fitsNow(body.needs);
+    const free = this.#capacity.fitsNow(body.needs, body.requester);
     const etaMs = this.#estimates.executionMs(body.terms.limits.runMs);
     const bid = seal(
       bidKind,
@@ -169,11 +171,13 @@ export class OfferDesk {
     const { clock, signer, executor, blobs, options, settlement, membership, genesis } = this.#components;
     const status = executor.status();
     const funds = this.#fundsOf(offer);
+    const now = clock.now();
     return {
-      now: clock.now(),
+      now,
       self: signer.peer,
       draining: this.#isDraining(),
       workerEnabled: options.workerEnabled,
+      paused: whyPaused(options.lending, now, this.#machine()),
       sandbox: {
         available: status.available,
         reason: status.reason,
@@ -194,6 +198,12 @@ export class OfferDesk {
       payerUnlocked: this.#unlocked(offer.requester),
       payerIsMember: membership.has(offer.requester),
     };
+  }
+
+  #machine(): MachineLoad {
+    const { total, free } = this.#capacity;
+    const [load = 0] = loadavg();
+    return { load, cores: availableParallelism(), heldMilliCpus: total.milliCpus - free.milliCpus };
   }
 
   /** The statement in an offer, if notaries of this network signed it about this requester, lately. */

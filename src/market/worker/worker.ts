@@ -77,9 +77,10 @@ class MarketWorker implements Worker {
 
   constructor(components: WorkerComponents) {
     this.#components = components;
-    const { slots, milliCpus, memoryBytes, diskBytes, gpus } = components.options;
+    const { slots, ownerSlots, milliCpus, memoryBytes, diskBytes, gpus } = components.options;
     this.#leases = new LeaseBook(components);
-    this.capacity = new Capacity({ slots, milliCpus, memoryBytes, diskBytes, gpus }, components.clock);
+    const owner = { peer: components.signer.peer, slots: ownerSlots };
+    this.capacity = new Capacity({ slots, milliCpus, memoryBytes, diskBytes, gpus }, owner, components.clock);
     this.#desk = new OfferDesk(components, {
       capacity: this.capacity,
       estimates: this.#estimates,
