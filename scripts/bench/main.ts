@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { fairness } from './fairness.ts';
 import { type Figure, table } from './figures.ts';
 import { settlements } from './ledger.ts';
 import { sandboxes } from './sandbox.ts';
@@ -16,6 +17,7 @@ const sections: Record<string, () => Promise<Figure[]>> = {
   streams: () => largeStreams(1000),
   ledger: () => settlements(41),
   market: () => assignmentAndMemory(60, 500),
+  fairness,
 };
 
 /** `npm run bench [section…]`; `--write` puts the tables of these sections into docs/benchmarks.md. */

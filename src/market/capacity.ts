@@ -29,6 +29,8 @@ interface Waiter extends Waiting {
 export class Capacity {
   readonly total: CapacityInit;
   #held = { slots: 0, milliCpus: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
+  /** What each requester holds, in slots. */
+  readonly #heldBy = new Map<string, number>();
   #heldByOwner = 0;
   readonly #waiting = new FairQueue<Waiter>();
   readonly #owner: Owner;
@@ -82,7 +84,7 @@ export class Capacity {
       };
       const grant = () => {
         signal.removeEventListener('abort', onAbort);
-        resolve(this.#hold(share, turn.requester));
+        resolve(this.#hold(waiter));
       };
       const { requester, priority, deadline } = turn;
       const waiter: Waiter = { requester, priority, deadline, cost: this.#slotsOf(share), share, grant };
@@ -92,18 +94,19 @@ export class Capacity {
     });
   }
 
-  #hold(share: Share, requester: string): () => void {
+  #hold(waiter: Waiter): () => void {
     let released = false;
-    const owned = requester === this.#owner.peer ? 1 : 0;
-    this.#change(share, 1);
-    this.#heldByOwner += owned;
+    this.#change(waiter, 1);
     return () => {
       if (released) return;
       released = true;
-      this.#change(share, -1);
-      this.#heldByOwner -= owned;
+      this.#change(waiter, -1);
       this.#admit();
     };
+  }
+
+  #heldOf(requester: string): number {
+    return this.#heldBy.get(requester) ?? 0;
   }
 
   /** What it holds of the whole, by what it holds most of (dominant share, Ghodsi et al. 2011), in slots; never less than one. */
@@ -124,7 +127,12 @@ export class Capacity {
     return this.free.slots > Math.max(0, kept) && fits(share, this.free);
   }
 
-  #change(share: Share, sign: 1 | -1): void {
+  #change({ share, requester, cost }: Waiter, sign: 1 | -1): void {
+    const held = this.#heldOf(requester) + sign * cost;
+    // a little more than nothing is what is left of sums of fractions
+    if (held > 1e-6) this.#heldBy.set(requester, held);
+    else this.#heldBy.delete(requester);
+    if (requester === this.#owner.peer) this.#heldByOwner += sign;
     this.#held.slots += sign;
     this.#held.milliCpus += sign * share.milliCpus;
     this.#held.memoryBytes += sign * share.memoryBytes;
@@ -144,7 +152,7 @@ export class Capacity {
    * that is kept for the owner.
    */
   #next(): Waiter | undefined {
-    const first = this.#waiting.peek();
+    const first = this.#waiting.peek(requester => this.#heldOf(requester));
     if (first && this.#hasRoom(first.share, first.requester)) return first;
     const { peer, slots } = this.#owner;
     const own = this.#heldByOwner < slots ? this.#waiting.peekOf(peer) : undefined;

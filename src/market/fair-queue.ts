@@ -36,8 +36,9 @@ export function levelOf(priority: number, since: number): number {
 }
 
 /**
- * Who is next. Across requesters: deficit round-robin (Shreedhar and Varghese, 1996), so that who sends a thousand tasks holds up nobody
- * else's ten. Within one requester's line: priority and age, then the earliest deadline, then arrival.
+ * Who is next. Across requesters: who holds least of the machine (max-min fairness), among those deficit round-robin (Shreedhar and
+ * Varghese, 1996), so that who sends a thousand tasks holds up nobody else's ten. Within one requester's line: priority and age, then
+ * the earliest deadline, then arrival.
  */
 export class FairQueue<T extends Waiting> {
   /** In the order of their turns. */
@@ -62,10 +63,11 @@ export class FairQueue<T extends Waiting> {
     this.#size++;
   }
 
-  /** Whose turn it is; the same until that one is taken, or something better comes in its own line. */
-  peek(): T | undefined {
+  /** Whose turn it is, by what each requester holds, in slots. Looking again changes nothing. */
+  peek(heldBy: (requester: string) => number): T | undefined {
+    const least = Math.min(...[...this.#lines.keys()].map(heldBy));
     for (;;) {
-      const [first] = this.#lines;
+      const first = [...this.#lines].find(([requester]) => heldBy(requester) <= least);
       if (!first) return undefined;
       const [requester, line] = first;
       const next = line.waiting[0]?.item;

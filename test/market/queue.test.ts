@@ -162,11 +162,13 @@ test('the owner’s next task takes the slot that is kept for it, and no more, p
   assert.ok(capacity.fitsNow(share(1), 'a'));
 });
 
+const none = () => 0;
+
 /** Takes all, and says whose each was. */
 function drained(queue: FairQueue<Waiting & { name?: string }>): string[] {
   const order: string[] = [];
-  for (let next = queue.peek(); next; next = queue.peek()) {
-    assert.is(queue.peek(), next, 'looking changes nothing');
+  for (let next = queue.peek(none); next; next = queue.peek(none)) {
+    assert.is(queue.peek(none), next, 'looking changes nothing');
     queue.take(next);
     order.push(next.name ?? next.requester);
   }
@@ -196,7 +198,7 @@ test('what a requester gets is counted by what its tasks hold, not by their numb
         const queue = new FairQueue<Waiting>();
         for (const { requester, cost } of asked) queue.add({ ...turnOf(requester), cost }, 0);
         const got = new Map<string, number>();
-        for (let next = queue.peek(); next; next = queue.peek()) {
+        for (let next = queue.peek(none); next; next = queue.peek(none)) {
           queue.take(next);
           got.set(next.requester, (got.get(next.requester) ?? 0) + next.cost);
           const waiting = ['a', 'b', 'c'].filter(name => queue.sizeOf(name) > 0 && name !== next.requester);
@@ -210,6 +212,32 @@ test('what a requester gets is counted by what its tasks hold, not by their numb
     ),
     { numRuns: 500 },
   ));
+
+test('who holds less of the machine goes first, until both hold the same', async () => {
+  const capacity = new Capacity({ ...total, slots: 4 }, nobody, systemClock);
+  const order: string[] = [];
+  const releases: (() => void)[] = [];
+  const ask = (requester: string, count: number) => {
+    for (let i = 0; i < count; i++)
+      void capacity
+        .acquire(share(1), turnOf(requester), { signal: new AbortController().signal })
+        .then(release => {
+          order.push(requester);
+          releases.push(release);
+        });
+  };
+  ask('many', 20);
+  await turn();
+  ask('few', 4);
+  while (releases.length > 0) {
+    releases.shift()?.();
+    await turn();
+  }
+  assert.equal(order.slice(0, 4), ['many', 'many', 'many', 'many']);
+  assert.equal(order.slice(4, 6), ['few', 'few'], 'the next two that are free');
+  assert.ok(order.lastIndexOf('few') <= 9, order.join());
+  assert.is(order.length, 24);
+});
 
 test('in one line: priority and age, then the earliest deadline, then arrival', () => {
   const queue = new FairQueue<Waiting & { name: string }>();
