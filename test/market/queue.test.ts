@@ -303,11 +303,11 @@ test('auctions at a time: half where most meet full workers, one more where not,
     for (let i = 0; i < size; i++) limit.note(i < crowded);
     return limit.value;
   };
-  assert.equal([limit.value, round(9), round(8), round(2), round(0)], [16, 8, 4, 5, 6]);
+  assert.equal([limit.value, round(9), round(4), round(0), round(6)], [16, 8, 9, 10, 5]);
   for (let i = 0; i < 100; i++) round(0);
   assert.is(limit.value, 64);
   for (let i = 0; i < 100; i++) round(64);
-  assert.is(limit.value, 2);
+  assert.is(limit.value, 4);
 });
 
 test.run();

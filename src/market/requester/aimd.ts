@@ -1,6 +1,6 @@
-/** Auctions at a time: at the start, and within what. Fewer than two would wait for every slow worker's answer. */
+/** Auctions at a time: at the start, and within what. Fewer than four would wait for every slow worker's answer. */
 const START = 16;
-const MIN = 2;
+const MIN = 4;
 const MAX = 64;
 
 /**
