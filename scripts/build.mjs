@@ -7,6 +7,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
+import { banner, external, withoutRemoteEngines } from './packages.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { values } = parseArgs({
@@ -15,36 +16,6 @@ const { values } = parseArgs({
 const out = resolve(values.out ?? join(root, 'dist'));
 const entry = resolve(values.entry ?? join(root, 'src/cli/main.ts'));
 const client = join(root, 'src/api/client.ts');
-
-/** Packages that stay outside the bundle and are resolved from node_modules: they load compiled code from beside themselves. */
-const external = ['classic-level', 'cpu-features', '*.node'];
-
-/** CommonJS packages in the bundle use these three, which ES modules lack. Names of their own, to meet no other import. */
-const banner = [
-  "import { createRequire as __createRequire } from 'node:module';",
-  "import { dirname as __dirnameOf } from 'node:path';",
-  "import { fileURLToPath as __pathOf } from 'node:url';",
-  'const require = __createRequire(import.meta.url);',
-  'const __filename = __pathOf(import.meta.url);',
-  'const __dirname = __dirnameOf(__filename);',
-].join('\n');
-
-/**
- * dockerode talks to engines over SSH and to BuildKit over gRPC, too; we do neither, and loading both costs 90 ms and 8 MB
- * at every start.
- */
-const withoutRemoteEngines = {
-  name: 'without-remote-engines',
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^(@grpc\/|protobufjs|ssh2|\.\/session)/ }, ({ path, importer }) =>
-      /node_modules\/(dockerode|docker-modem)\//.test(importer) ? { path, namespace: 'left-out' } : undefined,
-    );
-    onLoad({ filter: /.*/, namespace: 'left-out' }, () => ({
-      contents: 'module.exports = {};',
-      loader: 'js',
-    }));
-  },
-};
 
 const [swapped, instead] = values.swap?.split('=').map(file => resolve(file)) ?? [];
 

@@ -3,7 +3,7 @@
 // in test/runner/ guard against them.
 import { fileURLToPath } from 'node:url';
 import { hasCode } from '../src/util/index.ts';
-import { planFiles } from './runner/plan.ts';
+import { PROGRAMS, planFiles } from './runner/plan.ts';
 import { runAll, summary, type Totals } from './runner/run-all.ts';
 
 /** Real engines, daemons and namespaces share two cores here: what fails in that and passes alone is told apart from what is broken. */
@@ -18,6 +18,7 @@ async function main(): Promise<Totals> {
   return runAll({
     root,
     files,
+    programs: PROGRAMS,
     strict: Boolean(process.env.CI),
     print,
     again: AGAIN,

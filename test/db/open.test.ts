@@ -2,14 +2,13 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { bytesCodec, cborCodec, DATABASE_VERSION, type Database } from '../../src/db/index.ts';
+import { program } from '../fixtures/program.ts';
 import { open, rejection, withTempDir } from './temp-dir.ts';
 
 const test = suite('db: opening');
-const HOLDER = fileURLToPath(new URL('../fixtures/db/holder.ts', import.meta.url));
 
 async function filesOf(dir: string, pattern: RegExp): Promise<string[]> {
   const names = await readdir(join(dir, 'db'));
@@ -53,7 +52,7 @@ test('a second open of one directory is refused and names it', () =>
 
 test('another process holds the lock, and kill -9 frees it with all synced records', () =>
   withTempDir(async dir => {
-    const holder = spawn(process.execPath, ['--import', 'tsx', HOLDER, dir], {
+    const holder = spawn(process.execPath, [...program('fixtures/db/holder.ts'), dir], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     try {

@@ -7,11 +7,11 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { program } from '../fixtures/program.ts';
 
 const test = suite('docker: allowed hosts in a network of its own');
 
 const run = promisify(execFile);
-const fixture = (name: string) => new URL(`../fixtures/net/${name}`, import.meta.url).pathname;
 
 /** Of the internet beyond the worker's own network. */
 const WEB = '93.184.216.34';
@@ -50,7 +50,7 @@ async function withNet(names: readonly string[], body: (net: Net) => Promise<voi
     await writeFile(join(etc, 'resolv.conf'), `nameserver ${NEIGHBOUR}\n`);
     internet = spawn(
       'ip',
-      ['netns', 'exec', far, process.execPath, '--import', 'tsx', fixture('internet.ts'), ...names],
+      ['netns', 'exec', far, process.execPath, ...program('fixtures/net/internet.ts'), ...names],
       { stdio: ['ignore', 'pipe', 'inherit'] },
     );
     await once(internet.stdout as NonNullable<typeof internet.stdout>, 'data');
@@ -106,7 +106,7 @@ for host in ('web.test', 'metadata.test', 'inside.test', 'neighbour.test', 'self
     get(host)
 try: socket.create_connection(('${WEB}', 80), 5)
 except OSError as error: print(error.errno)`;
-      const child = [process.execPath, '--import', 'tsx', fixture('task-in-namespace.ts')];
+      const child = [process.execPath, ...program('fixtures/net/task-in-namespace.ts')];
       const said = await net.worker(...child, join(folder, 's'), code, ...allowed, 'none.test', METADATA);
       const not = (host: string, why: string) => `${host} 403 this task may not reach ${host}: ${why}`;
       assert.equal(said.trim().split('\n'), [

@@ -77,6 +77,17 @@ export async function withEquivocator(
             return answer.type === 'funds' ? open(fundsKind, answer.funds).body.balance : -1n;
           }),
         );
+      /** What all notaries say that the account has, once they have heard of the last decision. */
+      const agreed = async () => {
+        let held: bigint[] = [];
+        const isAgreed = async () => {
+          held = await balances(signer.peer);
+          return held.every(balance => balance > 0n && balance === held[0]);
+        };
+        await waitFor(isAgreed, 'all notaries to know what was decided', 30_000);
+        return held[0]!;
+      };
+      await agreed();
       await fn({
         account: signer.peer,
         balances,
@@ -100,14 +111,7 @@ export async function withEquivocator(
           return outcomes.filter(({ ok }) => ok).length;
         },
         async sendAll(to) {
-          const held = async () => new Set(await balances(signer.peer));
-          await waitFor(
-            async () => (await held()).size === 1,
-            'all notaries to know what was decided',
-            30_000,
-          );
-          const [balance = 0n] = await held();
-          const value = order(1, to, balance);
+          const value = order(1, to, await agreed());
           const isDone = async () => (await client.submit([value], {}))[0]?.ok === true;
           await waitFor(isDone, 'the account to go on', 30_000);
         },

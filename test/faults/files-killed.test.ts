@@ -8,7 +8,7 @@ import { completed, FAST_LEASES, followEvents, submit, taskBody, withDevnet } fr
 
 const test = suite('faults: killed while large files are on their way');
 
-const SIZE = 64 * 2 ** 20;
+const SIZE = 32 * 2 ** 20;
 const PIECE = 2 ** 20;
 
 const COPY = `
@@ -56,7 +56,7 @@ async function checkCopy(requester: DaemonProcess, taskId: string, { cid, digest
   assert.is(rawCid(Buffer.concat(pieces)), cid);
 }
 
-test('64 MiB go to a worker and come back, whoever is killed in the middle', () =>
+test('32 MiB go to a worker and come back, whoever is killed in the middle', () =>
   withDevnet(
     3,
     async (_net, daemons) => {

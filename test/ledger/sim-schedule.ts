@@ -95,6 +95,7 @@ export class Schedule {
   /** Certificates that nobody is shown. */
   readonly #hidden = new Set<string>();
   readonly #values: Stated[];
+  readonly #ballots = new Map<string, Ballot>();
   #now = 1_000;
   #isHealed = false;
 
@@ -136,6 +137,12 @@ export class Schedule {
 
   #pick<T>(from: readonly T[]): T {
     return from[this.#below(from.length)]!;
+  }
+
+  #ballotAt(key: string): Ballot {
+    const ballot = this.#ballots.get(key) ?? parseKey(key);
+    this.#ballots.set(key, ballot);
+    return ballot;
   }
 
   #act(): void {
@@ -247,10 +254,10 @@ export class Schedule {
       .sort(() => this.#random() - 0.5)
       .slice(0, few);
     for (const one of some) this.#propose(one, value);
-    const key = this.#hotKeys(this.#votes).find(hot => parseKey(hot).digest === value.digest);
+    const key = this.#hotKeys(this.#votes).find(hot => this.#ballotAt(hot).digest === value.digest);
     if (!key) return;
     this.#hidden.add(key);
-    for (const one of some) this.#commit(one, parseKey(key));
+    for (const one of some) this.#commit(one, this.#ballotAt(key));
   }
 
   #liveValue(notary: SimNotary): Stated {
@@ -320,13 +327,15 @@ export class Schedule {
   /** Keys of which some are worth more: what has a quorum, or is nearly there. */
   #hotKeys<B>(pool: ReadonlyMap<string, Parts<B>>): string[] {
     const quorums = this.#world.committees.map(({ quorum }) => quorum);
-    return [...pool].flatMap(([key, parts]) => (parts.size >= quorums[parseKey(key).epoch]! ? [key] : []));
+    return [...pool].flatMap(([key, parts]) =>
+      parts.size >= quorums[this.#ballotAt(key).epoch]! ? [key] : [],
+    );
   }
 
   #commitAny(notary: SimNotary): void {
     const isForged = this.#random() < 0.15 && this.#votes.size > 0;
     const keys = isForged ? [...this.#votes.keys()] : this.#hotKeys(this.#votes);
-    if (keys.length > 0) this.#commit(notary, parseKey(this.#pick(keys)), isForged);
+    if (keys.length > 0) this.#commit(notary, this.#ballotAt(this.#pick(keys)), isForged);
   }
 
   #commit(notary: SimNotary, ballot: Ballot, isShort = false): void {
@@ -369,7 +378,7 @@ export class Schedule {
   }
 
   #certify(notary: SimNotary, key: string, isShort = false): void {
-    const { digest, epoch } = parseKey(key);
+    const { digest, epoch } = this.#ballotAt(key);
     const parts = this.#gather(this.#commits.get(key)!, epoch, isShort);
     const value = this.#world.byDigest.get(digest);
     if (!parts || !value) return;
@@ -408,7 +417,9 @@ export class Schedule {
   /** A liar's report: it hides its lock, shows another's or one that nobody voted for, and tells any time. */
   #lie(index: number, slot: string, ballot: number, epoch: number): SignedReport {
     const { net } = this.#world.info;
-    const candidates = [...this.#votes.keys()].map(parseKey).filter(vote => vote.slot === slot);
+    const candidates = [...this.#votes.keys()]
+      .map(key => this.#ballotAt(key))
+      .filter(vote => vote.slot === slot);
     const wanted = candidates.length > 0 && this.#random() < 0.6 ? this.#pick(candidates) : undefined;
     const qc = wanted && this.#qc(wanted, this.#random() < 0.4);
     const known = this.#values
@@ -508,7 +519,7 @@ export class Schedule {
     this.#isHealed = true;
     // What is decided in the last epoch is heard of, and what some notary knows.
     for (const key of this.#hidden) {
-      const { epoch, slot } = parseKey(key);
+      const { epoch, slot } = this.#ballotAt(key);
       if (epoch === this.#epoch || this.#honest.some(notary => notary.slot(slot))) this.#hidden.delete(key);
     }
     for (let epoch = 1; epoch <= this.#epoch; epoch++) {
@@ -547,15 +558,18 @@ export class Schedule {
     return stored ? holdsMoney(stored.escrow) : false;
   }
 
+  /** Who knows what was decided there has nothing to commit to. */
   #carry(key: string): void {
-    for (const notary of this.#members) this.#commit(notary, parseKey(key));
+    const ballot = this.#ballotAt(key);
+    for (const notary of this.#members) if (!notary.slot(ballot.slot)) this.#commit(notary, ballot);
     this.#spread();
   }
 
   /** Anti-entropy: every decision reaches every honest notary. */
   #spread(): void {
     for (const key of this.#certified())
-      for (const notary of this.#members) if (!notary.slot(parseKey(key).slot)) this.#certify(notary, key);
+      for (const notary of this.#members)
+        if (!notary.slot(this.#ballotAt(key).slot)) this.#certify(notary, key);
   }
 
   #decide(slot: string): void {

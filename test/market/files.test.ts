@@ -114,13 +114,15 @@ test('a task whose input is not here is refused; one whose input was lost meanwh
 
 test('outputs that the requester has no room for end the task, and leave nothing half-way', () =>
   withNet(
-    [{}, { run: async () => ({ outputs: [{ path: 'big', bytes: randomBytes(4 * MIB) }] }) }],
+    [
+      { maxBlobBytes: 64 * MIB },
+      { run: async () => ({ outputs: [{ path: 'big', bytes: randomBytes(4 * MIB) }] }) },
+    ],
     async net => {
       const node = net.nodes[0]!;
-      const fill = await node.blobs.create(2 ** 30);
+      const fill = await node.blobs.create(64 * MIB);
       const room = node.blobs.free() - 2 * MIB;
-      for (let left = room; left > 0; left -= 32 * MIB)
-        await fill.write(new Uint8Array(Math.min(left, 32 * MIB)));
+      await fill.write(new Uint8Array(room));
       const { taskId } = await node.market.tasks.submit(taskRequest({ retries: 3 }));
       const { failure, attempts } = await ended(node, taskId);
       assert.equal([failure?.class, failure?.code, attempts.length], ['user', 'STORAGE_FULL', 1]);

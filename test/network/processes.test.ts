@@ -4,11 +4,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Network } from '../../src/network/index.ts';
 import { deferred } from '../../src/util/index.ts';
+import { program } from '../fixtures/program.ts';
 import { waitFor } from '../fixtures/wait.ts';
 import { addressOf, bytes, codeOfRejection, createHarness } from './harness.ts';
 
@@ -20,11 +20,9 @@ test.after.each(async () => {
   await harness.stop();
 });
 
-const program = fileURLToPath(new URL('./child.ts', import.meta.url));
-
 /** Starts a node in another process; resolves to it and its address. */
 async function spawnNode(dir: string, ...bootstrap: string[]) {
-  const child = spawn(process.execPath, ['--import', 'tsx', program, dir, ...bootstrap], {
+  const child = spawn(process.execPath, [...program('network/child.ts'), dir, ...bootstrap], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   children.push(child);

@@ -1,12 +1,14 @@
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pathToFileURL } from 'node:url';
 import { build, type Plugin } from 'esbuild';
+import { banner, external, withoutRemoteEngines } from '../../scripts/packages.mjs';
 
-const CHILD = fileURLToPath(new URL('./child.ts', import.meta.url));
+const CHILD = 'test/runner/child.ts';
 
-/** Each test file, and what runs one, as JavaScript: loading sources one by one takes seconds of a core for each file. */
+/** Each test file, and what runs one, as JavaScript, packages too: loading sources one by one takes seconds of a core for each file. */
 export interface Bundles {
+  readonly dir: string;
   readonly child: string;
   /** Of a source's path. */
   of(path: string): string;
@@ -33,28 +35,31 @@ export async function bundle(root: string, paths: readonly string[]): Promise<Bu
   await mkdir(cache, { recursive: true });
   // within the repository, so that packages are found
   const out = await mkdtemp(join(cache, 'tests-'));
-  const names = new Map([...paths.map(path => join(root, path)), CHILD].map((path, i) => [path, String(i)]));
   const remove = () => rm(out, { recursive: true, force: true });
   try {
     await build({
       absWorkingDir: root,
-      entryPoints: Object.fromEntries([...names].map(([path, name]) => [name, path])),
+      entryPoints: [...new Set([...paths, CHILD])],
       outdir: out,
+      outbase: root,
       outExtension: { '.js': '.mjs' },
+      chunkNames: 'chunks/[hash]',
       bundle: true,
-      packages: 'external',
+      splitting: true,
+      external: [...external, 'esbuild'],
+      banner: { js: banner },
       format: 'esm',
       platform: 'node',
       target: 'node20',
       sourcemap: 'linked',
       sourcesContent: false,
-      plugins: [inPlace],
+      plugins: [inPlace, withoutRemoteEngines],
       logLevel: 'silent',
     });
   } catch (error) {
     await remove();
     throw error;
   }
-  const fileOf = (path: string) => join(out, `${names.get(path)}.mjs`);
-  return { child: fileOf(CHILD), of: path => fileOf(join(root, path)), remove };
+  const of = (path: string) => join(out, path.replace(/ts$/, 'mjs'));
+  return { dir: out, child: of(CHILD), of, remove };
 }

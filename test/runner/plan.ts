@@ -29,6 +29,15 @@ const BESIDE: readonly string[] = ['test/e2e/wallet.test.ts', 'test/faults/windo
 /** Files that run when all others have ended, with nothing beside them: hundreds of tasks at once want every core. */
 const ALONE: readonly string[] = ['test/e2e/hundred.test.ts', 'test/market/load.test.ts'];
 
+/** What test files run in processes of their own. */
+export const PROGRAMS = [
+  'test/fixtures/db/holder.ts',
+  'test/fixtures/net/internet.ts',
+  'test/fixtures/net/task-in-namespace.ts',
+  'test/network/child.ts',
+  'test/sandbox/daemon.ts',
+];
+
 /** A file of pure rules takes a second; three nodes under load take twenty, and six times that beside hostile sandboxes. */
 const FILE_LIMIT_MS = 4 * MINUTE_MS;
 /** Real processes, images to start and timeouts to wait for. */

@@ -17,6 +17,8 @@ export interface Totals {
 export interface RunOptions {
   readonly root: string;
   readonly files: readonly TestFile[];
+  /** Paths of what they start in processes of their own. */
+  readonly programs?: readonly string[];
   /** Skipped tests fail the run. */
   readonly strict: boolean;
   readonly print: (line: string) => void;
@@ -30,11 +32,8 @@ export interface RunOptions {
 
 /** Runs all files, prints a line for each and the output of those that fail, and adds up. */
 export async function runAll(options: RunOptions): Promise<Totals> {
-  const { root, files, print, again = 0, parallel = availableParallelism() } = options;
-  const bundles = await bundle(
-    root,
-    files.map(({ path }) => path),
-  );
+  const { root, files, programs = [], print, again = 0, parallel = availableParallelism() } = options;
+  const bundles = await bundle(root, [...files.map(({ path }) => path), ...programs]);
   const controller = new AbortController();
   const signal = AbortSignal.any([options.signal, controller.signal]);
   const limit = setTimeout(() => {

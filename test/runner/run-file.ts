@@ -22,7 +22,7 @@ export async function runFile(
     cwd: root,
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-    env: { ...process.env, FORCE_COLOR: '0' },
+    env: { ...process.env, FORCE_COLOR: '0', TEST_BUNDLES: bundles.dir },
   });
   const output = collect(child);
   const { report, killed, exitCode, exitSignal } = await watch(child, file.limitMs, signal);

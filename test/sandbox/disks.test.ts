@@ -103,7 +103,7 @@ test('what a killed run left is unmounted and removed at the next start', () =>
   withDisks(async (disks, dir) => {
     const left = join(dir, '..', 'left over'); // a space is written as an escape in the table of mounts
     const script = `
-      import { createDisks } from '${new URL('../../src/sandbox/index.ts', import.meta.url).href}';
+      import { createDisks } from '${new URL('../../src/sandbox/disks.ts', import.meta.url).href}';
       import { silentLogger } from '${new URL('../../src/util/index.ts', import.meta.url).href}';
       const disks = createDisks({ logger: silentLogger }, { dir: ${JSON.stringify(left)}, reserveBytes: 0 });
       await disks.start();

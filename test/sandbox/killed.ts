@@ -4,10 +4,10 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import * as assert from 'uvu/assert';
 import { createDisks, type Disks, imagesDirFrom, socketPathFrom } from '../../src/sandbox/index.ts';
 import { silentLogger } from '../../src/util/index.ts';
+import { program } from '../fixtures/program.ts';
 import { tracesOf } from '../fixtures/traces.ts';
 import { MIB } from './conformance.ts';
 
@@ -52,8 +52,7 @@ export async function withDaemon(
     imagesDir: imagesDirFrom(process.env),
     diskBytes: DISK_BYTES,
   };
-  const file = fileURLToPath(new URL('daemon.ts', import.meta.url));
-  const argv = ['--import', 'tsx', file, JSON.stringify(settings)];
+  const argv = [...program('sandbox/daemon.ts'), JSON.stringify(settings)];
   const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] });
   const exited = once(child, 'exit');
   async function kill(): Promise<void> {

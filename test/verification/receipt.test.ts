@@ -139,10 +139,10 @@ function assertFlipRefused(receipt: Uint8Array, at: number, mask: number): void 
 test('a receipt with any one byte changed is refused', () => {
   const paid = receiptOf();
   for (let at = 0; at < paid.length; at++) assertFlipRefused(paid, at, 1 << (at % 8));
-  for (let at = 0; at < paid.length; at += 401)
+  for (let at = 0; at < paid.length; at += 1009)
     for (let mask = 1; mask < 256; mask++) assertFlipRefused(paid, at, mask);
   for (const receipt of [receiptOf({ split: 5n }), receiptOf({ price: 0n })])
-    for (let at = 0; at < receipt.length; at += 5) assertFlipRefused(receipt, at, 1 << (at % 8));
+    for (let at = 0; at < receipt.length; at += 17) assertFlipRefused(receipt, at, 1 << (at % 8));
 });
 
 test('a receipt with bytes cut off or added is refused', () => {

@@ -1,0 +1,5 @@
+import type { Plugin } from 'esbuild';
+
+export declare const external: string[];
+export declare const banner: string;
+export declare const withoutRemoteEngines: Plugin;
