@@ -68,9 +68,33 @@ export const taskStatusReply = z.object({
 const bidReply = z.object({
   worker: peerText,
   ask: amountText.nullable(),
-  eta_ms: z.number().nullable(),
-  score: z.number().nullable(),
-  refusal: z.object({ code: z.string(), reason: z.string() }).nullable(),
+  eta_ms: z.number().nullable().meta({ description: 'From the award to the result, as the worker says' }),
+  score: z.number().nullable().meta({ description: 'What it costs altogether, in FLOP: less is better' }),
+  parts: z
+    .object({ ask: z.number(), queue: z.number(), transfer: z.number(), run: z.number(), risk: z.number() })
+    .nullable()
+    .meta({
+      description: 'FLOP, together the score: the ask, and what time and a possible failure are worth',
+    }),
+  facts: z
+    .object({
+      starts_in_ms: z.number().meta({ description: 'The queue, and what has to be brought there' }),
+      queue_ms: z.number(),
+      bytes_missing: z.number(),
+      expected_ms: z.number().meta({ description: 'Of the run, by what is known of this worker' }),
+      success: z.number().meta({ description: 'At least to be expected, 0 to 1' }),
+    })
+    .nullable()
+    .meta({ description: 'What the parts were made of' }),
+  refusal: z
+    .object({ code: z.string(), reason: z.string(), permanent: z.boolean() })
+    .nullable()
+    .meta({ description: 'Beside a score: of the award' }),
+});
+
+export const quoteReply = z.object({
+  would_bid: z.int(),
+  nodes: z.array(bidReply).meta({ description: 'Bids from the best on, then refusals' }),
 });
 
 const attemptReply = z.object({
@@ -80,7 +104,12 @@ const attemptReply = z.object({
   awarded_at: isoTime.nullable(),
   started_at: isoTime.nullable(),
   ended_at: isoTime.nullable(),
-  bids: z.array(bidReply),
+  choice: z.enum(['only', 'best', 'equals', 'explore', 'next']).nullable().meta({
+    description:
+      'Why this worker: the only bid, the best, drawn among its equals, drawn among all, or next after refusals',
+  }),
+  bids: z.array(bidReply).meta({ description: 'In the order in which they were tried, then refusals' }),
+  silent: z.array(peerText).meta({ description: 'Who was waited for and did not answer' }),
   error: failureReply.nullable(),
   payment: paymentReply.nullable(),
 });
@@ -193,6 +222,7 @@ export const taskEventReply = z.object({
 export type TaskSummaryReply = z.output<typeof taskSummaryReply>;
 export type TaskStatusReply = z.output<typeof taskStatusReply>;
 export type TaskReply = z.output<typeof taskReply>;
+export type BidReply = z.output<typeof bidReply>;
 export type TaskResultReply = z.output<typeof taskResultReply>;
 export type LogLine = z.output<typeof logLine>;
 export type TaskEventReply = z.output<typeof taskEventReply>;

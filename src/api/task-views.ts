@@ -1,7 +1,21 @@
-import type { AttemptView, PaymentView, TaskEvent, TaskView } from '../market/index.ts';
+import {
+  type AttemptView,
+  type BidView,
+  costParts,
+  type PaymentView,
+  startsInMs,
+  type TaskEvent,
+  type TaskView,
+} from '../market/index.ts';
 import type { TaskInput } from '../wire/index.ts';
 import { formatAmount } from './money.ts';
-import type { TaskEventReply, TaskReply, TaskStatusReply, TaskSummaryReply } from './task-replies.ts';
+import type {
+  BidReply,
+  TaskEventReply,
+  TaskReply,
+  TaskStatusReply,
+  TaskSummaryReply,
+} from './task-replies.ts';
 
 const MIB = 2 ** 20;
 
@@ -81,6 +95,24 @@ export function statusOf(task: TaskView): TaskStatusReply {
   };
 }
 
+export function bidOf({ worker, ask, etaMs, score, facts, refusal }: BidView): BidReply {
+  return {
+    worker,
+    ask: amountOrNull(ask),
+    eta_ms: etaMs,
+    score,
+    parts: facts && costParts(facts),
+    facts: facts && {
+      starts_in_ms: startsInMs(facts),
+      queue_ms: facts.queueMs,
+      bytes_missing: facts.bytesMissing,
+      expected_ms: facts.expectedMs,
+      success: facts.success,
+    },
+    refusal,
+  };
+}
+
 function attemptOf(view: AttemptView): TaskReply['attempts'][number] {
   return {
     attempt: view.attempt,
@@ -89,13 +121,9 @@ function attemptOf(view: AttemptView): TaskReply['attempts'][number] {
     awarded_at: isoOrNull(view.awardedAt),
     started_at: isoOrNull(view.startedAt),
     ended_at: isoOrNull(view.endedAt),
-    bids: view.bids.map(({ worker, ask, etaMs, score, refusal }) => ({
-      worker,
-      ask: amountOrNull(ask),
-      eta_ms: etaMs,
-      score,
-      refusal: refusal === null ? null : { code: refusal.code, reason: refusal.reason },
-    })),
+    choice: view.choice,
+    bids: view.bids.map(bidOf),
+    silent: [...view.silent],
     error: view.failure,
     payment: paymentReplyOf(view.payment),
   };

@@ -42,6 +42,39 @@ export function reading(made: Command): Command {
   return targeted(made).option('--json', 'print JSON').option('-q, --quiet', 'print ids alone');
 }
 
+/** What a task is, in the words of docker run; the command comes after them. */
+export function taskFlags(made: Command): Command {
+  return made
+    .passThroughOptions()
+    .option('--image <image>', 'container image')
+    .option('--code <file>', 'run this Python file instead of a command; - is stdin')
+    .option('--name <name>', 'a name for lists')
+    .option('--entrypoint <program>', 'put before the command')
+    .option('-w, --workdir <dir>', 'working directory')
+    .option('--cpus <n>', 'CPU cores')
+    .option('--memory <size>', 'memory: 512m, 2g')
+    .option('--disk <size>', 'size of /task: 64m, 1g')
+    .option('--timeout <seconds>', 'limit on the execution')
+    .option('--pay <flop>', 'the most that is paid for it')
+    .option('--max-total <flop>', 'the most for all its executions')
+    .option('--verify <mode>', 'none or check')
+    .option('--retries <n>', 'executions beyond the first')
+    .option('--priority <n>', '1 to 10')
+    .option('-e, --env <name=value>', 'environment variable (repeatable)', collect)
+    .option('-v, --volume <path:target>', 'files to take along (repeatable)', collect)
+    .option('--label <name=value>', 'label (repeatable)', collect)
+    .option('--runtime <name>', 'docker, runsc (gVisor) or native; default whatever the worker uses')
+    .option('--reuse', 'may run in a sandbox that ran tasks of yours before: faster')
+    .option(
+      '--allow-host <host>',
+      'let the task reach this host; workers that permit it (repeatable)',
+      collect,
+    )
+    .option('--gpus <count>', 'GPUs')
+    .option('--avoid <peer>', 'not this peer; self is this node (repeatable)', collect)
+    .option('--require <peer>', 'only this peer (repeatable)', collect);
+}
+
 export function configured(made: Command): Command {
   return made
     .option('--config <file>', 'the configuration (default: config.yaml of the data directory, if there)')

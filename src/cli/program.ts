@@ -1,6 +1,16 @@
 import { Command, CommanderError } from 'commander';
 import { messageOf, VERSION } from '../util/index.ts';
-import { type Action, collect, command, configured, keyed, type Run, reading, targeted } from './command.ts';
+import {
+  type Action,
+  collect,
+  command,
+  configured,
+  keyed,
+  type Run,
+  reading,
+  targeted,
+  taskFlags,
+} from './command.ts';
 import { EXIT, exitCodeOf } from './exit.ts';
 import type { Io } from './io.ts';
 import { addMembers } from './member-commands.ts';
@@ -56,41 +66,27 @@ function addDaemon(program: Command, run: Run): void {
 
 function addRun(program: Command, run: Run): void {
   const load = async () => (await import('./commands/run.ts')).run as unknown as Action;
-  targeted(command(program, run, 'run [command...]', 'Run a command on the network, like docker run', load))
-    .passThroughOptions()
-    .option('--image <image>', 'container image')
-    .option('--code <file>', 'run this Python file instead of a command; - is stdin')
-    .option('--name <name>', 'a name for lists')
-    .option('--entrypoint <program>', 'put before the command')
-    .option('-w, --workdir <dir>', 'working directory')
-    .option('--cpus <n>', 'CPU cores')
-    .option('--memory <size>', 'memory: 512m, 2g')
-    .option('--disk <size>', 'size of /task: 64m, 1g')
-    .option('--timeout <seconds>', 'limit on the execution')
-    .option('--pay <flop>', 'the most that is paid for it')
-    .option('--max-total <flop>', 'the most for all its executions')
-    .option('--verify <mode>', 'none or check')
-    .option('--retries <n>', 'executions beyond the first')
-    .option('--priority <n>', '1 to 10')
-    .option('-e, --env <name=value>', 'environment variable (repeatable)', collect)
-    .option('-v, --volume <path:target>', 'files to take along (repeatable)', collect)
-    .option('--label <name=value>', 'label (repeatable)', collect)
-    .option('--runtime <name>', 'docker, runsc (gVisor) or native; default whatever the worker uses')
-    .option('--reuse', 'may run in a sandbox that ran tasks of yours before: faster')
-    .option(
-      '--allow-host <host>',
-      'let the task reach this host; workers that permit it (repeatable)',
-      collect,
-    )
-    .option('--gpus <count>', 'GPUs')
-    .option('--avoid <peer>', 'not this peer; self is this node (repeatable)', collect)
-    .option('--require <peer>', 'only this peer (repeatable)', collect)
+  taskFlags(
+    targeted(
+      command(program, run, 'run [command...]', 'Run a command on the network, like docker run', load),
+    ),
+  )
     .option('--out <dir>', 'save output files here')
     .option('-q, --quiet', 'nothing but the task’s own output')
     .addHelpText(
       'after',
       '\nExamples:\n  duxnode run -- echo hello\n  duxnode run --pay 0.5 --avoid self -v data:/inputs --out results -- python work.py',
     );
+}
+
+function addQuote(program: Command, run: Run): void {
+  const load = async () => (await import('./commands/quote.ts')).quote as unknown as Action;
+  taskFlags(
+    reading(command(program, run, 'quote [file|command...]', 'Who would run a task, and for how much', load)),
+  ).addHelpText(
+    'after',
+    '\nA file ends in .yaml, .yml or .json; - is stdin. Nothing is submitted, and it costs nothing.\n\nExamples:\n  duxnode quote task.yaml\n  duxnode quote --pay 0.5 --memory 2g -- python work.py',
+  );
 }
 
 function addTasks(program: Command, run: Run): void {
@@ -117,9 +113,9 @@ function addTasks(program: Command, run: Run): void {
       run,
       'task <id>',
       'All about a task, with every attempt and bid',
-      async () => (await load()).show,
+      async () => (await load()).show as Action,
     ),
-  );
+  ).option('--why', 'why each attempt went to its worker: the parts of every score');
   reading(
     command(program, run, 'logs <id>', 'A task’s output', async () => (await load()).logs as Action),
   ).option('-f, --follow', 'until it ends');
@@ -208,6 +204,7 @@ function build(run: Run): Command {
     );
   addDaemon(program, run);
   addRun(program, run);
+  addQuote(program, run);
   addTasks(program, run);
   addViews(program, run);
   addWallet(program, run);

@@ -1,7 +1,9 @@
+import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { isMap, isScalar, isSeq, type Node, parseAllDocuments } from 'yaml';
 import { usage } from './exit.ts';
 import type { InputFiles } from './inputs.ts';
+import type { Io } from './io.ts';
 
 /** A task as the daemon takes it; the daemon checks it. */
 export type TaskBody = Record<string, unknown>;
@@ -25,7 +27,7 @@ function taskOf(node: Node | null, where: string): TaskBody {
  * The tasks of a YAML or JSON text: one, a list, or several documents.
  * @throws CliError `USAGE` with file, line and column.
  */
-export function parseTasks(text: string, file: string): TaskBody[] {
+function parseTasks(text: string, file: string): TaskBody[] {
   const documents = parseAllDocuments(text);
   const tasks = [...documents].flatMap(document => {
     const [error] = document.errors;
@@ -38,6 +40,11 @@ export function parseTasks(text: string, file: string): TaskBody[] {
   if (tasks.length === 0) throw usage(`${file}: holds no task`);
   if (tasks.length > MAX_TASKS) throw usage(`${file}: holds more than ${MAX_TASKS} tasks`);
   return tasks;
+}
+
+/** The tasks of a file, or with `-` of stdin. */
+export async function readTasks(io: Io, file: string): Promise<TaskBody[]> {
+  return parseTasks(file === '-' ? await io.stdin() : await readFile(file, 'utf8'), file);
 }
 
 /** Inputs that name a `path` are read here, never by the daemon; relative ones are beside the file. */

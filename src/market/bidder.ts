@@ -1,8 +1,11 @@
 import { type ExecutorLimits, gpusLacking, matchesImage, parseImage } from '../sandbox/index.ts';
-import type { Offer, Refusal } from '../wire/index.ts';
+import type { Asked, Offer, Refusal } from '../wire/index.ts';
 import type { Capacity } from './capacity.ts';
 import { type ImagePolicy, QUEUE_PER_SLOT } from './options.ts';
 import { termsAreFair, type WorkersView } from './terms.ts';
+
+/** What a worker decides on, and who asks. */
+export type Request = Asked & Pick<Offer, 'requester'>;
 
 /** What a worker knows when it decides on an offer. */
 export interface BidderView extends WorkersView {
@@ -38,7 +41,7 @@ export type Decision =
   | { readonly bid: true; readonly ask: bigint }
   | { readonly bid: false; readonly refusal: Refusal };
 
-type Rule = (offer: Offer, view: BidderView) => Refusal | undefined;
+type Rule = (offer: Request, view: BidderView) => Refusal | undefined;
 
 /** What a refusal may say: a longer one would be taken for nonsense by its reader. */
 const MAX_REASON = 300;
@@ -179,7 +182,7 @@ export const rules: readonly Rule[] = [
 ];
 
 /** Bid or refusal with its reason; pure. On its own node's tasks a worker asks for nothing. */
-export function decide(offer: Offer, view: BidderView): Decision {
+export function decide(offer: Request, view: BidderView): Decision {
   for (const rule of rules) {
     const refusal = rule(offer, view);
     if (refusal) return { bid: false, refusal };
@@ -188,7 +191,7 @@ export function decide(offer: Offer, view: BidderView): Decision {
 }
 
 /** The price, which may be nothing; else what a lock holds at least. */
-function askOf({ price, minAmount }: BidderView, { maxPrice }: Offer): bigint {
+function askOf({ price, minAmount }: BidderView, { maxPrice }: Request): bigint {
   const ask = price ?? maxPrice;
   return ask > 0n && ask < minAmount ? minAmount : ask;
 }

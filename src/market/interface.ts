@@ -11,6 +11,7 @@ import type {
   TaskSpec,
   TaskState,
 } from '../wire/index.ts';
+import type { BidFacts, Choice } from './score.ts';
 
 export type { TaskFailure, TaskPhase, TaskPolicy, TaskState };
 
@@ -19,13 +20,16 @@ export interface TaskRequest {
   readonly policy: TaskPolicy;
 }
 
-/** One worker's answer to one offer, with the parts of its score. */
+/** One worker's answer to one offer. */
 export interface BidView {
   readonly worker: string;
   readonly ask: bigint | null;
   readonly etaMs: number | null;
   readonly score: number | null;
+  /** Of a bid too, where the award was refused. */
   readonly refusal: Refusal | null;
+  /** What the score was made of; null without one, and in records of earlier versions. */
+  readonly facts: BidFacts | null;
 }
 
 export interface PaymentView {
@@ -56,7 +60,12 @@ export interface AttemptView {
   readonly awardedAt: number | null;
   readonly startedAt: number | null;
   readonly endedAt: number | null;
+  /** In the order in which they were tried, then the refusals. */
   readonly bids: readonly BidView[];
+  /** Who was waited for and did not answer. */
+  readonly silent: readonly string[];
+  /** Why the award went to its worker. */
+  readonly choice: Choice | null;
   readonly failure: TaskFailure | null;
   readonly payment: PaymentView | null;
 }
@@ -154,10 +163,16 @@ export interface PrunedTasks {
 /**
  * Tasks as their owner sees them; the port that `api` serves. Coded errors: `TASK_NOT_FOUND`, `TASK_OVER` (it has ended or is being
  * paid), `TASK_NOT_WAITING` (nothing waits for accept or dispute), `DISPUTE_LATE`, `RESULT_NOT_READY`, `RESULT_EXPIRED`, `QUEUE_FULL`,
- * `FUNDS_INSUFFICIENT`, `TASK_LIMIT`, `DAY_LIMIT`, `BLOB_NOT_FOUND` (an input), `IDEMPOTENCY_CONFLICT` (one key, two different tasks).
+ * `FUNDS_INSUFFICIENT`, `TASK_LIMIT`, `DAY_LIMIT`, `BLOB_NOT_FOUND` (an input), `IDEMPOTENCY_CONFLICT` (one key, two different tasks),
+ * `RATE_LIMITED` (quotes).
  */
 export interface TaskMarket {
   submit(request: TaskRequest, options?: { idempotencyKey?: string | undefined }): Promise<TaskView>;
+  /**
+   * What each connected node, this one among them, would do with the task now: bids from the best on, then refusals. Nothing is signed, kept, locked or
+   * promised by anybody. Throws what `submit` would.
+   */
+  quote(request: TaskRequest, options?: Abortable): Promise<readonly BidView[]>;
   get(taskId: string): Promise<TaskView>;
   /** Newest first; `cursor` is the last task id of the page before. */
   list(query: {

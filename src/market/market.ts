@@ -6,6 +6,7 @@ import {
   leaseChainMessage,
   leaseRecordMessage,
   OFFER_BYTES,
+  quoteRequestMessage,
   statusAnswerMessage,
   statusRequestMessage,
   type TaskRecord,
@@ -15,7 +16,7 @@ import {
 } from '../wire/index.ts';
 import { workerChannel } from './channel.ts';
 import type { TaskMarket } from './interface.ts';
-import { BID_EXPIRES_MS } from './options.ts';
+import { BID_EXPIRES_MS, QUOTE_BURST, QUOTE_RATE } from './options.ts';
 import type { RequesterComponents } from './requester/interface.ts';
 import { Requester } from './requester/requester.ts';
 import type { WorkerComponents } from './worker/interface.ts';
@@ -35,6 +36,13 @@ export interface Market {
 
 /** Offers a second from one peer: a requester with 16 auctions at a time makes far fewer. */
 const OFFER_LIMITS = { maxBytes: 4096, rate: 500, burst: 1_000, deadlineMs: 5_000 };
+/** Twice what an honest node asks for. The deadline is what a user waits for a node that is away, and two seconds more. */
+const QUOTE_LIMITS = {
+  maxBytes: quoteRequestMessage.maxBytes,
+  rate: 2 * QUOTE_RATE,
+  burst: 2 * QUOTE_BURST,
+  deadlineMs: 3_000,
+};
 const STATUS_LIMITS = { maxBytes: 1024, rate: 100, burst: 500, deadlineMs: 5_000 };
 /** A dispute takes two or three questions, each some signatures to check. */
 const VERDICT_LIMITS = { maxBytes: verdictRequestMessage.maxBytes, rate: 5, burst: 50, deadlineMs: 5_000 };
@@ -100,6 +108,7 @@ function serve({ network, logger }: MarketComponents, worker: Worker, requester:
       return new Uint8Array();
     }),
   );
+  network.serve('quote', QUOTE_LIMITS, (bytes, from) => judged(from, () => worker.quote(bytes, from)));
   network.serve('status', STATUS_LIMITS, async (bytes, from) => {
     const ref = await judged(from, () => statusRequestMessage.decode(bytes));
     const asWorker = worker.statusOf(ref, from);

@@ -97,6 +97,10 @@ export const ENOUGH_FREE_BIDS = 3;
 
 /** A bid is good for this long; then its worker may have forgotten it. */
 export const BID_EXPIRES_MS = 3_000;
+/** Quotes a second that this node asks for, each of everyone who is connected; peers let more pass than that. */
+export const QUOTE_RATE = 4;
+export const QUOTE_BURST = 40;
+
 /** Bids that a worker remembers, for the awards that may follow. */
 export const MAX_OPEN_BIDS = 10_000;
 
@@ -138,3 +142,5 @@ export const NOTARY_GRACE_MS = 5_000;
 export const VALUE_OF_SECOND_FLOP = 0.001;
 /** Assumed until measured: an office line of 100 Mbit/s. */
 export const ASSUMED_BYTES_PER_MS = 12_500;
+/** Of an image that a worker lacks: compressed, a usual one with a language in it. */
+export const ASSUMED_IMAGE_BYTES = 64 * 2 ** 20;

@@ -1,4 +1,6 @@
-import { ASSUMED_BYTES_PER_MS, VALUE_OF_SECOND_FLOP } from './options.ts';
+import { type Experience, expectedMs, successBound } from '../reputation/index.ts';
+import type { Estimate } from '../wire/index.ts';
+import { ASSUMED_BYTES_PER_MS, ASSUMED_IMAGE_BYTES, VALUE_OF_SECOND_FLOP } from './options.ts';
 
 /** What the score of a bid is made of. */
 export interface BidFacts {
@@ -12,22 +14,63 @@ export interface BidFacts {
   readonly success: number;
 }
 
+/** A bid in the light of what is known of its worker. Rounded to what a record keeps, so that its score can be told again. */
+export function factsOf(bid: Estimate, known: Experience, isSelf: boolean): BidFacts {
+  const { ask, queueMs, etaMs, imageCached, bytesMissing } = bid;
+  const missing = (isSelf ? 0 : bytesMissing) + (imageCached ? 0 : ASSUMED_IMAGE_BYTES);
+  return {
+    ask,
+    queueMs,
+    bytesMissing: Math.min(Number.MAX_SAFE_INTEGER, missing),
+    expectedMs: Math.round(expectedMs(known, etaMs)),
+    success: Math.round(successBound(known) * 1e6) / 1e6,
+  };
+}
+
 const FLOP = 1e8;
 /** Seconds lost by a failure beside half of the run: the lease's end and a new auction. */
 const FAILURE_SECONDS = 30;
 /** A bound of 0 would make the cost infinite, and a stranger never tried. */
 const LEAST_SUCCESS = 0.01;
 
+/** What each part of a bid costs, in FLOP. */
+export interface CostParts {
+  readonly ask: number;
+  readonly queue: number;
+  readonly transfer: number;
+  readonly run: number;
+  /** Of its failing. */
+  readonly risk: number;
+}
+
+export function costParts(facts: BidFacts, valueOfSecond = VALUE_OF_SECOND_FLOP): CostParts {
+  const p = Math.max(LEAST_SUCCESS, Math.min(1, facts.success));
+  const seconds = facts.expectedMs / 1000;
+  return {
+    ask: Number(facts.ask) / FLOP,
+    queue: valueOfSecond * (facts.queueMs / 1000),
+    transfer: valueOfSecond * (transferMs(facts) / 1000),
+    run: valueOfSecond * seconds,
+    risk: ((1 - p) / p) * valueOfSecond * (0.5 * seconds + FAILURE_SECONDS),
+  };
+}
+
 /**
  * The expected cost of giving the task to this bidder, in FLOP, lower is better:
  * C = ask + v (queue + missing / bandwidth + T) + ((1-p) / p) v (0.5 T + 30 s).
  */
 export function costOf(facts: BidFacts, valueOfSecond = VALUE_OF_SECOND_FLOP): number {
-  const p = Math.max(LEAST_SUCCESS, Math.min(1, facts.success));
-  const seconds = facts.expectedMs / 1000;
-  const waiting = (facts.queueMs + facts.bytesMissing / ASSUMED_BYTES_PER_MS) / 1000;
-  const failure = ((1 - p) / p) * valueOfSecond * (0.5 * seconds + FAILURE_SECONDS);
-  return Number(facts.ask) / FLOP + valueOfSecond * (waiting + seconds) + failure;
+  const { ask, queue, transfer, run, risk } = costParts(facts, valueOfSecond);
+  return ask + queue + transfer + run + risk;
+}
+
+/** Until the task itself begins: the queue, and what has to be brought. */
+export function startsInMs(facts: Pick<BidFacts, 'queueMs' | 'bytesMissing'>): number {
+  return Math.round(facts.queueMs + transferMs(facts));
+}
+
+function transferMs({ bytesMissing }: Pick<BidFacts, 'bytesMissing'>): number {
+  return bytesMissing / ASSUMED_BYTES_PER_MS;
 }
 
 /** Bids this close to the best are equals: always taking the best makes herds. */
@@ -44,7 +87,33 @@ export function rank<T extends { readonly score: number }>(bids: readonly T[], r
   const best = sorted[0];
   if (!best) return [];
   const explore = random() < EXPLORE;
-  const pool = explore ? sorted : sorted.filter(bid => bid.score <= best.score * (1 + BAND));
+  const pool = explore ? sorted : sorted.filter(bid => isInBand(bid.score, best.score));
   const first = pool[Math.floor(random() * pool.length)] ?? best;
   return [first, ...sorted.filter(bid => bid !== first)];
+}
+
+function isInBand(score: number, best: number): boolean {
+  return score <= best * (1 + BAND);
+}
+
+/**
+ * Why a bid was awarded: it was the `only` one; the `best`, with no equal; drawn among its `equals`; drawn among all to
+ * `explore`; or the `next` after those that refused the award.
+ */
+export type Choice = 'only' | 'best' | 'equals' | 'explore' | 'next';
+
+/** Why `worker` was awarded, of the bids in the order in which they were tried; null where its bid is not among them. */
+export function choiceOf(
+  bids: readonly { readonly worker: string; readonly score: number | null }[],
+  worker: string | null,
+): Choice | null {
+  const scored = bids.flatMap(bid => (bid.score === null ? [] : [{ worker: bid.worker, score: bid.score }]));
+  const index = scored.findIndex(bid => bid.worker === worker);
+  const winner = scored[index];
+  if (!winner) return null;
+  if (index > 0) return 'next';
+  if (scored.length === 1) return 'only';
+  const best = Math.min(...scored.map(({ score }) => score));
+  if (!isInBand(winner.score, best)) return 'explore';
+  return scored.filter(({ score }) => isInBand(score, best)).length > 1 ? 'equals' : 'best';
 }

@@ -12,7 +12,20 @@ import {
   timeSchema,
 } from './primitives.ts';
 
-/** A bid holds no capacity: the award may still be refused. */
+/** What a worker would do for a task. It holds no capacity. */
+export const estimateShape = {
+  ask: amountSchema,
+  /** 0: starts at once. */
+  queuePosition: countSchema.max(100_000),
+  /** Until it would start, milliseconds. */
+  queueMs: durationSchema,
+  /** The worker's estimate from the award to the result, queueing aside. */
+  etaMs: durationSchema,
+  imageCached: z.boolean(),
+  bytesMissing: countSchema,
+};
+
+/** The award may still be refused. */
 export const bidKind = defineKind(
   'bid',
   2048,
@@ -22,15 +35,7 @@ export const bidKind = defineKind(
     worker: peerSchema,
     /** sha-256 of the offer that it answers. */
     offerHash: hashSchema,
-    ask: amountSchema,
-    /** 0: starts at once. */
-    queuePosition: countSchema.max(100_000),
-    /** Until it would start, milliseconds. */
-    queueMs: durationSchema,
-    /** The worker's estimate from the award to the result, queueing aside. */
-    etaMs: durationSchema,
-    imageCached: z.boolean(),
-    bytesMissing: countSchema,
+    ...estimateShape,
     reputationHash: hashSchema.nullable(),
     /** The next number of its award chain. */
     awardSeq: countSchema,
@@ -39,6 +44,7 @@ export const bidKind = defineKind(
 );
 
 export type Bid = BodyOf<typeof bidKind>;
+export type Estimate = Pick<Bid, keyof typeof estimateShape>;
 
 /** Why a worker does not bid or take an award. `permanent`: asking again will not help. */
 export const refusalSchema = z.strictObject({

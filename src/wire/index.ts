@@ -23,6 +23,7 @@ export * from './offer.ts';
 export * from './order.ts';
 export * from './path.ts';
 export * from './primitives.ts';
+export * from './quote.ts';
 export * from './receipt.ts';
 export * from './sandbox-needs.ts';
 export * from './share-record.ts';

@@ -69,6 +69,20 @@ export const needsSchema = z.strictObject({
   outputBytes: countSchema,
 });
 
+/** What is asked for, whether as an offer or to know what it would cost. */
+export const askedShape = {
+  needs: needsSchema,
+  terms: termsSchema,
+  /** The most that the requester pays for this execution; 0: unpaid. */
+  maxPrice: amountSchema,
+  priority: z.int().min(1).max(10),
+  /** When the task is of no more use. */
+  deadline: timeSchema,
+  verification: z.enum(['none', 'check']),
+  /** A funds statement, required where something is paid. */
+  funds: bytesSchema(FUNDS_BYTES).nullable(),
+};
+
 /** With the longest image name, four arbiters, and funds that five notaries signed. */
 export const OFFER_BYTES = 3072;
 
@@ -80,19 +94,11 @@ export const offerKind = defineKind(
     net: hashSchema,
     ...taskRef,
     requester: peerSchema,
-    needs: needsSchema,
-    terms: termsSchema,
-    /** The most that the requester pays for this execution; 0: unpaid. */
-    maxPrice: amountSchema,
-    priority: z.int().min(1).max(10),
+    ...askedShape,
     bidWindowMs: durationSchema,
     issuedAt: timeSchema,
-    /** When the task is of no more use. */
-    deadline: timeSchema,
-    verification: z.enum(['none', 'check']),
-    /** A funds statement, required of a paid offer. */
-    funds: bytesSchema(FUNDS_BYTES).nullable(),
   }),
 );
 
 export type Offer = BodyOf<typeof offerKind>;
+export type Asked = Pick<Offer, keyof typeof askedShape>;

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { findingSchema } from './arbitration.ts';
 import { refusalSchema } from './bid.ts';
 import { decidedSchema } from './certificate.ts';
+import { MICROS } from './experience-record.ts';
 import { defineMessage } from './message.ts';
 import { MAX_ARBITERS, OFFER_BYTES } from './offer.ts';
 import { relativePathSchema } from './path.ts';
@@ -10,8 +11,10 @@ import {
   bytesSchema,
   cidSchema,
   countSchema,
+  durationSchema,
   hashSchema,
   hexHashSchema,
+  listedPeerSchema,
   peerSchema,
   timeSchema,
 } from './primitives.ts';
@@ -87,6 +90,16 @@ const bidRecordSchema = z.strictObject({
   etaMs: countSchema.nullable(),
   score: z.string().max(30).nullable(),
   refusal: refusalSchema.nullable(),
+  /** What the score was made of beside the ask; null without one, and in records of earlier versions. */
+  facts: z
+    .strictObject({
+      queueMs: durationSchema,
+      bytesMissing: countSchema,
+      expectedMs: countSchema,
+      successMicros: countSchema.max(MICROS),
+    })
+    .nullable()
+    .default(null),
 });
 
 /** How the money of one attempt stands. */
@@ -117,7 +130,10 @@ const attemptSchema = z.strictObject({
   awardedAt: timeSchema.nullable(),
   startedAt: timeSchema.nullable(),
   endedAt: timeSchema.nullable(),
+  /** In the order in which they were tried, then the refusals. */
   bids: z.array(bidRecordSchema).max(64),
+  /** Who was waited for and did not answer. */
+  silent: z.array(listedPeerSchema).max(64).default([]),
   failure: taskFailureSchema.nullable(),
   money: moneyStateSchema,
   escrowId: hexHashSchema.nullable(),

@@ -21,6 +21,7 @@ type AnyReply = { status: number; headers?: Record<string, string>; body: unknow
 /** A call of each route that succeeds. */
 const CALLS: { [Id in RouteId]: (server: TestServer, id: string) => Promise<AnyReply> } = {
   submitTask: ({ client }) => client.submitTask({ body: { code: 'print(1)', payment_amount: '0.1' } }),
+  quoteTask: ({ client }) => client.quoteTask({ body: { code: 'print(1)', payment_amount: '0.1' } }),
   listTasks: ({ client }) => client.listTasks({ query: { status: 'pending', label: 'a=b', limit: '1' } }),
   getTask: ({ client }, id) => client.getTask({ params: { task_id: id } }),
   getTaskStatus: ({ client }, id) => client.getTaskStatus({ params: { task_id: id } }),

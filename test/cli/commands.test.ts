@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { json } from '../../src/cli/print.ts';
-import type { EscrowView } from '../../src/market/index.ts';
+import type { BidView, EscrowView, TaskRequest } from '../../src/market/index.ts';
 import { VERSION } from '../../src/util/index.ts';
 import { rawCid } from '../../src/wire/index.ts';
+import { workerSigner } from '../fixtures/api/memory-market.ts';
 import { runCli, type Shell, withDir, withShell } from './support.ts';
 
 const test = suite('cli: commands');
@@ -39,6 +40,9 @@ test('usage mistakes are exit code 2', async () => {
     ['peers', '--api', 'localhost'],
     ['devnet', '99'],
     ['submit', '-'],
+    ['quote'],
+    ['quote', '-'],
+    ['quote', '--pay', '1', 'task.yaml'],
   ];
   for (const line of lines) assert.is((await runCli(line)).code, 2, line.join(' '));
   assert.is((await runCli(['--help'])).code, 0);
@@ -155,6 +159,48 @@ test('run says how far the image is, as do task and tasks', () =>
     market.move(other, { state: 'running', phase: 'pulling', progress: 7 });
     assert.match((await run(['task', other])).out, /running \(pulling 7 %\)/);
     assert.match((await run(['tasks'])).out, /pulling 7 %/);
+  }));
+
+test('quote says who would and who would not, of a file or of flags, and submits nothing', () =>
+  withShell(async ({ run, server, dir }) => {
+    const file = join(dir, 'task.yaml');
+    await writeFile(file, 'code: print(1)\npayment_amount: 0.1\n');
+    const quoted = await run(['quote', file]);
+    assert.is(quoted.code, 0, quoted.err);
+    const [head = '', bid = '', refusal = ''] = quoted.out.split('\n');
+    assert.match(head, /^NODE +ASK +QUEUE +TRANSFER +RUN +RISK +SCORE +ANSWER$/);
+    assert.match(bid, /^…\w{8} +0.1 +0.000500 +0.000000 .* starts in 0.50 s, runs 1.00 s, 90 % sure$/);
+    assert.match(refusal, /^…\w{8}( +-){6} +DRAINING: this node is ending its work$/);
+    assert.is((await run(['quote', '-'], { stdin: 'code: x\n' })).out, quoted.out);
+    assert.is((await run(['quote', '--pay', '0.1', '--', 'echo', 'x'])).out, quoted.out);
+    assert.is((await run(['quote', '-q', file])).out, `${workerSigner.peer}\n`);
+    assert.equal(server.market.requests, []);
+  }));
+
+test('task --why tells the parts of every score, and why the award went where it went', () =>
+  withShell(async shell => {
+    const { run, server } = shell;
+    const id = await submitted(shell);
+    const [bid, refused] = await server.market.quote(server.market.requests[0] as TaskRequest);
+    const attempt = {
+      attempt: 1,
+      worker: workerSigner.peer,
+      price: 10_000_000n,
+      awardedAt: 1,
+      startedAt: null,
+      endedAt: null,
+      bids: [bid, refused] as BidView[],
+      silent: ['12D3KooWsleeping'],
+      choice: 'only' as const,
+      failure: null,
+      payment: null,
+    };
+    server.market.move(id, { attempts: [attempt] });
+    const { out } = await run(['task', id, '--why']);
+    assert.match(out, /attempt 1 .*price 0.1 {2}why: its bid was the only one\n {2}NODE/);
+    assert.match(out, /0.104500 {2}starts in 0.50 s/);
+    assert.match(out, /DRAINING: .*\n {2}…sleeping .*did not answer in time\n$/);
+    assert.not.match((await run(['task', id])).out, /why/);
   }));
 
 test('prune says what it removed and how much that was', () =>

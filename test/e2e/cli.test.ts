@@ -96,6 +96,9 @@ const LIST = JSON.stringify([{ code: 'print(1)' }, { code: 'raise SystemExit(3)'
 async function submitsAndReads({ dir, auto, on, json }: Fixture): Promise<void> {
   const file = join(dir, 'tasks.yaml');
   await writeFile(file, TWO_DOCUMENTS);
+  const quoted = lines(assertCode(await on('quote', file), 0).stdout);
+  assert.is(quoted.filter(line => /starts in .* % sure$/.test(line)).length, 3, quoted.join('\n'));
+  assert.match(assertCode(await on('quote', '--memory', '500g', '--', 'true'), 4).stdout, /TOO_LARGE: lends/);
   const ids = lines(assertCode(await on('submit', file, '--wait'), 0).stdout);
   assert.is(ids.length, 2);
   const [one = '', two = ''] = ids;
@@ -104,6 +107,7 @@ async function submitsAndReads({ dir, auto, on, json }: Fixture): Promise<void> 
   assert.is((await json('result', two)).status, 'completed');
   assert.is((await json('task', one)).service_name, 'one');
   assert.match((await on('task', one)).stdout, /payment +released 0\.1 FLOP/);
+  assert.match((await on('task', one, '--why')).stdout, /why: its bid was the only one\n.*SCORE/);
   assert.equal(lines((await on('tasks', '-q', '--label', 'kind=second')).stdout), [two]);
   const listed = (await json('tasks', '--status', 'completed')).tasks as { task_id: string }[];
   assert.ok([one, two].every(id => listed.some(task => task.task_id === id)));

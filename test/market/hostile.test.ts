@@ -32,7 +32,7 @@ async function costs(
   assert.is((await ended(net.nodes[0]!, taskId)).state, 'completed');
 }
 
-for (const protocol of ['offer', 'bid', 'status', 'verdict'])
+for (const protocol of ['offer', 'bid', 'quote', 'status', 'verdict'])
   test(`garbage as ${protocol} is refused and costs its sender`, () =>
     withNet([notary, {}, notary], async net => {
       const [, honest, hostile] = net.nodes;

@@ -210,6 +210,7 @@ const attempt = (change: Partial<AttemptRecord>) =>
     acceptance: null,
     failure: null,
     bids: [],
+    silent: [],
     money: 'none',
     price: null,
     pay: 0n,
@@ -272,6 +273,7 @@ test('a round is hopeless when all who were asked refuse for good, now or before
     etaMs: null,
     score: null,
     refusal: permanent === null ? null : { code: 'X', reason: '', permanent },
+    facts: null,
   });
   const asked = ['a', 'b'];
   const never = { asked, refused: new Set<string>() };

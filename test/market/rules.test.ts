@@ -3,7 +3,6 @@ import * as assert from 'uvu/assert';
 import { type BidderView, decide } from '../../src/market/bidder.ts';
 import { Capacity } from '../../src/market/capacity.ts';
 import { defaultWindows } from '../../src/market/options.ts';
-import { costOf, rank } from '../../src/market/score.ts';
 import { lockFits, lockFor, termsAreFair, termsFor } from '../../src/market/terms.ts';
 import { Estimates } from '../../src/market/worker/estimates.ts';
 import type { ExecutorLimits } from '../../src/sandbox/index.ts';
@@ -285,26 +284,6 @@ for (const change of changes)
   test(`a lock with another ${Object.keys(change)[0]} does not fit`, () => {
     assert.not(lockFits({ ...lock, ...change }, award, terms));
   });
-
-test('the cost of a bid is its ask, its waiting, and the risk of its failure', () => {
-  const facts = { ask: FLOP, queueMs: 0, bytesMissing: 0, expectedMs: 10_000, success: 1 };
-  const near = (a: number, b: number) => assert.ok(Math.abs(a - b) < 1e-9, `${a} is not ${b}`);
-  near(costOf(facts), 1 + 0.001 * 10);
-  near(costOf({ ...facts, queueMs: 5_000 }), 1 + 0.001 * 15);
-  near(costOf({ ...facts, bytesMissing: 12_500_000 }), 1 + 0.001 * 11);
-  near(costOf({ ...facts, success: 0.5 }), 1 + 0.001 * 10 + 0.001 * (5 + 30));
-  assert.ok(Number.isFinite(costOf({ ...facts, success: 0 })));
-  assert.is(costOf({ ...facts, success: 7 }), costOf(facts));
-});
-
-test('bids are tried from the best on; one within the band goes first', () => {
-  const bids = [{ score: 2 }, { score: 1.02 }, { score: 1 }, { score: 1.2 }];
-  const scores = (...random: number[]) => rank(bids, () => random.shift() ?? 0).map(({ score }) => score);
-  assert.equal(scores(0.5, 0), [1, 1.02, 1.2, 2]);
-  assert.equal(scores(0.5, 0.99), [1.02, 1, 1.2, 2]);
-  assert.equal(scores(0.01, 0.99), [2, 1, 1.02, 1.2], 'now and then any may go first');
-  assert.equal(rank([], Math.random), []);
-});
 
 test('estimates follow what was measured, within the task’s limit', () => {
   const estimates = new Estimates();

@@ -8,6 +8,8 @@ import {
   ledgerRequestMessage,
   type Message,
   offerAnswerMessage,
+  quoteAnswerMessage,
+  quoteRequestMessage,
   rawCid,
   receiptMessage,
   requesterMessage,
@@ -21,7 +23,7 @@ import {
   verdictRequestMessage,
   workerMessage,
 } from '../../src/wire/index.ts';
-import { alice, bob, bytesOf, carol, escrowId, hashOf, ref, T0 } from './samples.ts';
+import { alice, asked, bob, bytesOf, carol, escrowId, hashOf, ref, T0 } from './samples.ts';
 
 /** One value of a message; `variant` where the message is a choice. */
 export interface MessageSample {
@@ -74,9 +76,17 @@ const attempt = {
   startedAt: T0 + 1,
   endedAt: null,
   bids: [
-    { worker: bob.peer, ask: 1_000_000n, etaMs: 1000, score: '0.0123', refusal: null },
-    { worker: alice.peer, ask: null, etaMs: null, score: null, refusal },
+    {
+      worker: bob.peer,
+      ask: 1_000_000n,
+      etaMs: 1000,
+      score: '0.0123',
+      refusal: null,
+      facts: { queueMs: 0, bytesMissing: 100, expectedMs: 1200, successMicros: 900_000 },
+    },
+    { worker: alice.peer, ask: null, etaMs: null, score: null, refusal, facts: null },
   ],
+  silent: [carol.peer],
   failure: null,
   money: 'locked' as const,
   escrowId,
@@ -98,6 +108,20 @@ const attempt = {
 
 const streamSamples: readonly MessageSample[] = [
   ...samples(offerAnswerMessage, { type: 'bid', bid: bytesOf('bid') }, { type: 'refusal', ...ref, refusal }),
+  ...samples(quoteRequestMessage, asked),
+  ...samples(
+    quoteAnswerMessage,
+    {
+      type: 'bid',
+      ask: 1_000_000n,
+      queuePosition: 1,
+      queueMs: 2000,
+      etaMs: 1000,
+      imageCached: false,
+      bytesMissing: 100,
+    },
+    { type: 'refusal', refusal },
+  ),
   ...samples(
     requesterMessage,
     {

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import {
+  type Asked,
   acceptanceKind,
   acceptKind,
   attestationKind,
@@ -83,6 +84,27 @@ const terms = {
   failureFloorPermille: 100,
 };
 
+export const asked: Asked = {
+  needs: {
+    milliCpus: 500,
+    memoryBytes: 2 ** 28,
+    diskBytes: 2 ** 26,
+    gpus: null,
+    network: false,
+    runtime: null,
+    architecture: 'amd64',
+    image: 'python:3.9-slim',
+    inputBytes: 17,
+    outputBytes: 100,
+  },
+  terms,
+  maxPrice: 2n ** 62n,
+  priority: 5,
+  deadline: T0 + 3_600_000,
+  verification: 'check',
+  funds: null,
+};
+
 const deal = { requester: alice.peer, worker: bob.peer, price: 1_000_000n };
 
 const lock: Lock = {
@@ -131,26 +153,9 @@ export const kindSamples: readonly KindSample[] = [
       net,
       ...ref,
       requester: alice.peer,
-      needs: {
-        milliCpus: 500,
-        memoryBytes: 2 ** 28,
-        diskBytes: 2 ** 26,
-        gpus: null,
-        network: false,
-        runtime: null,
-        architecture: 'amd64',
-        image: 'python:3.9-slim',
-        inputBytes: 17,
-        outputBytes: 100,
-      },
-      terms,
-      maxPrice: 2n ** 62n,
-      priority: 5,
+      ...asked,
       bidWindowMs: 200,
       issuedAt: T0,
-      deadline: T0 + 3_600_000,
-      verification: 'check',
-      funds: null,
     },
     alice,
   ),

@@ -1,11 +1,13 @@
 import { LRUCache } from 'lru-cache';
+import type { TaskRequest } from '../../market/index.ts';
 import { isRawCid } from '../../storage/index.ts';
 import { hasCode } from '../../util/index.ts';
 import { compileResultSchema } from '../../verification/index.ts';
 import { ApiError, invalidRequest } from '../errors.ts';
 import type { taskRoutes } from '../routes/tasks.ts';
 import { cidsOfInputs, toTaskRequest } from '../task-body.ts';
-import { statusOf, summaryOf, taskOf } from '../task-views.ts';
+import type { TaskBody } from '../task-schema.ts';
+import { bidOf, statusOf, summaryOf, taskOf } from '../task-views.ts';
 import type { HandlerParts, Handlers } from './context.ts';
 
 /** A page, unless the caller wants another size. */
@@ -49,12 +51,16 @@ export function taskHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof t
   const { market, clock, options, spendingCap } = parts;
   /** Idempotency keys whose task's money is counted: a repetition spends nothing. */
   const countedKeys = new LRUCache<string, true>({ max: MAX_COUNTED_KEYS });
+  const requestOf = async (body: TaskBody, now: number): Promise<TaskRequest> => {
+    const sizes = await sizesOf(parts, cidsOfInputs(body));
+    const request = toTaskRequest(body, options.taskDefaults, now, sizes);
+    checkResultSchema(request.policy.resultSchema);
+    return request;
+  };
   return {
     async submitTask({ body, headers }, { tokenless }) {
       const now = clock.now();
-      const sizes = await sizesOf(parts, cidsOfInputs(body));
-      const request = toTaskRequest(body, options.taskDefaults, now, sizes);
-      checkResultSchema(request.policy.resultSchema);
+      const request = await requestOf(body, now);
       const idempotencyKey = headers['idempotency-key'];
       const counted = !tokenless || countedKeys.has(idempotencyKey ?? '');
       const giveBack = await spendingCap.reserve(counted ? 0n : request.policy.maxTotal);
@@ -68,6 +74,11 @@ export function taskHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof t
         await giveBack();
         throw error;
       }
+    },
+    async quoteTask({ body }, { signal }) {
+      const nodes = (await market.quote(await requestOf(body, clock.now()), { signal })).map(bidOf);
+      const bids = nodes.filter(({ refusal }) => refusal === null);
+      return { status: 200, body: { would_bid: bids.length, nodes } };
     },
     async listTasks({ query: { status, label, limit = DEFAULT_LIMIT, cursor } }) {
       const page = await market.list({ state: status, label: labelOf(label), limit, cursor });

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { taskStateSchema } from '../../wire/index.ts';
 import { queryInt, taskParams } from '../fields.ts';
 import { defineRoute, json } from '../route.ts';
-import { taskReply, taskStatusReply, taskSummaryReply } from '../task-replies.ts';
+import { quoteReply, taskReply, taskStatusReply, taskSummaryReply } from '../task-replies.ts';
 import { taskBodySchema } from '../task-schema.ts';
 
 const common = { tag: 'tasks', access: 'local' } as const;
@@ -23,6 +23,14 @@ export const taskRoutes = {
     headers: idempotencyHeaders,
     body: { kind: 'json', schema: taskBodySchema },
     responses: { 202: json(taskStatusReply, 'Taken; Location names the task') },
+  }),
+  quoteTask: defineRoute({
+    ...common,
+    method: 'POST',
+    path: '/tasks/quote',
+    summary: 'What each connected node would do with a task; costs nothing and submits nothing',
+    body: { kind: 'json', schema: taskBodySchema },
+    responses: { 200: json(quoteReply, 'Who would run it, for what, and when; why each other would not') },
   }),
   listTasks: defineRoute({
     ...common,

@@ -1,12 +1,12 @@
-import { readFile } from 'node:fs/promises';
 import type { Client, TaskReply } from '../../api/client.ts';
+import { whyOf } from '../bids.ts';
 import { EXIT, exitCodeOfTask, usage } from '../exit.ts';
 import { followLogs, saveOutputs, sink, stdoutOf, waitForResult } from '../follow.ts';
 import { InputFiles } from '../inputs.ts';
 import type { Io } from '../io.ts';
 import { duration, facts, json, phaseOf, plainLine, shortPeer, table } from '../print.ts';
 import { clientOf, type TargetOptions } from '../target.ts';
-import { parseTasks, readInputs } from '../task-file.ts';
+import { readInputs, readTasks } from '../task-file.ts';
 import { usedLine } from '../used.ts';
 
 export interface ReadOptions extends TargetOptions {
@@ -25,8 +25,7 @@ export async function submit(
   [file = '-']: readonly string[],
   options: ReadOptions & { wait?: boolean },
 ): Promise<number> {
-  const text = file === '-' ? await io.stdin() : await readFile(file, 'utf8');
-  const tasks = parseTasks(text, file);
+  const tasks = await readTasks(io, file);
   const client = await clientOf(io, options);
   const taken = [];
   for (const task of tasks) {
@@ -121,7 +120,11 @@ function attemptsOf(task: TaskReply): string {
     .join('');
 }
 
-export async function show(io: Io, [id]: readonly string[], options: ReadOptions): Promise<number> {
+export async function show(
+  io: Io,
+  [id]: readonly string[],
+  options: ReadOptions & { why?: boolean },
+): Promise<number> {
   const client = await clientOf(io, options);
   const [taskId = ''] = idsOf(id === undefined ? [] : [id]);
   const { body: task } = await client.getTask({ params: { task_id: taskId } }, { signal: io.signal });
@@ -142,7 +145,7 @@ export async function show(io: Io, [id]: readonly string[], options: ReadOptions
       ['took', duration(task.timings.total_ms)],
       ['error', error === null ? null : `${error.class} ${error.code}: ${error.message}`],
     ];
-    await io.out(facts(pairs) + attemptsOf(task));
+    await io.out(facts(pairs) + (options.why ? task.attempts.map(whyOf).join('') : attemptsOf(task)));
   }
   return EXIT.done;
 }

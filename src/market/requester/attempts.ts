@@ -1,5 +1,6 @@
 import { CodedError } from '../../util/index.ts';
-import type { AttemptRecord, TaskFailure, TaskRecord } from '../../wire/index.ts';
+import { type AttemptRecord, MICROS, type TaskFailure, type TaskRecord } from '../../wire/index.ts';
+import type { BidView } from '../interface.ts';
 import type { AuctionResult } from './auction.ts';
 import { moneyMoves } from './task-store.ts';
 
@@ -90,7 +91,10 @@ export function allRefuseForGood(
   );
 }
 
-export function emptyAttempt({ offer, views }: AuctionResult): AttemptRecord {
+/** Answers of one auction that are kept with its attempt. */
+const MAX_ANSWERS = 64;
+
+export function emptyAttempt({ offer, views, silent }: AuctionResult): AttemptRecord {
   return {
     attempt: offer.body.attempt,
     offer: offer.bytes,
@@ -101,9 +105,8 @@ export function emptyAttempt({ offer, views }: AuctionResult): AttemptRecord {
     awardedAt: null,
     startedAt: null,
     endedAt: null,
-    bids: views
-      .slice(0, 64)
-      .map(view => ({ ...view, score: view.score === null ? null : view.score.toFixed(9) })),
+    bids: views.slice(0, MAX_ANSWERS).map(bidRecord),
+    silent: silent.slice(0, MAX_ANSWERS),
     failure: null,
     money: 'none',
     escrowId: null,
@@ -113,6 +116,19 @@ export function emptyAttempt({ offer, views }: AuctionResult): AttemptRecord {
     pay: 0n,
     fee: 0n,
     escrow: null,
+  };
+}
+
+function bidRecord({ score, facts, ...view }: BidView): AttemptRecord['bids'][number] {
+  return {
+    ...view,
+    score: score === null ? null : score.toFixed(9),
+    facts: facts && {
+      queueMs: facts.queueMs,
+      bytesMissing: facts.bytesMissing,
+      expectedMs: facts.expectedMs,
+      successMicros: Math.round(facts.success * MICROS),
+    },
   };
 }
 

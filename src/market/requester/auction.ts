@@ -1,9 +1,7 @@
-import { expectedMs, successBound } from '../../reputation/index.ts';
 import { CodedError, type Deferred, deferred, messageOf } from '../../util/index.ts';
 import {
   type Bid,
   bidKind,
-  fetchedBytes,
   type Offer,
   type Opened,
   offerAnswerMessage,
@@ -14,18 +12,18 @@ import {
   sameBytes,
   seal,
   type TaskSpec,
-  taskSpecMessage,
 } from '../../wire/index.ts';
 import type { BidView } from '../interface.ts';
 import { BID_WINDOW_MAX_MS, BID_WINDOW_MIN_MS, ENOUGH_FREE_BIDS } from '../options.ts';
-import { costOf, rank } from '../score.ts';
-import { termsFor } from '../terms.ts';
+import { type BidFacts, costOf, factsOf, rank } from '../score.ts';
+import { askedFor, isPayable, isWanted } from './asking.ts';
 import type { RequesterComponents } from './interface.ts';
 import { type LiveTask, lostOnTheWay } from './task-store.ts';
 
 export interface ScoredBid {
   readonly bid: Opened<Bid>;
   readonly score: number;
+  readonly facts: BidFacts;
 }
 
 export interface AuctionResult {
@@ -33,6 +31,8 @@ export interface AuctionResult {
   /** In the order in which to try them. */
   readonly bids: readonly ScoredBid[];
   readonly views: readonly BidView[];
+  /** Who was waited for and did not answer. */
+  readonly silent: readonly string[];
   /** Peers that were asked, and those of them that will never take it. */
   readonly asked: readonly string[];
   readonly refused: readonly string[];
@@ -58,15 +58,14 @@ export class AuctionHouse {
     const { network, worker, signer, clock, metrics } = this.#components;
     const started = clock.monotonic();
     const { policy } = task.record;
-    const isWanted = (peer: string) =>
-      !policy.avoidPeers.includes(peer) &&
-      (policy.requirePeers.length === 0 || policy.requirePeers.includes(peer));
-    const isFresh = (peer: string) => isWanted(peer) && !task.record.failedWorkers.includes(peer);
+    const isFresh = (peer: string) => isWanted(policy, peer) && !task.record.failedWorkers.includes(peer);
     const others = init.selfOnly ? [] : network.peers().map(({ peer }) => peer);
     const withSelf = !policy.avoidSelf && isFresh(signer.peer);
     const isAnyFresh = withSelf || init.selfOnly || others.some(isFresh);
     // where all that are left lost their stream once, one of them is better than nobody
-    const mayAsk = isAnyFresh ? isFresh : (peer: string) => isWanted(peer) && lostOnTheWay(task.record, peer);
+    const mayAsk = isAnyFresh
+      ? isFresh
+      : (peer: string) => isWanted(policy, peer) && lostOnTheWay(task.record, peer);
     const peers = others.filter(mayAsk);
     const offer = this.#offer(task, spec, init.attempt, this.#windowMs(peers));
     const asked = withSelf ? [signer.peer, ...peers] : peers;
@@ -110,7 +109,7 @@ export class AuctionHouse {
   }
 
   #offer(task: LiveTask, spec: TaskSpec, attempt: number, bidWindowMs: number): Opened<Offer> {
-    const { genesis, signer, clock, settlement, options } = this.#components;
+    const { genesis, signer, clock } = this.#components;
     const { taskId, policy } = task.record;
     return seal(
       offerKind,
@@ -120,26 +119,9 @@ export class AuctionHouse {
         replica: 0,
         attempt,
         requester: signer.peer,
-        needs: {
-          milliCpus: spec.milliCpus,
-          memoryBytes: spec.memoryBytes,
-          diskBytes: spec.diskBytes,
-          gpus: spec.gpus,
-          network: spec.allowHosts.length > 0,
-          runtime: spec.runtime,
-          architecture: null,
-          image: spec.image,
-          inputBytes: taskSpecMessage.encode(spec).length + fetchedBytes(spec),
-          outputBytes: spec.outputBytes,
-        },
-        terms: termsFor(spec, options.windows, policy.payment > 0n ? policy.arbiters : []),
-        maxPrice: policy.payment,
-        priority: policy.priority,
+        ...askedFor(this.#components, { spec, policy }),
         bidWindowMs,
         issuedAt: clock.now(),
-        deadline: policy.deadline,
-        verification: policy.verification,
-        funds: policy.payment > 0n ? settlement.funds() : null,
       },
       signer,
     );
@@ -208,28 +190,23 @@ class Auction {
     const offered = this.#offer.body;
     const own = bid.signers.includes(from) && body.worker === from && sameBytes(body.net, genesis.net);
     const fits = refKey(body) === refKey(offered) && sameBytes(body.offerHash, this.#offer.digest);
-    const { minAmount } = genesis.genesis;
-    const isPayable = body.ask === 0n || (body.ask >= minAmount && body.ask <= offered.maxPrice);
-    if (!own || !fits || !isPayable)
+    if (!own || !fits || !isPayable(body.ask, offered.maxPrice, this.#components))
       throw new CodedError(
         { code: 'BID_INVALID' },
         'the bid is not its worker’s own, not on this offer, or asks what cannot be locked',
       );
-    const known = experience.of(from);
-    const score = costOf({
-      ask: body.ask,
-      queueMs: body.queueMs,
-      bytesMissing: from === signer.peer ? 0 : body.bytesMissing,
-      expectedMs: expectedMs(known, body.etaMs),
-      success: successBound(known),
-    });
-    return { bid, score };
+    const facts = factsOf(body, experience.of(from), from === signer.peer);
+    return { bid, score: costOf(facts), facts };
   }
 
   #check(): void {
-    const free = [...this.#bids.values()].filter(({ bid }) => bid.body.queuePosition === 0).length;
     const answered = this.#bids.size + this.#refusals.size + this.#silent;
-    if (free >= ENOUGH_FREE_BIDS || answered >= this.#asked.length) this.#enough.resolve();
+    if (this.#hasEnough() || answered >= this.#asked.length) this.#enough.resolve();
+  }
+
+  #hasEnough(): boolean {
+    const free = [...this.#bids.values()].filter(({ bid }) => bid.body.queuePosition === 0);
+    return free.length >= ENOUGH_FREE_BIDS;
   }
 
   async close(windowMs: number): Promise<void> {
@@ -243,18 +220,21 @@ class Auction {
 
   result(): AuctionResult {
     const bids = rank([...this.#bids.values()], this.#components.random);
-    const views: BidView[] = bids.map(({ bid, score }) => ({
+    const views: BidView[] = bids.map(({ bid, score, facts }) => ({
       worker: bid.body.worker,
       ask: bid.body.ask,
       etaMs: bid.body.etaMs + bid.body.queueMs,
       score,
       refusal: null,
+      facts,
     }));
     for (const [worker, refusal] of this.#refusals)
-      views.push({ worker, ask: null, etaMs: null, score: null, refusal });
+      views.push({ worker, ask: null, etaMs: null, score: null, refusal, facts: null });
     const refused = [...this.#refusals].filter(([, { permanent }]) => permanent).map(([peer]) => peer);
     const full = [...this.#refusals.values()].filter(({ code }) => code === 'BUSY').length;
     const crowded = full > (this.#bids.size + this.#refusals.size) / 2;
-    return { offer: this.#offer, bids, views, asked: this.#asked, refused, crowded };
+    const isSilent = (peer: string) => !this.#bids.has(peer) && !this.#refusals.has(peer);
+    const silent = this.#hasEnough() ? [] : this.#asked.filter(isSilent);
+    return { offer: this.#offer, bids, views, silent, asked: this.#asked, refused, crowded };
   }
 }

@@ -1,7 +1,8 @@
 import type { BlobReading } from '../../storage/index.ts';
-import { CodedError, codeOf, every, messageOf, raceSignal } from '../../util/index.ts';
+import { type Abortable, CodedError, codeOf, every, messageOf, raceSignal } from '../../util/index.ts';
 import { refKey, type StatusState, type TaskRecord, type TaskRef } from '../../wire/index.ts';
 import type {
+  BidView,
   EngineStats,
   LogChunk,
   ResultView,
@@ -17,6 +18,7 @@ import { Arbitration } from './arbitration.ts';
 import { AuctionHouse } from './auction.ts';
 import type { RequesterComponents } from './interface.ts';
 import { Treasurer } from './money.ts';
+import { Quotes } from './quotes.ts';
 import { createRetention } from './retention.ts';
 import { Settler } from './settler.ts';
 import { Submissions, type SubmitOptions } from './submit.ts';
@@ -39,6 +41,7 @@ export class Requester implements TaskMarket {
   readonly #treasurer: Treasurer;
   readonly #submissions: Submissions;
   readonly #answers: Answers;
+  readonly #quotes: Quotes;
   /** Removes now what is past its retention time. */
   readonly prune: TaskMarket['prune'];
   readonly #sweepOld: () => Promise<void>;
@@ -51,6 +54,7 @@ export class Requester implements TaskMarket {
     this.#store = new TaskStore(components);
     this.#house = new AuctionHouse(components);
     this.#answers = new Answers(components, this.#store);
+    this.#quotes = new Quotes(components);
     const arbitration = new Arbitration(components, this.#store, (request, options) =>
       this.#submit(request, options),
     );
@@ -108,6 +112,10 @@ export class Requester implements TaskMarket {
     const { task, taskId } = await this.#submissions.submit(request, options);
     if (task) this.#run(task);
     return taskId;
+  }
+
+  quote(request: TaskRequest, options?: Abortable): Promise<readonly BidView[]> {
+    return this.#quotes.ask(request, options);
   }
 
   async get(taskId: string): Promise<TaskView> {

@@ -74,15 +74,20 @@ async function submit(
     const facts = { code: 'IDEMPOTENCY_CONFLICT', taskId: known.taskId };
     throw new CodedError(facts, 'this Idempotency-Key was used for another task; choose a new key');
   }
+  await requireTakeable(components, request);
+  const { order, taskId } = makeOrder(components, request, { key: idempotencyKey, salt });
+  const ops =
+    idempotencyKey === undefined ? [] : [idempotency.putOp(idempotencyKey, { taskId, request: fingerprint })];
+  return { task: await store.create(newRecord(components, taskId, request), order, ops), taskId };
+}
+
+/** @throws CodedError for a task that this node takes from nobody: see `Submissions`. */
+export async function requireTakeable(components: RequesterComponents, request: TaskRequest): Promise<void> {
   if (request.policy.resultSchema !== null) compileResultSchema(request.policy.resultSchema);
   requireTimeout(request.spec);
   requireLimits(components, request);
   requireFunds(components, request);
   await requireInputs(components, request.spec);
-  const { order, taskId } = makeOrder(components, request, { key: idempotencyKey, salt });
-  const ops =
-    idempotencyKey === undefined ? [] : [idempotency.putOp(idempotencyKey, { taskId, request: fingerprint })];
-  return { task: await store.create(newRecord(components, taskId, request), order, ops), taskId };
 }
 
 function requireTimeout({ timeoutMs }: TaskSpec): void {

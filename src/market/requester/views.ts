@@ -1,11 +1,13 @@
 import {
   type AttemptRecord,
   attestationKind,
+  MICROS,
   open,
   type TaskRecord,
   type TaskSpec,
 } from '../../wire/index.ts';
-import type { AttemptView, EngineStats, PaymentView, TaskView } from '../interface.ts';
+import type { AttemptView, BidView, EngineStats, PaymentView, TaskView } from '../interface.ts';
+import { choiceOf } from '../score.ts';
 import type { Worker } from '../worker/worker.ts';
 import { hasEnded, type TaskStore } from './task-store.ts';
 
@@ -48,7 +50,8 @@ export function taskView(record: TaskRecord, spec: TaskSpec, progress: number | 
 }
 
 function attemptView(entry: AttemptRecord): AttemptView {
-  const { attempt, worker, price, awardedAt, startedAt, endedAt, bids, failure } = entry;
+  const { attempt, worker, price, awardedAt, startedAt, endedAt, silent, failure } = entry;
+  const bids = entry.bids.map(bidView);
   return {
     attempt,
     worker,
@@ -56,9 +59,25 @@ function attemptView(entry: AttemptRecord): AttemptView {
     awardedAt,
     startedAt,
     endedAt,
-    bids: bids.map(bid => ({ ...bid, score: bid.score === null ? null : Number(bid.score) })),
+    bids,
+    silent,
+    choice: choiceOf(bids, worker),
     failure,
     payment: paymentView(entry),
+  };
+}
+
+function bidView({ score, facts, ...bid }: AttemptRecord['bids'][number]): BidView {
+  return {
+    ...bid,
+    score: score === null ? null : Number(score),
+    facts: facts && {
+      ask: bid.ask ?? 0n,
+      queueMs: facts.queueMs,
+      bytesMissing: facts.bytesMissing,
+      expectedMs: facts.expectedMs,
+      success: facts.successMicros / MICROS,
+    },
   };
 }
 

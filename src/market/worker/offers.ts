@@ -1,9 +1,11 @@
 import { availableParallelism, loadavg } from 'node:os';
 import { LRUCache } from 'lru-cache';
-import { CodedError } from '../../util/index.ts';
+import type { Verdict } from '../../network/index.ts';
+import { CodedError, codeOf } from '../../util/index.ts';
 import {
   type Bid,
   bidKind,
+  type Estimate,
   type Funds,
   fundsKind,
   type Offer,
@@ -11,12 +13,14 @@ import {
   offerAnswerMessage,
   offerKind,
   open,
+  quoteAnswerMessage,
+  quoteRequestMessage,
   type Refusal,
   refKey,
   sameBytes,
   seal,
 } from '../../wire/index.ts';
-import { type BidderView, decide } from '../bidder.ts';
+import { type BidderView, decide, type Request } from '../bidder.ts';
 import type { Capacity } from '../capacity.ts';
 import { type MachineLoad, whyPaused } from '../lending.ts';
 import { BID_EXPIRES_MS, MAX_OPEN_BIDS } from '../options.ts';
@@ -29,6 +33,12 @@ const FUNDS_MAX_AGE_MS = 65_000;
 const OFFER_MAX_AGE_MS = 120_000;
 
 export type Answer = { readonly bid: Opened<Bid> } | { readonly refusal: Refusal };
+
+/** The verdict on a gossiped offer; the answer to send to its requester, if one is due. */
+export interface GossipAnswer {
+  readonly verdict: Verdict;
+  readonly answer: { readonly to: string; readonly encoded: Uint8Array } | null;
+}
 
 /** A worker's side of auctions: checks offers, decides, remembers its bids. */
 export class OfferDesk {
@@ -95,9 +105,24 @@ export class OfferDesk {
     return offer;
   }
 
-  /** A gossiped offer that came by stream before needs no second answer. */
-  wasAnswered(offer: Opened<Offer>): boolean {
-    return this.#answered.has(keyOf(offer));
+  /** Refusals are not sent, and what came by stream before needs no second answer. */
+  gossiped(bytes: Uint8Array): GossipAnswer {
+    try {
+      const offer = this.check(bytes);
+      if (offer.body.requester === this.#components.signer.peer || this.#answered.has(keyOf(offer)))
+        return { verdict: 'accept', answer: null };
+      const answer = this.answer(offer);
+      if (!('bid' in answer)) return { verdict: 'accept', answer: null };
+      return {
+        verdict: 'accept',
+        answer: { to: offer.body.requester, encoded: this.encode(offer.body, answer) },
+      };
+    } catch (error) {
+      const code = codeOf(error);
+      this.#components.metrics.count('gossip_refused_total', { code });
+      const verdict = code === 'BID_FAILED' ? 'accept' : code === 'OFFER_STALE' ? 'ignore' : 'reject';
+      return { verdict, answer: null };
+    }
   }
 
   /** The answer to a checked offer: to the same one always the same. @throws WireError for funds that are none; CodedError `BID_FAILED`. */
@@ -115,10 +140,8 @@ export class OfferDesk {
   }
 
   #bid(offer: Opened<Offer>, ask: bigint): Opened<Bid> {
-    const { signer, genesis, clock, executor } = this.#components;
+    const { signer, genesis, clock } = this.#components;
     const { body } = offer;
-    const free = this.#capacity.fitsNow(body.needs, body.requester);
-    const etaMs = this.#estimates.executionMs(body.terms.limits.runMs);
     const bid = seal(
       bidKind,
       {
@@ -128,12 +151,7 @@ export class OfferDesk {
         attempt: body.attempt,
         worker: signer.peer,
         offerHash: offer.digest,
-        ask,
-        queuePosition: free ? 0 : this.#capacity.queued + 1,
-        queueMs: free ? 0 : this.#estimates.queueMs(this.#capacity.queued + 1, this.#capacity.running),
-        etaMs,
-        imageCached: executor.hasImage(body.needs.image),
-        bytesMissing: body.needs.inputBytes,
+        ...this.#estimate(body, ask),
         reputationHash: null,
         awardSeq: this.#nextSeq(),
         expires: clock.now() + BID_EXPIRES_MS,
@@ -142,6 +160,32 @@ export class OfferDesk {
     );
     this.#bids.set(refKey(body), bid);
     return bid;
+  }
+
+  /** What the answer to such an offer would be now: nothing is signed, nothing remembered. @throws WireError. */
+  quote(bytes: Uint8Array, from: string): Uint8Array {
+    const request = { ...quoteRequestMessage.decode(bytes), requester: from };
+    const decision = decide(request, this.#view(request));
+    return ourFault(() =>
+      quoteAnswerMessage.encode(
+        decision.bid
+          ? { type: 'bid', ...this.#estimate(request, decision.ask) }
+          : { type: 'refusal', refusal: decision.refusal },
+      ),
+    );
+  }
+
+  #estimate({ needs, terms, requester }: Request, ask: bigint): Estimate {
+    const free = this.#capacity.fitsNow(needs, requester);
+    const position = free ? 0 : this.#capacity.queued + 1;
+    return {
+      ask,
+      queuePosition: position,
+      queueMs: free ? 0 : this.#estimates.queueMs(position, this.#capacity.running),
+      etaMs: this.#estimates.executionMs(terms.limits.runMs),
+      imageCached: this.#components.executor.hasImage(needs.image),
+      bytesMissing: needs.inputBytes,
+    };
   }
 
   /** The bid that an award names, while it is good; null where there is none. */
@@ -167,7 +211,7 @@ export class OfferDesk {
     );
   }
 
-  #view(offer: Offer): BidderView {
+  #view(offer: Request): BidderView {
     const { clock, signer, executor, blobs, options, settlement, membership, genesis } = this.#components;
     const status = executor.status();
     const funds = this.#fundsOf(offer);
@@ -207,7 +251,7 @@ export class OfferDesk {
   }
 
   /** The statement in an offer, if notaries of this network signed it about this requester, lately. */
-  #fundsOf(offer: Offer): Funds | undefined {
+  #fundsOf(offer: Request): Funds | undefined {
     const { genesis, settlement, clock } = this.#components;
     const { committee } = settlement;
     if (!offer.funds) return undefined;

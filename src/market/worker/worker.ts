@@ -1,4 +1,3 @@
-import type { Verdict } from '../../network/index.ts';
 import { CodedError, codeOf, every, messageOf, Semaphore } from '../../util/index.ts';
 import {
   attestationKind,
@@ -20,7 +19,7 @@ import { type AwardMessage, acceptAward, checkAward, refuseAward } from './intak
 import type { WorkerComponents } from './interface.ts';
 import { Lease, lostLease } from './lease.ts';
 import { LeaseBook } from './leases.ts';
-import { type Answer, OfferDesk } from './offers.ts';
+import { type Answer, type GossipAnswer, OfferDesk } from './offers.ts';
 import type { From } from './outlet.ts';
 import { serveSession } from './session.ts';
 
@@ -43,8 +42,9 @@ export interface Worker {
   readonly executed: number;
   /** Answers an offer that came over a stream or from the own node. */
   offer(bytes: Uint8Array, from: string): Answer & { encoded: Uint8Array };
-  /** The verdict on a gossiped offer; the answer to send to its requester, if one is due. */
-  gossiped(bytes: Uint8Array): { verdict: Verdict; answer: { to: string; encoded: Uint8Array } | null };
+  /** What this worker would do with a task, asked without an offer. */
+  quote(bytes: Uint8Array, from: string): Uint8Array;
+  gossiped(bytes: Uint8Array): GossipAnswer;
   /** Serves one task stream, from a peer or from the own node. */
   serve(channel: WorkerChannel): Promise<void>;
   statusOf(ref: TaskRef, asker: string): StatusState;
@@ -154,23 +154,12 @@ class MarketWorker implements Worker {
     return { ...answer, encoded: this.#desk.encode(offer.body, answer) };
   }
 
-  gossiped(bytes: Uint8Array): { verdict: Verdict; answer: { to: string; encoded: Uint8Array } | null } {
-    try {
-      const offer = this.#desk.check(bytes);
-      if (offer.body.requester === this.#components.signer.peer || this.#desk.wasAnswered(offer))
-        return { verdict: 'accept', answer: null };
-      const answer = this.#desk.answer(offer);
-      if (!('bid' in answer)) return { verdict: 'accept', answer: null };
-      return {
-        verdict: 'accept',
-        answer: { to: offer.body.requester, encoded: this.#desk.encode(offer.body, answer) },
-      };
-    } catch (error) {
-      const code = codeOf(error);
-      this.#components.metrics.count('gossip_refused_total', { code });
-      const verdict = code === 'BID_FAILED' ? 'accept' : code === 'OFFER_STALE' ? 'ignore' : 'reject';
-      return { verdict, answer: null };
-    }
+  quote(bytes: Uint8Array, from: string): Uint8Array {
+    return this.#desk.quote(bytes, from);
+  }
+
+  gossiped(bytes: Uint8Array): GossipAnswer {
+    return this.#desk.gossiped(bytes);
   }
 
   async serve(channel: WorkerChannel): Promise<void> {
