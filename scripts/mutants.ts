@@ -39,15 +39,15 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: 'two commits in one ballot',
     file: 'src/ledger/slot.ts',
-    from: 'state.lock.ballot === ballot && state.lock.digest !== value.digest',
-    to: 'state.lock.ballot > ballot && state.lock.digest !== value.digest',
+    from: 'lock.ballot === ballot && lock.digest !== value.digest',
+    to: 'lock.ballot > ballot && lock.digest !== value.digest',
     tests: ['test/ledger/witness.test.ts'],
   },
   {
     name: 'a lost disk unnoticed',
     file: 'src/ledger/own-signature.ts',
-    from: 'return !lock || lock.ballot < ballot;',
-    to: 'return lock !== null && lock.ballot < ballot;',
+    from: 'return !lock || isAbove({ epoch, ballot }, lock);',
+    to: 'return lock !== null && isAbove({ epoch, ballot }, lock);',
     tests: ['test/ledger/power.test.ts'],
   },
   {

@@ -67,8 +67,8 @@ function addRun(program: Command, run: Run): void {
     .option('--memory <size>', 'memory: 512m, 2g')
     .option('--disk <size>', 'size of /task: 64m, 1g')
     .option('--timeout <seconds>', 'limit on the execution')
-    .option('--pay <flop>', 'the most that is paid for it')
-    .option('--max-total <flop>', 'the most for all its executions')
+    .option('--pay <amount>', 'the most that is paid for it')
+    .option('--max-total <amount>', 'the most for all its executions')
     .option('--verify <mode>', 'none or check')
     .option('--retries <n>', 'executions beyond the first')
     .option('--priority <n>', '1 to 10')
@@ -85,6 +85,7 @@ function addRun(program: Command, run: Run): void {
     .option('--gpus <count>', 'GPUs')
     .option('--avoid <peer>', 'not this peer; self is this node (repeatable)', collect)
     .option('--require <peer>', 'only this peer (repeatable)', collect)
+    .option('--arbiter <peer>', 'may judge a dispute over it (repeatable)', collect)
     .option('--out <dir>', 'save output files here')
     .option('-q, --quiet', 'nothing but the task’s own output')
     .addHelpText(
