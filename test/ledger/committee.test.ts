@@ -1,3 +1,5 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { KEEP_MS } from '../../src/ledger/checkpoints.ts';
@@ -208,9 +210,17 @@ test('the founder alone, then three, then three others: payments go on, and what
     await ledger.stop(dora);
     await ledger.start(dora);
     await pay(ledger, alice, dora, 'five');
+    assert.match(first.wallet.status().note ?? '', /^this node is no notary any more: .*; safety rests on/);
+
+    // One whose key has signed before, with nothing left of it, says so and stays out.
+    await writeFile(join(alice.dir, 'notary'), '');
+    await first.wallet.changeNotaries(peers(bob, carol, dora, alice));
+    const isLost = () => alice.wallet.status().fault?.startsWith('LEDGER_LOST: ') ?? false;
+    await waitFor(isLost, 'the one that lost its ledger to say so', WAIT_MS);
+    await pay(ledger, alice, bob, 'six');
 
     await first.db.write([store.log.delOp(countKey(0))]);
-    assert.is(await code(first.wallet.changeNotaries(peers(bob, carol, dora, alice))), 'LOG_COMPACTED');
+    assert.is(await code(first.wallet.changeNotaries(peers(bob, carol, dora, first))), 'LOG_COMPACTED');
     await first.wallet.changeNotaries(peers(bob, carol));
     await ledger.audit();
   }));
