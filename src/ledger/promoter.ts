@@ -1,13 +1,13 @@
 import type { BatchOp, Database, Repository } from '../db/index.ts';
 import type { Network } from '../network/index.ts';
-import { type Clock, codeOf, every, type Logger, messageOf, withDeadline } from '../util/index.ts';
+import { type Clock, codeOf, every, hasCode, type Logger, messageOf, withDeadline } from '../util/index.ts';
 import { type Ask, askOver } from './ask.ts';
 import type { Settlement } from './interface.ts';
 import type { Membership } from './membership.ts';
 import { nextNotaries, notePresence, outlook, type Presence, type Roll } from './promotion.ts';
 import { presenceRecord } from './records.ts';
 
-/** What a peer's coming and going is known to. */
+/** Between looks at who is here. */
 const LOOK_MS = 60_000;
 /** The notaries' decision is waited for so long. */
 const CHANGE_MS = 30_000;
@@ -77,6 +77,8 @@ export class Promoter {
       this.#failure = null;
     } catch (error) {
       if (this.#controller.signal.aborted) return;
+      // No later look changes it.
+      if (hasCode(error, 'LOG_COMPACTED')) this.#stopTimer();
       const failure = `${codeOf(error)}: ${messageOf(error)}`;
       if (failure !== this.#failure)
         this.#parts.logger.warn({ code: codeOf(error), reason: messageOf(error) }, 'notaries not changed');

@@ -256,6 +256,7 @@ test('lists print tables, ids or JSON', () =>
       /docker +degraded +Docker does not answer|docker +degraded Docker/,
     );
     assert.match((await run(['peers'])).out, /inbound +1.5 ms/);
+    assert.match((await run(['notary'])).out, /1 of 1 decide; .*\nby itself: 3 notaries, soon\n$/);
   }));
 
 test('outputs are saved under their own names, and only below the directory', () =>
