@@ -2,153 +2,7 @@ import { spawn } from 'node:child_process';
 import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-
-/**
- * Breaks the rules of the ledger one at a time in a copy of the project, and prints which test notices. Ends with 1 when one lives.
- * `npx tsx scripts/mutants.ts [NAME…]`
- */
-interface Mutant {
-  readonly name: string;
-  readonly file: string;
-  readonly from: string;
-  readonly to: string;
-  /** Test files that may notice, in this order. */
-  readonly tests: readonly string[];
-}
-
-const SCHEDULES = 'test/ledger/schedules.test.ts';
-const SLOT = 'test/ledger/slot.test.ts';
-const REPORTS = 'test/ledger/reports.test.ts';
-
-const MUTANTS: readonly Mutant[] = [
-  {
-    name: 're-vote',
-    file: 'src/ledger/slot.ts',
-    from: 'state.voted.ballot === ballot && state.voted.digest !== digest',
-    to: 'state.voted.ballot > ballot && state.voted.digest !== digest',
-    tests: [SCHEDULES, SLOT],
-  },
-  {
-    name: 'commit that ignores the promise',
-    file: 'src/ledger/slot.ts',
-    from: `  if (ballot < state.promised) pastBallot(slot, state.promised);
-  // Votes of two quorums`,
-    to: '  // Votes of two quorums',
-    tests: [SCHEDULES, SLOT],
-  },
-  {
-    name: 'two commits in one ballot',
-    file: 'src/ledger/slot.ts',
-    from: 'state.lock.ballot === ballot && state.lock.digest !== value.digest',
-    to: 'state.lock.ballot > ballot && state.lock.digest !== value.digest',
-    tests: ['test/ledger/witness.test.ts'],
-  },
-  {
-    name: 'a lost disk unnoticed',
-    file: 'src/ledger/own-signature.ts',
-    from: 'return !lock || lock.ballot < ballot;',
-    to: 'return lock !== null && lock.ballot < ballot;',
-    tests: ['test/ledger/power.test.ts'],
-  },
-  {
-    name: 'negative amount',
-    file: 'src/wire/primitives.ts',
-    from: 'amount >= 0n && amount <= MAX_AMOUNT',
-    to: 'amount <= MAX_AMOUNT',
-    tests: ['test/wire/numbers.test.ts'],
-  },
-  {
-    name: 'unchecked QC',
-    file: 'src/ledger/ballots.ts',
-    from: '  checkCertificate({ body, signers }, committee);\n  checkValue',
-    to: '  checkValue',
-    tests: [SCHEDULES, REPORTS],
-  },
-  {
-    name: 'no seq check',
-    file: 'src/ledger/accounts.ts',
-    from: '  if (seq !== account.seq)\n',
-    to: '  if (seq < 0)\n',
-    tests: ['test/ledger/accounts.test.ts', SCHEDULES],
-  },
-  {
-    name: 'afford > 0',
-    file: 'src/ledger/choose.ts',
-    from: "count(digest, 'afford') > faults",
-    to: "count(digest, 'afford') > 0",
-    tests: [SCHEDULES, SLOT],
-  },
-  {
-    name: 'forged report lock',
-    file: 'src/ledger/reports.ts',
-    from: '  if (!lock) return true;',
-    to: '  if (!lock || lock) return true;',
-    tests: [SCHEDULES, REPORTS],
-  },
-  {
-    name: 'stale reports',
-    file: 'src/ledger/reports.ts',
-    from: 'body.ballot !== ballot || ',
-    to: '',
-    tests: [SCHEDULES, REPORTS],
-  },
-  {
-    name: 'timely > 0',
-    file: 'src/ledger/choose.ts',
-    from: "count(digest, 'timely') > faults",
-    to: "count(digest, 'timely') > 0",
-    tests: [SCHEDULES, SLOT],
-  },
-  {
-    name: 'no time check of a time-out',
-    file: 'src/ledger/choose.ts',
-    from: 'return notBefore === null || reports.every(({ at }) => at >= notBefore) ? digest : null;',
-    to: 'return digest;',
-    tests: [SCHEDULES, SLOT],
-  },
-  {
-    name: 'statement left out of what is shown',
-    file: 'src/ledger/ballot-recovery.ts',
-    from: '!namedByHonest(reports, committee).every(isShown)',
-    to: 'namedByHonest(reports, committee).length < 0',
-    tests: [SCHEDULES, REPORTS],
-  },
-  {
-    name: 'not frozen',
-    file: 'src/ledger/ballots.ts',
-    from: 'book.isFrozen || book.epoch !== epoch || asked !== epoch',
-    to: 'asked !== epoch',
-    tests: [SCHEDULES],
-  },
-  {
-    name: 'handover from one',
-    file: 'src/ledger/handover.ts',
-    from: 'signers.size < previous.quorum',
-    to: 'signers.size < 1',
-    tests: [SCHEDULES, REPORTS],
-  },
-  {
-    name: 'lock not inherited',
-    file: 'src/ledger/handover.ts',
-    from: '    if (book.slot(slot)) continue;',
-    to: '    continue;',
-    tests: [SCHEDULES],
-  },
-  {
-    name: 'vote over an inherited lock',
-    file: 'src/ledger/slot.ts',
-    from: 'state.promised > 0 || isInherited(state, epoch)',
-    to: 'state.promised > 0',
-    tests: [SCHEDULES],
-  },
-  {
-    name: 'lock of an older epoch above a newer',
-    file: 'src/ledger/slot.ts',
-    from: 'a.epoch === b.epoch ? a.ballot > b.ballot : a.epoch > b.epoch',
-    to: 'a.ballot > b.ballot',
-    tests: [SCHEDULES, SLOT],
-  },
-];
+import { MUTANTS, type Mutant } from './broken-rules.ts';
 
 const root = join(import.meta.dirname, '..');
 
@@ -192,6 +46,10 @@ async function killerOf({ file, from, to, tests }: Mutant, dir: string): Promise
   }
 }
 
+/**
+ * Breaks the rules of the ledger one at a time in a copy of the project, and prints which test notices. Ends with 1 when one lives.
+ * `npx tsx scripts/mutants.ts [NAME…]`
+ */
 async function main(names: readonly string[]): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), 'duxnode-mutants-'));
   try {

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parse } from 'yaml';
+import { MUTANTS } from '../scripts/broken-rules.ts';
 import { ERRORS } from '../src/api/errors.ts';
 import { ROUTE_IDS, routes } from '../src/api/routes/table.ts';
 import { runProgram } from '../src/cli/program.ts';
@@ -150,6 +151,18 @@ test('the guide or the README shows every command', async () => {
     [],
   );
   assert.not(shown('fly'));
+});
+
+test('ledger.md names each rule that is broken, and the source still holds it', async () => {
+  const named = [...(await read('docs/ledger.md')).matchAll(/^\| (.*?) \| `[a-z]+\/[a-z]+`: /gm)];
+  assert.equal(
+    named.map(([, name]) => name),
+    MUTANTS.map(({ name }) => name),
+  );
+  for (const { name, file, from, tests } of MUTANTS) {
+    assert.is((await read(file)).split(from).length, 2, name);
+    for (const path of tests) await read(path);
+  }
 });
 
 test('the version is that of package.json', async () => {

@@ -8,7 +8,7 @@ export const peerText = z.string().max(100);
 /** Decimal FLOP, shortest form: `5`, `0.1`. */
 export const amountText = z
   .string()
-  .meta({ description: 'Decimal FLOP, e.g. "0.1"', examples: ['5', '0.1'] });
+  .meta({ description: 'Decimal, of the network’s currency, e.g. "0.1"', examples: ['5', '0.1'] });
 
 /** Decimal FLOP from outside, as text, to units of 1e-8 FLOP. */
 export const amountInput = z
@@ -19,7 +19,9 @@ export const amountInput = z
     context.issues.push({ code: 'custom', message: problem, input: text });
     return z.NEVER;
   })
-  .meta({ description: 'Decimal FLOP with at most 8 places, as a JSON number or as text' });
+  .meta({
+    description: 'Decimal with at most 8 places, of the network’s currency, as a JSON number or as text',
+  });
 
 /** A flag in a query: `?follow`, `?follow=true`, `?follow=1`. */
 export const flag = z

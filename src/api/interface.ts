@@ -1,4 +1,4 @@
-import type { Invitations, Membership, Settlement, Witness } from '../ledger/index.ts';
+import type { Invitations, Membership, Promoter, Settlement, Witness } from '../ledger/index.ts';
 import type { TaskMarket } from '../market/index.ts';
 import type { Network } from '../network/index.ts';
 import type { ShareBook } from '../reputation/index.ts';
@@ -53,6 +53,8 @@ export interface ApiComponents {
   >;
   readonly membership: Pick<Membership, 'isOpen' | 'has' | 'list' | 'sync' | 'redeem'>;
   readonly invitations: Pick<Invitations, 'create' | 'list' | 'revoke' | 'remove'>;
+  /** Where this node names notaries by itself. */
+  readonly promoter?: Pick<Promoter, 'outlook'> | undefined;
   readonly shares: Pick<ShareBook, 'list'>;
   readonly witness: Pick<Witness, 'proofs'>;
   readonly network: Pick<Network, 'self' | 'addresses' | 'peers'>;

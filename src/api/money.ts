@@ -13,7 +13,7 @@ export function amountProblem(text: string): string | undefined {
   if (text.length > MAX_TEXT || !/^(0|[1-9]\d*)(\.\d+)?$/.test(text))
     return 'must be a decimal number such as 5 or 0.25';
   if ((text.split('.')[1] ?? '').length > PLACES) return `must have at most ${PLACES} decimal places`;
-  if (unitsOf(text) > MAX_UNITS) return `must be at most ${formatAmount(MAX_UNITS)} FLOP`;
+  if (unitsOf(text) > MAX_UNITS) return `must be at most ${formatAmount(MAX_UNITS)}`;
   return undefined;
 }
 

@@ -7,6 +7,10 @@ export const notariesReply = z.object({
   quorum: z.int().meta({ description: 'How many of them sign each certificate' }),
   may_be_away: z.int().meta({ description: 'So many may be away, and payments go on' }),
   may_lie: z.int().meta({ description: 'So many may lie, and money is still spent once' }),
+  automatic: z
+    .string()
+    .nullable()
+    .meta({ description: 'What the next change waits for, where this node names them by itself; else null' }),
   notaries: z.array(
     z.object({
       peer_id: peerText,

@@ -65,7 +65,7 @@ export function createSpendingCap(
       if (amount > 0n && spent + amount > limit)
         throw new ApiError(
           { code: 'SPENDING_LIMIT', limit, spent },
-          `requests without the API token may commit ${formatAmount(limit)} FLOP a day; ${formatAmount(spent)} are used. ` +
+          `requests without the API token may commit ${formatAmount(limit)} a day; ${formatAmount(spent)} are used. ` +
             'Send the token of the data directory (api.token) as "Authorization: Bearer …", or raise api.tokenless_daily_limit',
         );
       if (amount === 0n) return async () => {};

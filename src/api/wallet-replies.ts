@@ -5,7 +5,7 @@ import { amountInput, amountText, isoTime, peerText } from './fields.ts';
 export const walletReply = z.object({
   account: peerText,
   currency: z.enum(['FLOP', 'credits']).meta({ description: 'What the network’s money is called' }),
-  balance: amountText.meta({ description: 'What can be spent now, FLOP' }),
+  balance: amountText.meta({ description: 'What can be spent now' }),
   locked: amountText.meta({ description: 'In open escrows of own tasks, and on its way there' }),
   incoming: amountText.meta({ description: 'In open escrows of others, for work of this node' }),
   limits: z.object({

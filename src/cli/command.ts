@@ -72,7 +72,8 @@ export function taskFlags(made: Command): Command {
     )
     .option('--gpus <count>', 'GPUs')
     .option('--avoid <peer>', 'not this peer; self is this node (repeatable)', collect)
-    .option('--require <peer>', 'only this peer (repeatable)', collect);
+    .option('--require <peer>', 'only this peer (repeatable)', collect)
+    .option('--arbiter <peer>', 'may judge a dispute over it (repeatable)', collect);
 }
 
 export function configured(made: Command): Command {

@@ -17,7 +17,7 @@ export function addWallet(program: Command, run: Run): void {
   const shares = async () => (await load()).shares;
   reading(command(wallet, run, 'shares', 'Who lent to this node and who used it, by receipts', shares));
   const send = async () => (await load()).send as Action;
-  reading(command(wallet, run, 'send <peer> <amount>', 'Send FLOP to another account', send))
+  reading(command(wallet, run, 'send <peer> <amount>', 'Send money to another account', send))
     .option('--key <key>', 'an idempotency key: however often it is repeated, it is sent once')
     .option('--again', 'the same amount to the same peer once more, within ten minutes');
   const exportTrail = async () => (await load()).exportTrail as Action;

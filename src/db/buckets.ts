@@ -30,6 +30,7 @@ export const BUCKETS = [
   'invites',
   'committees',
   'proofs',
+  'presence',
 ] as const;
 
 export type Bucket = (typeof BUCKETS)[number];

@@ -67,7 +67,7 @@ export function spend(balance: bigint, needed: bigint): bigint {
   if (balance < needed)
     refuse(
       { code: 'FUNDS_INSUFFICIENT', needed, free: balance },
-      `${needed} units of 1e-8 FLOP are needed and ${balance} are free`,
+      `${needed} units of 1e-8 are needed and ${balance} are free`,
     );
   return balance - needed;
 }
@@ -78,7 +78,7 @@ export function requireAmount(amount: bigint, { genesis }: GenesisInfo): void {
   if (amount < least)
     refuse(
       { code: 'AMOUNT_SMALL', amount, least },
-      `a lock or transfer of this network moves ${least} units of 1e-8 FLOP at least, not ${amount}`,
+      `a lock or transfer of this network moves ${least} units of 1e-8 at least, not ${amount}`,
     );
 }
 

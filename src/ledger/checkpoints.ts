@@ -19,6 +19,8 @@ import { isKept } from './state-digest.ts';
 
 /** Decisions from one checkpoint to the next: some megabytes of log. */
 const EVERY = 1024;
+/** Notaries that are new read every decision: while there are no more than this, some 10 MB, none is removed. */
+const YOUNG = 6 * EVERY;
 /** What was decided within this time stays: it may be asked for again, and wallets write without a sync. */
 export const KEEP_MS = 10 * 60_000;
 /** No longer than this does a certificate wait for an account that does not read it. */
@@ -136,7 +138,7 @@ export class Checkpoints {
    * the notaries of now have all signed one, since those who are new read the log from its beginning.
    */
   async compact({ epoch }: Committee, nowMs: number): Promise<void> {
-    if (this.#looks <= 0 || !this.#last || this.#epoch !== epoch) return;
+    if (this.#looks <= 0 || !this.#last || this.#last.height < YOUNG || this.#epoch !== epoch) return;
     this.#looks -= STEP;
     const after = this.#next > 0 ? { gt: countKey(this.#next - 1) } : {};
     const range = { ...after, lt: countKey(this.#last.height), limit: STEP };

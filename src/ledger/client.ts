@@ -36,6 +36,10 @@ export interface LocalNotary {
   readonly desk: LedgerDesk;
   /** While it is one. */
   readonly checkpoints?: Checkpoints | undefined;
+  /** It was one, and other nodes decide now. */
+  readonly isFormer?: boolean;
+  /** Why it is not well: a code and a sentence. */
+  readonly fault?: string | null;
 }
 
 export interface ClientInit {

@@ -91,6 +91,10 @@ export class CommitteeNotary implements Notary, RoundNotary {
     return this.#queue.stop();
   }
 
+  get failure(): unknown {
+    return this.#queue.failure;
+  }
+
   now(): number {
     return Math.max(this.#clock.now(), this.#meta?.lastMs ?? 0);
   }

@@ -23,6 +23,8 @@ export * from './notary-seat.ts';
 export * from './notary-server.ts';
 export { ledgerLost } from './notary-state.ts';
 export { META_KEY } from './notary-store.ts';
+export * from './promoter.ts';
+export * from './promotion.ts';
 export * from './trail.ts';
 export * from './wallet.ts';
 export * from './witness.ts';

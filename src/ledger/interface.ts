@@ -91,7 +91,7 @@ export interface LedgerStatus {
   readonly member: boolean;
   /** What a user should know: why it does not work, or what safety rests on. */
   readonly note: string | null;
-  /** What this node's notary found wrong among the notaries: its code and a sentence. */
+  /** Why this node's notary is not well, or what it found wrong among the others: a code and a sentence. */
   readonly fault: string | null;
 }
 

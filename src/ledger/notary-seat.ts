@@ -39,6 +39,8 @@ export class NotarySeat {
   #antiEntropy: AntiEntropy | undefined;
   #takeover: Takeover | undefined;
   #following: Promise<void> = Promise.resolve();
+  /** Why it does not follow the committee. */
+  #failure: unknown;
   #controller = new AbortController();
   #stops: (() => void)[] = [];
 
@@ -55,6 +57,15 @@ export class NotarySeat {
 
   get checkpoints(): Checkpoints | undefined {
     return this.#notary?.checkpoints;
+  }
+
+  get isFormer(): boolean {
+    return this.#notary !== undefined && !this.#parts.committees.current.keys.includes(this.peer);
+  }
+
+  get fault(): string | null {
+    const failure = this.#notary?.failure ?? this.#failure;
+    return failure ? `${codeOf(failure)}: ${messageOf(failure)}` : (this.checkpoints?.fault ?? null);
   }
 
   /** Answers for the notary; for a node that is none, what anyone is asked. @throws CodedError `LEDGER_NOT_NOTARY`, and those of the notary's desk. */
@@ -130,8 +141,12 @@ export class NotarySeat {
   #follow(): void {
     this.#following = this.#following
       .then(() => this.#followNow())
+      .then(() => {
+        this.#failure = undefined;
+      })
       .catch(error => {
         const { logger } = this.#parts;
+        this.#failure = error;
         logger.error({ code: codeOf(error), reason: messageOf(error) }, 'this notary does not follow');
       });
   }

@@ -70,6 +70,8 @@ export interface Notary {
   /** Has each of `values` decided; outcomes in their order. Never rejects: errors are outcomes. */
   submit(values: readonly Uint8Array[]): Promise<ProposalOutcome[]>;
   readonly witness: Witness | undefined;
+  /** Why it stopped by itself, and signs nothing until a restart. */
+  readonly failure: unknown;
   /** T: the notary's time, which never steps back. */
   now(): number;
   /** @throws CodedError `WRONG_EPOCH` where it is a newcomer that does not know yet what was decided before it came. */
@@ -138,6 +140,10 @@ export class SingleNotary implements Notary {
 
   stop(): Promise<void> {
     return this.#queue.stop();
+  }
+
+  get failure(): unknown {
+    return this.#queue.failure;
   }
 
   now(): number {

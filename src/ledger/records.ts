@@ -249,3 +249,10 @@ export const inviteRecord = defineMessage(
   }),
 );
 export type StoredInvite = ReturnType<typeof inviteRecord.decode>;
+
+/** How long a peer was here in an epoch, and away since. */
+export const presenceRecord = defineMessage(
+  'presence',
+  128,
+  z.strictObject({ epoch: countSchema, hereMs: countSchema, awayMs: countSchema }),
+);

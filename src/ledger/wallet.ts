@@ -174,7 +174,7 @@ class Wallet implements Settlement {
       reachable: this.#client.reachable,
       member: this.#standing.member,
       note: this.#note(),
-      fault: this.#parts.notary?.checkpoints?.fault ?? null,
+      fault: this.#parts.notary?.fault ?? null,
     };
   }
 
@@ -185,8 +185,10 @@ class Wallet implements Settlement {
         ? 'no notary answers: payments wait until one does'
         : `fewer than ${quorum} of the ${keys.length} notaries answer: payments wait until so many do`;
     if (this.#orders.refusal) return this.#orders.refusal;
-    if (faults > 0) return null;
-    return `safety rests on trusting the notar${keys.length === 1 ? 'y' : 'ies'}: four or more survive a lie`;
+    const former = 'this node is no notary any more: duxnode notary lists those of now';
+    const trust = `safety rests on trusting the notar${keys.length === 1 ? 'y' : 'ies'}: four or more survive a lie`;
+    const notes = [...(this.#parts.notary?.isFormer ? [former] : []), ...(faults === 0 ? [trust] : [])];
+    return notes.join('; ') || null;
   }
 
   balance(): Balance {

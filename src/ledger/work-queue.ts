@@ -42,6 +42,11 @@ export class WorkQueue<T, R> {
     this.#failure = undefined;
   }
 
+  /** Why it stopped by itself; undefined while it runs, and where it was told to stop. */
+  get failure(): unknown {
+    return hasCode(this.#failure, 'LEDGER_STOPPED') ? undefined : this.#failure;
+  }
+
   /** Waits for the batch under way. */
   async stop(): Promise<void> {
     this.#failure ??= stopped();

@@ -132,6 +132,7 @@ class NodeDaemon implements Daemon {
         settlement: node.settlement,
         membership: node.membership,
         invitations: node.invitations,
+        promoter: node.promoter,
         shares: node.shares,
         witness: node.witness,
         network: node.network,
@@ -226,6 +227,7 @@ function nodeInit(
     },
     maxPerDay: ledger.max_per_day,
     accountRate: ledger.account_rate,
+    committee: ledger.committee,
     maxBlobBytes: storage.max_mb * MIB,
     agent: `duxnode/${VERSION}`,
   };

@@ -9,6 +9,7 @@ import {
   type Invitations,
   type Membership,
   NotarySeat,
+  Promoter,
   type Settlement,
   serveLedger,
   type Witness,
@@ -62,6 +63,8 @@ export interface NodeInit {
   readonly maxPerDay?: bigint | null;
   /** Where it is a notary: operations a second of one account; null or absent: no limit. */
   readonly accountRate?: number | null;
+  /** Where it is the admin’s node: whether the network’s members become notaries by themselves. Absent: manual. */
+  readonly committee?: 'auto' | 'manual';
   readonly maxBlobBytes: number;
   readonly agent: string;
 }
@@ -74,6 +77,8 @@ export interface DuxNode {
   readonly settlement: Settlement;
   readonly membership: Membership;
   readonly invitations: Invitations;
+  /** Where it names notaries by itself. */
+  readonly promoter: Promoter | undefined;
   readonly shares: ShareBook;
   readonly blobs: BlobStore;
   readonly executor: Executor;
@@ -204,6 +209,14 @@ async function assemble(
   stops.push(() => settlement.stop());
   await membership.start();
   stops.push(() => membership.stop());
+  const { admin, membership: kind } = genesis.genesis;
+  // In an open network nobody vouches for anybody: ten keys of one person would be ten members.
+  const isPromoting = init.committee === 'auto' && admin === identity.peer && kind === 'invited';
+  const promoter = isPromoting
+    ? new Promoter({ network, db, clock, logger: ledgerLogger, membership, settlement })
+    : undefined;
+  await promoter?.start();
+  stops.push(async () => promoter?.stop());
   const [started] = await executorStarted;
   if (started.status === 'rejected') throw started.reason;
   await market.start();
@@ -215,6 +228,7 @@ async function assemble(
     settlement,
     membership,
     invitations,
+    promoter,
     shares,
     blobs,
     executor,

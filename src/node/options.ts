@@ -132,6 +132,8 @@ const ledgerSchema = z.strictObject({
   supply: flop('1000000'),
   /** Of a network that this node founds: its notaries beside this node, by peer id. Quorums of all of them decide. */
   notaries: z.array(peerSchema).max(6).default([]),
+  /** Where this node is the admin’s, of an invited network: whether members that are here for long become notaries by themselves. */
+  committee: z.enum(['auto', 'manual']).default('auto'),
   /** What one task of this node may hold and cost together, and what the node may spend in a day (UTC); null: no limit. */
   max_per_task: z.union([z.null(), flop('0')]).default(null),
   max_per_day: z.union([z.null(), flop('0')]).default(null),

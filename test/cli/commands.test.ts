@@ -7,6 +7,7 @@ import type { BidView, EscrowView, TaskRequest } from '../../src/market/index.ts
 import { VERSION } from '../../src/util/index.ts';
 import { rawCid } from '../../src/wire/index.ts';
 import { workerSigner } from '../fixtures/api/memory-market.ts';
+import { person } from '../ledger/support.ts';
 import { runCli, type Shell, withDir, withShell } from './support.ts';
 
 const test = suite('cli: commands');
@@ -123,7 +124,9 @@ test('what is large is stored first and named by its content, what is small goes
 test('run shows live output, ends with the task’s exit code and a last line', () =>
   withShell(async ({ run, server }) => {
     const { market } = server;
-    const ran = await run(['run', '--pay', '5', '-e', 'A=b', '--', 'sh', '-c', 'exit 3'], {
+    const judges = [person('judge').peer, person('other').peer];
+    const flags = ['--pay', '5', '-e', 'A=b', ...judges.flatMap(peer => ['--arbiter', peer])];
+    const ran = await run(['run', ...flags, '--', 'sh', '-c', 'exit 3'], {
       onErr(text) {
         const id = /^task (\S+)/.exec(text)?.[1];
         if (id === undefined) return;
@@ -135,10 +138,11 @@ test('run shows live output, ends with the task’s exit code and a last line', 
     assert.is(ran.out, 'live\nmissed\n');
     assert.match(
       ran.err,
-      /failed \(user: .*worker …\w{8} {2}time 0.01 s {2}cpu 0.01 s {2}memory 1.0 kB {2}in 0 B {2}out \d+ B {2}price 5 FLOP {2}receipt: duxnode receipt bafy/,
+      /failed \(user: .*worker …\w{8} {2}time 0.01 s {2}cpu 0.01 s {2}memory 1.0 kB {2}in 0 B {2}out \d+ B {2}price 5 credits {2}receipt: duxnode receipt bafy/,
     );
     assert.equal(market.requests[0]?.spec.program, { argv: ['sh', '-c', 'exit 3'] });
     assert.equal(market.requests[0]?.spec.env, { A: 'b' });
+    assert.equal(market.requests[0]?.policy.arbiters, judges);
   }));
 
 test('run says how far the image is, as do task and tasks', () =>
@@ -273,7 +277,7 @@ test('lists print tables, ids or JSON', () =>
     assert.match((await run(['tasks'])).out, /^TASK .*\n.*mine\n$/);
     assert.is((await run(['tasks', '-q'])).out, `${id}\n`);
     assert.is(JSON.parse((await run(['tasks', '--json'])).out).tasks[0].task_id, id);
-    assert.match((await run(['task', id])).out, /pays up to +0 FLOP\npayment +-\nescrow +-\n/);
+    assert.match((await run(['task', id])).out, /pays up to +0 credits\npayment +-\nescrow +-\n/);
     const at = { claimBy: 1_000, disputeBy: 2_000, verdictBy: 3_000, closedBy: null, finding: null };
     const shows = async (change: Partial<EscrowView>, text: string) => {
       const escrow = { ...at, state: 'open' as const, arbiters: [], ...change };
@@ -291,13 +295,14 @@ test('lists print tables, ids or JSON', () =>
       { state: 'split', closedBy: 'verdict', finding: 'wrong' },
       'split by verdict (the result is wrong)',
     );
-    assert.match((await run(['wallet'])).out, /balance +12.5 FLOP/);
+    assert.match((await run(['wallet'])).out, /balance +12.5 credits/);
     assert.match((await run(['wallet', 'history', '--limit', '1'])).out, /lock +-5/);
     assert.match(
       (await run(['status'])).out,
       /docker +degraded +Docker does not answer|docker +degraded Docker/,
     );
     assert.match((await run(['peers'])).out, /inbound +1.5 ms/);
+    assert.match((await run(['notary'])).out, /1 of 1 decide; .*\nby itself: 3 notaries, soon\n$/);
   }));
 
 test('outputs are saved under their own names, and only below the directory', () =>

@@ -200,6 +200,7 @@ test('a network by invitation: send, limits, history, shares, export and its che
     assert.is(await payerDaemon.peer(), payer.peer);
     const again = await payer.json('wallet', 'send', admin.peer, '2', '--key', 'rent-may');
     assert.is(again.slot, `A/${payer.peer}/2`);
+    assert.match((await admin.on('notary')).stdout, /\nby itself: 3 notaries, once 2 more members/);
     await guestIsInvited(net, admin, payer);
     await auditAndStop(net);
   } finally {

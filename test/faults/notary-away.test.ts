@@ -1,7 +1,10 @@
+import { rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { DaemonProcess } from '../fixtures/daemons.ts';
 import {
+  command,
   completed,
   FAST_LEASES,
   followEvents,
@@ -56,6 +59,18 @@ test('frozen while a task is awarded, killed while one runs: nothing is lost, ea
       assert.is((await completed(requester, killed)).stdout, 'killed\n');
       await paidOnce(requester, worker, killed);
       events.stop();
+
+      // Without its ledger it would decide again on what it has decided: it does not start, until the ledger is back.
+      await notary.stop();
+      const [db, aside] = ['db', 'db-aside'].map(name => join(notary.dataDir, name)) as [string, string];
+      await rename(db, aside);
+      const refused = await command(['start', '--data', notary.dataDir, '--api-port', '0']);
+      assert.is(refused.code, 1);
+      assert.match(refused.stderr, /^duxnode: this notary has signed what its ledger knows nothing of.*\n$/m);
+      await rm(db, { recursive: true });
+      await rename(aside, db);
+      await notary.start();
+      assert.is((await notary.client.getHealth()).body.ledger.status, 'ok');
     },
     { settings: FAST_LEASES },
   ));

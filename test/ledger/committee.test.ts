@@ -1,3 +1,5 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { KEEP_MS } from '../../src/ledger/checkpoints.ts';
@@ -7,6 +9,8 @@ import {
   committeeAt,
   committeeOf,
   type Escrow,
+  LONG_MS,
+  Promoter,
   readLock,
   TrailReplay,
 } from '../../src/ledger/index.ts';
@@ -19,8 +23,9 @@ import {
 } from '../../src/ledger/notary-store.ts';
 import type { StoredAccount } from '../../src/ledger/records.ts';
 import { accountItems, changeState } from '../../src/ledger/state-digest.ts';
+import { silentLogger } from '../../src/util/index.ts';
 import type { Lock, TaskRef } from '../../src/wire/index.ts';
-import { acceptKind, certificateKind, checkpointKind, open, seal } from '../../src/wire/index.ts';
+import { acceptKind, certificateKind, checkpointKind, open, readInvite, seal } from '../../src/wire/index.ts';
 import { open as openDb } from '../db/temp-dir.ts';
 import { movableClock } from '../fixtures/movable-clock.ts';
 import { waitFor } from '../fixtures/wait.ts';
@@ -208,12 +213,73 @@ test('the founder alone, then three, then three others: payments go on, and what
     await ledger.stop(dora);
     await ledger.start(dora);
     await pay(ledger, alice, dora, 'five');
+    assert.match(first.wallet.status().note ?? '', /^this node is no notary any more: .*; safety rests on/);
+
+    // One whose key has signed before, with nothing left of it, says so and stays out.
+    await writeFile(join(alice.dir, 'notary'), '');
+    await first.wallet.changeNotaries(peers(bob, carol, dora, alice));
+    const isLost = () => alice.wallet.status().fault?.startsWith('LEDGER_LOST: ') ?? false;
+    await waitFor(isLost, 'the one that lost its ledger to say so', WAIT_MS);
+    await pay(ledger, alice, bob, 'six');
 
     await first.db.write([store.log.delOp(countKey(0))]);
-    assert.is(await code(first.wallet.changeNotaries(peers(bob, carol, dora, alice))), 'LOG_COMPACTED');
+    assert.is(await code(first.wallet.changeNotaries(peers(bob, carol, dora, first))), 'LOG_COMPACTED');
     await first.wallet.changeNotaries(peers(bob, carol));
     await ledger.audit();
   }));
+
+test('members that were here for a day become notaries, and one that stays away is replaced', () => {
+  const clock = movableClock();
+  return withLedger(
+    async ledger => {
+      const { first } = ledger;
+      const join = async (): Promise<TestNode> => {
+        const node = await ledger.add();
+        const terms = { grant: 10n * FLOP, uses: 1, expiresMs: 2 * LONG_MS };
+        const { text } = await first.invitations.create(terms, first.network.addresses(), {});
+        await node.membership.redeem(readInvite(text));
+        const isKnown = async () => {
+          await first.membership.sync();
+          return first.membership.has(node.signer.peer);
+        };
+        await waitFor(isKnown, 'the new member to be known', WAIT_MS);
+        return node;
+      };
+      const [alice, bob] = [await join(), await join()];
+      const { network, db, membership, wallet: settlement } = first;
+      const promoter = new Promoter({ network, db, clock, logger: silentLogger, membership, settlement });
+      await promoter.start();
+      const pass = async (ms: number) => {
+        clock.jump(ms);
+        await promoter.look();
+      };
+      const assertNotaries = (...nodes: TestNode[]) =>
+        assert.equal(new Set(settlement.committee.keys), new Set(nodes.map(({ signer }) => signer.peer)));
+      await pass(LONG_MS / 2);
+      assertNotaries(first);
+      assert.match(promoter.outlook, /^3 notaries, once 2 more members were here for a day/);
+      await promoter.stop();
+      await promoter.start();
+      await pass(LONG_MS / 2);
+      assertNotaries(first, alice, bob);
+      assert.match(promoter.outlook, /^4 notaries, once 1 more member was here for a day/);
+      await pay(ledger, alice, bob, 'three of them');
+
+      const carol = await join();
+      await ledger.stop(bob);
+      await waitFor(() => !network.isConnected(bob.signer.peer), 'it to be gone', WAIT_MS);
+      await pass(LONG_MS / 2);
+      assertNotaries(first, alice, bob);
+      await pass(LONG_MS / 2);
+      assertNotaries(first, alice, carol);
+      await pay(ledger, alice, carol, 'without the one that is away');
+      await promoter.stop();
+      await ledger.start(bob);
+      await ledger.audit();
+    },
+    { overrides: { membership: 'invited', openGrant: 0n }, clock },
+  );
+});
 
 test('four notaries in one state make a checkpoint together; one whose state is another is told, and nothing is mended', () => {
   const clock = movableClock();

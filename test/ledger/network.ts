@@ -17,6 +17,7 @@ import {
   type Witness,
 } from '../../src/ledger/index.ts';
 import { createIdentity, createNetwork, type Identity, type Network } from '../../src/network/index.ts';
+import { startNotary } from '../../src/node/notary-mark.ts';
 import { type Clock, noMetrics, silentLogger, systemClock } from '../../src/util/index.ts';
 import {
   type Genesis,
@@ -187,7 +188,7 @@ async function startNode(node: TestNode, genesis: GenesisInfo, clock: Clock): Pr
   );
   await node.witness.start();
   const parts = { ...common, witness: node.witness };
-  node.seat = new NotarySeat({ network, db, committees, ...parts });
+  node.seat = new NotarySeat({ network, db, committees, ...parts, begin: made => startNotary(made, dir) });
   await node.seat.start();
   serveLedger(network, node.seat.desk);
   await network.start();

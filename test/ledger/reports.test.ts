@@ -95,6 +95,21 @@ test('a commit needs the votes of a quorum', () => {
   assert.is(notary.commit(votes(0, 1, 2, 3), value, new Uint8Array()).type, 'commit');
 });
 
+test('nothing is signed in an epoch that has ended, or was not taken over', () => {
+  const changed = makeWorld(4, { handovers: true });
+  const ended = new SimNotary(1, changed, () => 1_000);
+  ended.end(changed.committees[1]!, false);
+  const told = new SimNotary(1, changed, () => 1_000);
+  told.end(changed.committees[1]!, true);
+  for (const notary of [ended, told])
+    for (const ask of [
+      () => notary.propose(value),
+      () => notary.commit(votes(0, 0, 2, 3), value, new Uint8Array()),
+      () => notary.recover(slot, 1, 10_000),
+    ])
+      assert.is(thrownCode(ask), 'WRONG_EPOCH');
+});
+
 test('an epoch begins with a quorum of those before, each counted once, and with their highest locks', () => {
   const changed = makeWorld(4, { handovers: true });
   const next = changed.committees[1]!;

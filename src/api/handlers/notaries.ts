@@ -8,7 +8,7 @@ const CHANGE_WAIT_MS = 30_000;
 const MAX_NOTARIES = 7;
 
 export function notaryHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof notaryRoutes> {
-  const { settlement, network, clock } = parts;
+  const { settlement, network, clock, promoter } = parts;
   const isHere = (peer: string) =>
     peer === network.self || network.peers().some(other => other.peer === peer);
   const list = () => {
@@ -18,7 +18,8 @@ export function notaryHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof
       is_admin: peer_id === info.genesis.admin,
       connected: isHere(peer_id),
     }));
-    const body = { epoch, quorum, may_be_away: keys.length - quorum, may_lie: faults, notaries };
+    const bears = { quorum, may_be_away: keys.length - quorum, may_lie: faults };
+    const body = { epoch, ...bears, automatic: promoter?.outlook ?? null, notaries };
     return { status: 200 as const, body };
   };
   const change = async (keys: readonly string[], signal: AbortSignal) => {

@@ -20,7 +20,7 @@ export const walletRoutes = {
     tag: 'money',
     path: '/wallet',
     summary: 'What this node’s account holds',
-    responses: { 200: json(walletReply, 'Decimal FLOP') },
+    responses: { 200: json(walletReply, 'Decimal amounts') },
   }),
   getWalletHistory: defineRoute({
     ...get,

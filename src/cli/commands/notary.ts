@@ -1,6 +1,6 @@
 import { EXIT, usage } from '../exit.ts';
 import type { Io } from '../io.ts';
-import { json, table } from '../print.ts';
+import { json, plainLine, table } from '../print.ts';
 import { clientOf } from '../target.ts';
 import type { ReadOptions } from './tasks.ts';
 
@@ -16,10 +16,11 @@ async function print(io: Io, body: Reply, options: ReadOptions): Promise<number>
       is_admin ? 'admin' : '',
     ]);
     await io.out(table(['NOTARY', 'CONNECTED', ''], rows));
-    const { quorum, may_be_away, may_lie, notaries } = body;
+    const { quorum, may_be_away, may_lie, automatic, notaries } = body;
     await io.out(
       `${quorum} of ${notaries.length} decide; ${may_be_away} may be away, ${may_lie} may lie (epoch ${body.epoch})\n`,
     );
+    if (automatic !== null) await io.out(`by itself: ${plainLine(automatic)}\n`);
   }
   return EXIT.done;
 }

@@ -6,6 +6,7 @@ import { EXIT, exitCodeOfTask, usage } from '../exit.ts';
 import { followLogs, saveOutputs, stderrOf, stdoutOf, waitForResult } from '../follow.ts';
 import { type InputBody, InputFiles } from '../inputs.ts';
 import type { Io } from '../io.ts';
+import { money } from '../money.ts';
 import { colour, plainLine, shortPeer } from '../print.ts';
 import { showPulling } from '../pulling.ts';
 import { clientOf, type TargetOptions } from '../target.ts';
@@ -36,6 +37,7 @@ export interface RunOptions extends TargetOptions {
   readonly label?: readonly string[];
   readonly avoid?: readonly string[];
   readonly require?: readonly string[];
+  readonly arbiter?: readonly string[];
   readonly out?: string;
   readonly quiet?: boolean;
 }
@@ -124,13 +126,17 @@ export async function taskOfFlags(
     inputs: options.volume && (await inputsOf(options.volume, files)),
     avoid: options.avoid && [...options.avoid],
     require: options.require && [...options.require],
+    arbiters: options.arbiter && [...options.arbiter],
   };
   return Object.fromEntries(Object.entries(task).filter(([, value]) => value !== undefined));
 }
 
-function lastLine(result: TaskResultReply): string {
+async function lastLine(io: Io, client: Client, result: TaskResultReply): Promise<string> {
   const { usage: used, payment, error } = result;
-  const price = payment === null || payment.amount === '0' ? 'unpaid' : `${payment.amount} FLOP`;
+  const isUnpaid = payment === null || payment.amount === '0';
+  const price = isUnpaid
+    ? 'unpaid'
+    : money(payment.amount, (await client.getNode({}, { signal: io.signal })).body);
   const how =
     error === null ? result.status : `${result.status} (${error.class}: ${plainLine(error.message)})`;
   const use = used === null ? 'time -' : usedLine(used);
@@ -176,7 +182,9 @@ async function follow(io: Io, client: Client, taskId: string, options: RunOption
   }
   const good = result.status === 'completed' || result.status === 'paying';
   if (!options.quiet)
-    await io.err(`${colour(io, good ? 'green' : 'red', lastLine(result), io.errIsTerminal)}\n`);
+    await io.err(
+      `${colour(io, good ? 'green' : 'red', await lastLine(io, client, result), io.errIsTerminal)}\n`,
+    );
   return result.exit_code ?? exitCodeOfTask(result);
 }
 

@@ -4,6 +4,7 @@ import { EXIT, exitCodeOfTask, usage } from '../exit.ts';
 import { followLogs, saveOutputs, sink, stdoutOf, waitForResult } from '../follow.ts';
 import { InputFiles } from '../inputs.ts';
 import type { Io } from '../io.ts';
+import { money } from '../money.ts';
 import { duration, facts, json, phaseOf, plainLine, shortPeer, table } from '../print.ts';
 import { clientOf, type TargetOptions } from '../target.ts';
 import { readInputs, readTasks } from '../task-file.ts';
@@ -130,6 +131,7 @@ export async function show(
   const { body: task } = await client.getTask({ params: { task_id: taskId } }, { signal: io.signal });
   if (options.json) await io.out(json(task));
   else {
+    const { body: node } = await client.getNode({}, { signal: io.signal });
     const { payment, error } = task;
     const pairs: [string, string | number | null][] = [
       ['task', task.task_id],
@@ -137,8 +139,11 @@ export async function show(
       ['status', `${task.status} (${phaseOf(task)})`],
       ['worker', task.worker],
       ['image', task.image],
-      ['pays up to', `${task.payment_amount} FLOP`],
-      ['payment', payment === null ? null : `${payment.state} ${payment.amount} FLOP, fee ${payment.fee}`],
+      ['pays up to', money(task.payment_amount, node)],
+      [
+        'payment',
+        payment === null ? null : `${payment.state} ${money(payment.amount, node)}, fee ${payment.fee}`,
+      ],
       ['escrow', escrowOf(payment)],
       ['submitted', task.submitted_at],
       ['ended', task.ended_at],

@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { EXIT, usage } from '../exit.ts';
 import type { Io } from '../io.ts';
+import { money } from '../money.ts';
 import { duration, facts, json, printReport, table } from '../print.ts';
 import { clientOf } from '../target.ts';
 import type { ReadOptions } from './tasks.ts';
@@ -52,7 +53,7 @@ export async function status(io: Io, _: readonly string[], options: ReadOptions)
           'tasks',
           `${stats.body.active_tasks} active, ${stats.body.completed_tasks} completed, ${stats.body.failed_tasks} failed (${(scheduler.success_rate * 100).toFixed(1)} % success)`,
         ],
-        ['balance', `${wallet.body.balance} ${wallet.body.currency}, ${wallet.body.locked} locked`],
+        ['balance', `${money(wallet.body.balance, wallet.body)}, ${wallet.body.locked} locked`],
         ['addresses', node.body.addresses.join(' ')],
       ]),
     );

@@ -2,6 +2,7 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { EXIT, usage } from '../exit.ts';
 import type { Io } from '../io.ts';
+import { money } from '../money.ts';
 import { facts, json, printReport, table } from '../print.ts';
 import { clientOf } from '../target.ts';
 import type { ReadOptions } from './tasks.ts';
@@ -17,10 +18,10 @@ export async function balance(io: Io, _: readonly string[], options: ReadOptions
     await io.out(
       facts([
         ['account', body.account],
-        ['balance', `${body.balance} ${body.currency}`],
-        ['locked', `${body.locked} ${body.currency}`],
-        ['incoming', `${body.incoming} ${body.currency}`],
-        ['spent today', `${body.limits.spent_today} ${body.currency}${ofLimit(body.limits.per_day)}`],
+        ['balance', money(body.balance, body)],
+        ['locked', money(body.locked, body)],
+        ['incoming', money(body.incoming, body)],
+        ['spent today', money(body.limits.spent_today, body) + ofLimit(body.limits.per_day)],
         ...(body.note === null ? [] : [['note', body.note] as const]),
       ]),
     );
@@ -88,14 +89,10 @@ export async function send(
   if (options.json) await io.out(json(body));
   else if (body.slot !== null)
     await io.out(
-      options.quiet
-        ? `${body.slot}\n`
-        : `sent ${body.amount} ${body.currency} to ${body.to} (${body.slot})\n`,
+      options.quiet ? `${body.slot}\n` : `sent ${money(body.amount, body)} to ${body.to} (${body.slot})\n`,
     );
   else
-    await io.err(
-      `on its way: ${body.amount} ${body.currency} to ${body.to} go through when a notary answers\n`,
-    );
+    await io.err(`on its way: ${money(body.amount, body)} to ${body.to} go through when a notary answers\n`);
   return EXIT.done;
 }
 
