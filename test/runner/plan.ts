@@ -23,8 +23,12 @@ export const ONE_AT_A_TIME: readonly { readonly path: string; readonly reason: s
   },
 ];
 
-/** Files of these folders that run beside others all the same: they wait for a clock, or for one command after another. */
-const BESIDE: readonly string[] = ['test/e2e/wallet.test.ts', 'test/faults/windows.test.ts'];
+/** Files of these folders that run beside others all the same: they wait for a clock, a notary, or one command after another. */
+const BESIDE: readonly string[] = [
+  'test/e2e/wallet.test.ts',
+  'test/faults/notary-away.test.ts',
+  'test/faults/windows.test.ts',
+];
 
 /** Files that run when all others have ended, with nothing beside them: hundreds of tasks at once want every core. */
 const ALONE: readonly string[] = ['test/e2e/hundred.test.ts', 'test/market/load.test.ts'];
