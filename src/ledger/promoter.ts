@@ -128,28 +128,37 @@ export class Promoter {
     return this.#store.delOp(peer);
   }
 
-  /** One that does not answer is no candidate for another day. */
   async #change(next: readonly string[]): Promise<void> {
     const { settlement, logger, clock } = this.#parts;
-    const { epoch, keys } = settlement.committee;
-    const { signal } = this.#controller;
-    const asked = next
-      .filter(peer => !keys.includes(peer))
-      .map(async peer => {
-        try {
-          await this.#ask(peer, { type: 'committees', from: epoch + 1 }, { signal });
-        } catch (error) {
-          this.#presence.delete(peer);
-          throw error;
-        }
-      });
-    await Promise.all(asked);
+    if (!(await this.#isSo(next))) return;
     await withDeadline(
       CHANGE_MS,
       'the notaries’ decision',
-      own => settlement.changeNotaries(next, { signal: own }),
-      { signal, clock },
+      signal => settlement.changeNotaries(next, { signal }),
+      { signal: this.#controller.signal, clock },
     );
     logger.info({ notaries: next }, 'other notaries were named: ledger.committee is auto');
+  }
+
+  /** Asks those who come and go. For one that is not there after all, and for one that is, the time begins anew. */
+  async #isSo(next: readonly string[]): Promise<boolean> {
+    const { keys } = this.#parts.settlement.committee;
+    const [come, go] = [next.filter(peer => !keys.includes(peer)), keys.filter(peer => !next.includes(peer))];
+    const answers = await Promise.all([...come, ...go].map(peer => this.#answers(peer)));
+    const wrong = [...come, ...go].filter((peer, i) => answers[i] !== come.includes(peer));
+    for (const peer of wrong) this.#presence.delete(peer);
+    return wrong.length === 0;
+  }
+
+  async #answers(peer: string): Promise<boolean> {
+    const { settlement, logger } = this.#parts;
+    const { signal } = this.#controller;
+    try {
+      await this.#ask(peer, { type: 'committees', from: settlement.committee.epoch + 1 }, { signal });
+      return true;
+    } catch (error) {
+      logger.debug({ peer, code: codeOf(error) }, 'a notary to be does not answer, or one that stays away');
+      return false;
+    }
   }
 }

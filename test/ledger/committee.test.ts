@@ -253,15 +253,24 @@ test('members that were here for a day become notaries, and one that stays away 
         clock.jump(ms);
         await promoter.look();
       };
-      const assertNotaries = (...nodes: TestNode[]) =>
-        assert.equal(new Set(settlement.committee.keys), new Set(nodes.map(({ signer }) => signer.peer)));
+      const are = (...nodes: TestNode[]) => {
+        const { keys } = settlement.committee;
+        return keys.length === nodes.length && nodes.every(({ signer }) => keys.includes(signer.peer));
+      };
+      /** On a busy machine one of them may answer too late, and has to be there for longer. */
+      const become = async (...nodes: TestNode[]) => {
+        const isSo = async () => {
+          await pass(LONG_MS / 2);
+          return are(...nodes);
+        };
+        await waitFor(isSo, 'the notaries to change', WAIT_MS);
+      };
       await pass(LONG_MS / 2);
-      assertNotaries(first);
+      assert.ok(are(first));
       assert.match(promoter.outlook, /^3 notaries, once 2 more members were here for a day/);
       await promoter.stop();
       await promoter.start();
-      await pass(LONG_MS / 2);
-      assertNotaries(first, alice, bob);
+      await become(first, alice, bob);
       assert.match(promoter.outlook, /^4 notaries, once 1 more member was here for a day/);
       await pay(ledger, alice, bob, 'three of them');
 
@@ -269,9 +278,8 @@ test('members that were here for a day become notaries, and one that stays away 
       await ledger.stop(bob);
       await waitFor(() => !network.isConnected(bob.signer.peer), 'it to be gone', WAIT_MS);
       await pass(LONG_MS / 2);
-      assertNotaries(first, alice, bob);
-      await pass(LONG_MS / 2);
-      assertNotaries(first, alice, carol);
+      assert.ok(are(first, alice, bob));
+      await become(first, alice, carol);
       await pay(ledger, alice, carol, 'without the one that is away');
       await promoter.stop();
       await ledger.start(bob);
