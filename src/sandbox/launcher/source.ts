@@ -10,7 +10,7 @@ import { taskSource } from './task-source.ts';
  *   stderr  the task's own stderr | \0 nonce
  *
  * The sandbox ends with its task, unless the header says that its owner's tasks may follow one another: then 'N' makes it
- * wipe what can be written to and begin again at {ready}. It waits before the header for as long as it takes.
+ * wipe what can be written to and begin again at {ready}, if it is itself as it was. It waits before the header for as long as it takes.
  *
  * The task's process waits at a gate, everything done but its own code, until the start. The nonce is read before the gate
  * opens, so that a task which can open the launcher's stdin (in gVisor) finds nothing there, and after the fork, so that it is
@@ -27,6 +27,7 @@ import _signal as signal, atexit, ctypes, gc, os, stat, sys, types
 
 TASK = '/task'
 OUTPUTS = TASK + '/outputs'
+WRITABLE = (TASK, '/tmp', '/dev/shm')
 PIECE = 65536
 PR_SET_DUMPABLE = 4
 libc = ctypes.CDLL(None)
@@ -201,7 +202,14 @@ def wipe(folder):
             else:
                 os.unlink(entry.path)
 
+# what a task of the same user can change of PID 1 and of these folders, and its owner's next one would feel
+def condition():
+    fields = words_of('/proc/self/stat')
+    nice_and_scheduler = fields[18:19] + fields[39:41]
+    return nice_and_scheduler, os.sched_getaffinity(0), [os.stat(folder).st_mode for folder in WRITABLE]
+
 libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+born = condition()
 first = True
 # the child's collections then leave the pages of these objects shared
 gc.freeze()
@@ -235,8 +243,10 @@ while True:
     code = supervise(task, mark, header['limits'], first, oom_before)
     if not header['reuse'] or read(1) != b'N':
         os._exit(code)
-    for folder in (TASK, '/tmp', '/dev/shm'):
+    for folder in WRITABLE:
         wipe(folder)
+    if condition() != born:
+        os._exit(code)
     first = False
 
 ${taskSource}`;

@@ -5,6 +5,7 @@ import { launcherAttacks } from './launcher.ts';
 import { neighbourAttacks } from './neighbours.ts';
 import { networkAttacks } from './network.ts';
 import { resourceAttacks } from './resources.ts';
+import { reuseAttacks } from './reuse.ts';
 
 /** What a hostile task may try, in the order of the table in docs/security.md. */
 export const sandboxAttacks: readonly SandboxAttack[] = [
@@ -14,4 +15,5 @@ export const sandboxAttacks: readonly SandboxAttack[] = [
   ...resourceAttacks,
   ...launcherAttacks,
   ...neighbourAttacks,
+  ...reuseAttacks,
 ];
