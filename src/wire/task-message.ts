@@ -34,7 +34,7 @@ export type WorkerPhase = z.output<typeof phaseSchema>;
 export const requesterMessage = defineMessage(
   'task-requester',
   MAX_TASK_MESSAGE,
-  z.union([
+  z.discriminatedUnion('type', [
     z.strictObject({
       type: z.literal('award'),
       award: bytesSchema(2048),
@@ -81,7 +81,7 @@ export type RequesterMessage = ReturnType<typeof requesterMessage.decode>;
 export const workerMessage = defineMessage(
   'task-worker',
   MAX_TASK_MESSAGE,
-  z.union([
+  z.discriminatedUnion('type', [
     z.strictObject({ type: z.literal('accepted'), acceptance: bytesSchema(2048) }),
     z.strictObject({ type: z.literal('refused'), refusal: refusalSchema }),
     z.strictObject({ type: z.literal('unknown') }),
