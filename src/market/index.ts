@@ -1,5 +1,11 @@
 export * from './interface.ts';
 export { type Lending, parseHours } from './lending.ts';
 export { createMarket, type Market, type MarketComponents } from './market.ts';
-export { defaultMarketOptions, defaultWindows, MAX_TIMEOUT_MS, type MarketOptions } from './options.ts';
+export {
+  defaultMarketOptions,
+  defaultWindows,
+  MAX_SECOND_VALUE,
+  MAX_TIMEOUT_MS,
+  type MarketOptions,
+} from './options.ts';
 export { type Choice, costParts, startsInMs } from './score.ts';

@@ -27,6 +27,8 @@ export interface MarketOptions {
   readonly price: bigint | null;
   /** What one task of this node may hold and cost together; null: no limit beside its own (`ledger.max_per_task`). */
   readonly maxPerTask: bigint | null;
+  /** What a second of waiting is worth to this node as a requester, 1e-8 FLOP. */
+  readonly secondValue: bigint;
   readonly imagePolicy: ImagePolicy;
   /** Between sweeps for what no event wakes, milliseconds (`engine.scheduling_interval`). */
   readonly sweepMs: number;
@@ -65,6 +67,11 @@ export const defaultWindows: Windows = {
   verdictMs: 3_600_000,
 };
 
+/** 1e-8 FLOP: a second is worth a thousandth of a FLOP. */
+const SECOND_VALUE = 100_000n;
+/** A million FLOP: far above any price, and no score is too long for its record. */
+export const MAX_SECOND_VALUE = 10n ** 14n;
+
 export const defaultMarketOptions = {
   slots: 10,
   ownerSlots: 0,
@@ -72,6 +79,7 @@ export const defaultMarketOptions = {
   workerEnabled: true,
   price: null,
   maxPerTask: null,
+  secondValue: SECOND_VALUE,
   gpus: null,
   imagePolicy: { allowed: null, requireDigest: false },
   sweepMs: 5_000,
@@ -138,8 +146,6 @@ export const REDIAL_MAX_MS = 600_000;
 /** Twice the worst clock skew that notaries allow for, plus a second. */
 export const NOTARY_GRACE_MS = 5_000;
 
-/** The requester's value of a second of waiting, in FLOP. */
-export const VALUE_OF_SECOND_FLOP = 0.001;
 /** Assumed until measured: an office line of 100 Mbit/s. */
 export const ASSUMED_BYTES_PER_MS = 12_500;
 /** Of an image that a worker lacks: compressed, a usual one with a language in it. */

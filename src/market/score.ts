@@ -1,6 +1,6 @@
 import { type Experience, expectedMs, successBound } from '../reputation/index.ts';
 import type { Estimate } from '../wire/index.ts';
-import { ASSUMED_BYTES_PER_MS, ASSUMED_IMAGE_BYTES, VALUE_OF_SECOND_FLOP } from './options.ts';
+import { ASSUMED_BYTES_PER_MS, ASSUMED_IMAGE_BYTES } from './options.ts';
 
 /** What the score of a bid is made of. */
 export interface BidFacts {
@@ -12,10 +12,16 @@ export interface BidFacts {
   readonly expectedMs: number;
   /** Lower confidence bound of success, 0 to 1. */
   readonly success: number;
+  /** What a second of waiting is worth to the requester, 1e-8 FLOP. */
+  readonly secondValue: bigint;
 }
 
 /** A bid in the light of what is known of its worker. Rounded to what a record keeps, so that its score can be told again. */
-export function factsOf(bid: Estimate, known: Experience, isSelf: boolean): BidFacts {
+export function factsOf(
+  bid: Estimate,
+  known: Experience,
+  { isSelf, secondValue }: { readonly isSelf: boolean; readonly secondValue: bigint },
+): BidFacts {
   const { ask, queueMs, etaMs, imageCached, bytesMissing } = bid;
   const missing = (isSelf ? 0 : bytesMissing) + (imageCached ? 0 : ASSUMED_IMAGE_BYTES);
   return {
@@ -24,6 +30,7 @@ export function factsOf(bid: Estimate, known: Experience, isSelf: boolean): BidF
     bytesMissing: Math.min(Number.MAX_SAFE_INTEGER, missing),
     expectedMs: Math.round(expectedMs(known, etaMs)),
     success: Math.round(successBound(known) * 1e6) / 1e6,
+    secondValue,
   };
 }
 
@@ -43,7 +50,8 @@ export interface CostParts {
   readonly risk: number;
 }
 
-export function costParts(facts: BidFacts, valueOfSecond = VALUE_OF_SECOND_FLOP): CostParts {
+export function costParts(facts: BidFacts): CostParts {
+  const valueOfSecond = Number(facts.secondValue) / FLOP;
   const p = Math.max(LEAST_SUCCESS, Math.min(1, facts.success));
   const seconds = facts.expectedMs / 1000;
   return {
@@ -59,8 +67,8 @@ export function costParts(facts: BidFacts, valueOfSecond = VALUE_OF_SECOND_FLOP)
  * The expected cost of giving the task to this bidder, in FLOP, lower is better:
  * C = ask + v (queue + missing / bandwidth + T) + ((1-p) / p) v (0.5 T + 30 s).
  */
-export function costOf(facts: BidFacts, valueOfSecond = VALUE_OF_SECOND_FLOP): number {
-  const { ask, queue, transfer, run, risk } = costParts(facts, valueOfSecond);
+export function costOf(facts: BidFacts): number {
+  const { ask, queue, transfer, run, risk } = costParts(facts);
   return ask + queue + transfer + run + risk;
 }
 

@@ -18,6 +18,7 @@ const AMOUNTS = [
   ['api', 'tokenless_daily_limit'],
   ['network', 'open_grant'],
   ['worker', 'price'],
+  ['market', 'second_value'],
   ['ledger', 'min_amount'],
   ['ledger', 'supply'],
   ['ledger', 'max_per_task'],

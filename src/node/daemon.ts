@@ -208,6 +208,7 @@ function nodeInit(
       workerEnabled: worker.enabled,
       price: worker.price,
       maxPerTask: ledger.max_per_task,
+      secondValue: market.second_value,
       imagePolicy: { allowed: worker.allowed_images, requireDigest: worker.require_digest },
       sweepMs: engine.scheduling_interval * 1000,
       heartbeatMs: market.heartbeat_seconds * 1000,

@@ -1,7 +1,7 @@
 import { availableParallelism, totalmem } from 'node:os';
 import * as z from 'zod';
 import { amountProblem, apiConfigSchema, parseAmount } from '../api/index.ts';
-import { defaultWindows, MAX_TIMEOUT_MS, parseHours } from '../market/index.ts';
+import { defaultWindows, MAX_SECOND_VALUE, MAX_TIMEOUT_MS, parseHours } from '../market/index.ts';
 import { isImagePattern } from '../sandbox/index.ts';
 import { hostPatternSchema, MAX_ARBITERS, peerSchema } from '../wire/index.ts';
 
@@ -119,6 +119,8 @@ const marketSchema = z.strictObject({
   claim_margin_seconds: seconds(defaultWindows.marginMs / 1000, 0.1, 3600),
   dispute_seconds: seconds(defaultWindows.disputeMs / 1000, 0.1, 604_800),
   verdict_seconds: seconds(defaultWindows.verdictMs / 1000, 0.1, 604_800),
+  /** What a second of waiting is worth to this node as a requester. */
+  second_value: flop('0.001').refine(value => value <= MAX_SECOND_VALUE, 'must be at most 1000000'),
   /** Who may judge disputes over this node's tasks, and whom it lets judge its work beside the notaries. */
   arbiters: z.array(peerSchema).max(MAX_ARBITERS).default([]),
 });

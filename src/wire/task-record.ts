@@ -97,6 +97,7 @@ const bidRecordSchema = z.strictObject({
       bytesMissing: countSchema,
       expectedMs: countSchema,
       successMicros: countSchema.max(MICROS),
+      secondValue: amountSchema,
     })
     .nullable()
     .default(null),

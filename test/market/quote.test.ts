@@ -10,6 +10,7 @@ import { createMemoryExecutor } from '../../src/sandbox/index.ts';
 import { CodedError, silentLogger, systemClock } from '../../src/util/index.ts';
 import { leaseRecordMessage, quoteAnswerMessage, signerFromSeed } from '../../src/wire/index.ts';
 import { ended, FLOP, type TestNodeInit, taskRequest } from '../fixtures/nodes.ts';
+import { waitFor } from '../fixtures/wait.ts';
 import { codeThrown, openEscrows, withNet } from './support.ts';
 
 const test = suite('market: quotes');
@@ -41,8 +42,12 @@ test('a quote names the price of each node that would bid, and the true reason o
   withNet(net, async ({ nodes }) => {
     const requester = nodes[SELF] as DuxNode;
     await nodes[DRAINING]?.market.tasks.drain();
-    const before = requester.settlement.balance();
-    const quotes = await requester.market.tasks.quote(taskRequest());
+    let quotes: readonly BidView[] = [];
+    const askAll = async () => {
+      quotes = await requester.market.tasks.quote(taskRequest());
+      return quotes.every(({ refusal }) => refusal?.code !== 'NO_ANSWER');
+    };
+    await waitFor(askAll, 'all nodes to answer', 30_000);
     const bids = quotes.filter(({ refusal }) => refusal === null);
     assert.equal(
       bids.map(({ worker, ask, facts }) => [worker, ask, facts?.queueMs]),
@@ -57,7 +62,7 @@ test('a quote names the price of each node that would bid, and the true reason o
     const unwanted = 'UNWANTED: the task is not for this node: see its avoid and require';
     assert.equal(reasons(quotes), { ...others, [requester.identity.peer]: unwanted });
     // it cost nobody anything
-    assert.equal(requester.settlement.balance(), before);
+    assert.is(requester.settlement.balance().locked, 0n);
     assert.is(await openEscrows(requester), 0);
     assert.equal((await requester.market.tasks.list({ limit: 10 })).tasks, []);
     for (const { db } of nodes)

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { MAX_SECOND_VALUE } from '../../src/market/options.ts';
 import {
   type BidFacts,
   choiceOf,
@@ -19,13 +20,21 @@ const test = suite('market: score');
 const near = (a: number, b: number) => assert.ok(Math.abs(a - b) < 1e-9, `${a} is not ${b}`);
 
 test('the cost of a bid is its ask, its waiting, and the risk of its failure', () => {
-  const facts = { ask: FLOP, queueMs: 0, bytesMissing: 0, expectedMs: 10_000, success: 1 };
+  const facts = {
+    ask: FLOP,
+    queueMs: 0,
+    bytesMissing: 0,
+    expectedMs: 10_000,
+    success: 1,
+    secondValue: 100_000n,
+  };
   near(costOf(facts), 1 + 0.001 * 10);
   near(costOf({ ...facts, queueMs: 5_000 }), 1 + 0.001 * 15);
   near(costOf({ ...facts, bytesMissing: 12_500_000 }), 1 + 0.001 * 11);
   near(costOf({ ...facts, success: 0.5 }), 1 + 0.001 * 10 + 0.001 * (5 + 30));
   assert.ok(Number.isFinite(costOf({ ...facts, success: 0 })));
   assert.is(costOf({ ...facts, success: 7 }), costOf(facts));
+  assert.is(costOf({ ...facts, secondValue: 0n }), 1, 'who has time pays the ask alone');
 });
 
 const facts: fc.Arbitrary<BidFacts> = fc.record({
@@ -34,6 +43,7 @@ const facts: fc.Arbitrary<BidFacts> = fc.record({
   bytesMissing: fc.maxSafeNat(),
   expectedMs: fc.nat(2 ** 40),
   success: fc.double({ min: 0, max: 1, noNaN: true }),
+  secondValue: fc.bigInt(0n, MAX_SECOND_VALUE),
 });
 
 test('the parts of a cost are none of them negative, and add up to it', () => {
@@ -43,6 +53,7 @@ test('the parts of a cost are none of them negative, and add up to it', () => {
       assert.ok(parts.every(part => part >= 0 && Number.isFinite(part)));
       const sum = parts.reduce((total, part) => total + part, 0);
       assert.ok(Math.abs(sum - costOf(one)) <= 1e-9 * sum);
+      assert.ok(costOf(one).toFixed(9).length <= 30, 'what a record takes');
     }),
   );
 });
@@ -71,6 +82,9 @@ const estimate: Estimate = {
   bytesMissing: 1_000,
 };
 
+const stranger = (bid: Estimate, isSelf: boolean) =>
+  factsOf(bid, NO_EXPERIENCE, { isSelf, secondValue: 100_000n });
+
 /** Experience after `count` tasks, of which the first `failures` failed; the others took `slowness` times as long as was claimed. */
 function after(count: number, failures = 0, slowness = 1): Experience {
   let known = NO_EXPERIENCE;
@@ -83,18 +97,18 @@ function after(count: number, failures = 0, slowness = 1): Experience {
 }
 
 test('what a bid lacks: inputs that it does not have, and an image; on the own node the image alone', () => {
-  assert.is(factsOf(estimate, NO_EXPERIENCE, false).bytesMissing, 1_000);
-  assert.is(factsOf(estimate, NO_EXPERIENCE, true).bytesMissing, 0);
+  assert.is(stranger(estimate, false).bytesMissing, 1_000);
+  assert.is(stranger(estimate, true).bytesMissing, 0);
   const bare = { ...estimate, imageCached: false };
-  assert.is(factsOf(bare, NO_EXPERIENCE, true).bytesMissing, 64 * 2 ** 20);
-  assert.is(startsInMs(factsOf(estimate, NO_EXPERIENCE, false)), 100);
-  assert.is(startsInMs(factsOf(bare, NO_EXPERIENCE, true)), 5_469);
-  const hostile = factsOf({ ...bare, bytesMissing: Number.MAX_SAFE_INTEGER }, NO_EXPERIENCE, false);
+  assert.is(stranger(bare, true).bytesMissing, 64 * 2 ** 20);
+  assert.is(startsInMs(stranger(estimate, false)), 100);
+  assert.is(startsInMs(stranger(bare, true)), 5_469);
+  const hostile = stranger({ ...bare, bytesMissing: Number.MAX_SAFE_INTEGER }, false);
   assert.ok(Number.isSafeInteger(hostile.bytesMissing), 'what a record can keep');
 });
 
 test('a worker that is known to be slow is expected to be slow, one that failed to fail', () => {
-  const of = (known: Experience) => factsOf(estimate, known, false);
+  const of = (known: Experience) => factsOf(estimate, known, { isSelf: false, secondValue: 1n });
   const slow = of(after(50, 0, 4)).expectedMs;
   assert.ok(slow > 35_000 && slow < 42_000, `${slow}`);
   assert.ok(of(after(50, 0, 0.25)).expectedMs < 3_000);
@@ -116,11 +130,12 @@ test('any bid of any worker has facts that a record can keep, and a finite cost'
     .map(([count, failures, slowness]) => after(count, failures, slowness));
   fc.assert(
     fc.property(bid, known, fc.boolean(), (one, experience, isSelf) => {
-      const { ask: _, success, ...counts } = factsOf(one, experience, isSelf);
+      const known = factsOf(one, experience, { isSelf, secondValue: 100_000n });
+      const { ask: _, secondValue: __, success, ...counts } = known;
       assert.ok(Object.values(counts).every(count => Number.isSafeInteger(count) && count >= 0));
       assert.ok(success > 0 && success < 1);
       assert.is(Math.round(success * 1e6) / 1e6, success);
-      assert.ok(Number.isFinite(costOf(factsOf(one, experience, isSelf))));
+      assert.ok(Number.isFinite(costOf(known)));
     }),
   );
 });

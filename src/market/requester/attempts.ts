@@ -128,6 +128,7 @@ function bidRecord({ score, facts, ...view }: BidView): AttemptRecord['bids'][nu
       bytesMissing: facts.bytesMissing,
       expectedMs: facts.expectedMs,
       successMicros: Math.round(facts.success * MICROS),
+      secondValue: facts.secondValue,
     },
   };
 }

@@ -185,7 +185,7 @@ class Auction {
   }
 
   #scored(from: string, bid: Opened<Bid>): ScoredBid {
-    const { genesis, experience, signer } = this.#components;
+    const { genesis, experience, signer, options } = this.#components;
     const { body } = bid;
     const offered = this.#offer.body;
     const own = bid.signers.includes(from) && body.worker === from && sameBytes(body.net, genesis.net);
@@ -195,7 +195,10 @@ class Auction {
         { code: 'BID_INVALID' },
         'the bid is not its worker’s own, not on this offer, or asks what cannot be locked',
       );
-    const facts = factsOf(body, experience.of(from), from === signer.peer);
+    const facts = factsOf(body, experience.of(from), {
+      isSelf: from === signer.peer,
+      secondValue: options.secondValue,
+    });
     return { bid, score: costOf(facts), facts };
   }
 

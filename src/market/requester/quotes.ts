@@ -59,10 +59,13 @@ export class Quotes {
 
   #viewOf(worker: string, answer: QuoteAnswer, maxPrice: bigint): BidView {
     if (answer.type === 'refusal') return refusedBy(worker, answer.refusal);
-    const { experience, signer } = this.#components;
+    const { experience, signer, options } = this.#components;
     if (!isPayable(answer.ask, maxPrice, this.#components))
       throw new CodedError({ code: 'BID_INVALID' }, 'the quote asks what cannot be locked');
-    const facts = factsOf(answer, experience.of(worker), worker === signer.peer);
+    const facts = factsOf(answer, experience.of(worker), {
+      isSelf: worker === signer.peer,
+      secondValue: options.secondValue,
+    });
     return {
       worker,
       ask: answer.ask,

@@ -77,6 +77,7 @@ function bidView({ score, facts, ...bid }: AttemptRecord['bids'][number]): BidVi
       bytesMissing: facts.bytesMissing,
       expectedMs: facts.expectedMs,
       success: facts.successMicros / MICROS,
+      secondValue: facts.secondValue,
     },
   };
 }
