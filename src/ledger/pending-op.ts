@@ -7,8 +7,12 @@ import {
   type LedgerOrder,
   MAX_OPS,
   type Opened,
+  sameBytes,
 } from '../wire/index.ts';
+import { type CheckedDecision, checkDecided } from './certificates.ts';
+import type { Committees } from './committees.ts';
 import type { Escrow } from './interface.ts';
+import { digestOf } from './statement.ts';
 
 /** Of an order's operations: leaves room for the envelope in the 64 KiB of a statement. */
 const MAX_ORDER_BYTES = 60 * 1024;
@@ -77,6 +81,22 @@ export function answerAll(pending: readonly Pending[], order: Opened<LedgerOrder
     const escrow = isLock ? { escrowId: escrowIdOf(order, index), lock: op, requester, decided } : undefined;
     done.resolve({ decided, escrow });
   }
+}
+
+/**
+ * Checks what was decided on an order; where it is this one and holds locks alone, who waits for them is answered before the book has them: the
+ * certificate is final, and a worker waits for it. What else is paid is to show in the history at once.
+ * @throws CodedError and WireError as `checkDecided`.
+ */
+export function checkAndAnswer(
+  { order, pending }: UnderWay,
+  decided: Decided,
+  { current }: Pick<Committees, 'current'>,
+): CheckedDecision {
+  const checked = checkDecided(decided, current);
+  const isOurs = sameBytes(digestOf(checked.statement), order.digest);
+  if (isOurs && pending.every(({ op }) => op.op === 'lock')) answerAll(pending, order, decided);
+  return checked;
 }
 
 /** Where nobody waits, nobody is told. */

@@ -51,8 +51,8 @@ export function readTrailStatement(bytes: Uint8Array): TrailStatement {
     : readStatement(bytes);
 }
 
-/** Statements that were opened, by the hash of their bytes: one is read at several steps of its way, and by wallet and notary of one node. */
-const known = new LRUCache<string, Statement>({ max: 4096, maxSize: 4 * 1024 * 1024 });
+/** Statements that were opened, by the hash of their bytes: one is read at several steps of its way, and by wallet and notary of one node. All within a moment: those of a few full batches are enough, and each takes some times its bytes. */
+const known = new LRUCache<string, Statement>({ max: 512, maxSize: 1024 * 1024 });
 
 /** @throws WireError for bytes that are not what they claim; CodedError `STATEMENT_KIND`. */
 export function readStatement(bytes: Uint8Array): Statement {

@@ -27,6 +27,7 @@ import type { Committees } from './committees.ts';
 import type { Escrow } from './interface.ts';
 import {
   answerAll,
+  checkAndAnswer,
   fitting,
   type Ordered,
   type Pending,
@@ -210,11 +211,10 @@ export class WalletOrders {
     for (const item of this.#forming) item.isOrdered = true;
     const fresh = await this.#withoutDecided(this.#forming);
     const { seq } = book.meta;
-    const ops = fresh.map(({ op }) => op);
-    if (ops.length > 0) {
+    if (fresh.length > 0) {
       const order = seal(
         ledgerOrderKind,
-        { net: committees.current.info.net, account: signer.peer, seq, ops },
+        { net: committees.current.info.net, account: signer.peer, seq, ops: fresh.map(({ op }) => op) },
         signer,
       );
       await store.db.write(orderOps(store, order, fresh), { sync: true });
@@ -256,14 +256,14 @@ export class WalletOrders {
 
   /** One sending. `done`: the slot's decision was taken in. */
   async #attempt({ order, pending }: UnderWay, signal: AbortSignal): Promise<'done' | 'passing' | 'refused'> {
-    const { book, client, sync, logger } = this.#parts;
-    const request = { type: 'submit' as const, values: [order.bytes] };
+    const { book, client, sync, logger, committees } = this.#parts;
     try {
-      const { outcomes } = await client.request(request, 'outcomes', { signal });
-      const [outcome] = outcomes;
+      const request = { type: 'submit' as const, values: [order.bytes] };
+      const [outcome] = (await client.request(request, 'outcomes', { signal })).outcomes;
       if (!outcome) return 'passing';
       if (outcome.ok || outcome.code === 'SLOT_DECIDED') {
-        await (outcome.ok ? book.absorb([outcome.decided]) : sync({ signal }));
+        if (outcome.ok) await book.absorb([checkAndAnswer({ order, pending }, outcome.decided, committees)]);
+        else await sync({ signal });
         return (await book.decided(orderSlot(order.body.account, order.body.seq))) ? 'done' : 'passing';
       }
       if (isPassing(outcome.code)) return 'passing';

@@ -111,7 +111,7 @@ function serve({ network, logger }: MarketComponents, worker: Worker, requester:
   network.serve('quote', QUOTE_LIMITS, (bytes, from) => judged(from, () => worker.quote(bytes, from)));
   network.serve('status', STATUS_LIMITS, async (bytes, from) => {
     const ref = await judged(from, () => statusRequestMessage.decode(bytes));
-    const asWorker = worker.statusOf(ref, from);
+    const asWorker = await worker.statusOf(ref, from);
     const state = asWorker === 'unknown' ? await requester.statusOf(ref, from) : asWorker;
     return statusAnswerMessage.encode({ state });
   });

@@ -98,6 +98,34 @@ export class BoundedQueue<T> {
   }
 }
 
+/** A map that holds at most `limit` entries, each for `ageMs` after it was set. It needs no timer: who adds one removes what is too old. */
+export class RecentMap<T> {
+  readonly #init: { readonly limit: number; readonly ageMs: number };
+  readonly #clock: Pick<Clock, 'monotonic'>;
+  /** The oldest first. */
+  readonly #entries = new Map<string, { readonly value: T; readonly until: number }>();
+
+  constructor(init: { limit: number; ageMs: number }, clock: Pick<Clock, 'monotonic'>) {
+    this.#init = init;
+    this.#clock = clock;
+  }
+
+  get(key: string): T | undefined {
+    const entry = this.#entries.get(key);
+    return entry && entry.until > this.#clock.monotonic() ? entry.value : undefined;
+  }
+
+  set(key: string, value: T): void {
+    const now = this.#clock.monotonic();
+    this.#entries.delete(key);
+    this.#entries.set(key, { value, until: now + this.#init.ageMs });
+    for (const [oldest, { until }] of this.#entries) {
+      if (until > now && this.#entries.size <= this.#init.limit) break;
+      this.#entries.delete(oldest);
+    }
+  }
+}
+
 /** A token bucket: `rate` tokens a second, up to `burst`. `take` says whether one was there. */
 export class TokenBucket {
   readonly #rate: number;

@@ -344,7 +344,7 @@ test('an input stays while a task that has not ended needs it, here or as a work
           for (const found of records) yield [found.taskId, found];
         },
       },
-      worker: { liveCids: () => [running] },
+      worker: { liveCids: async () => [running] },
       blobs: store,
       clock,
       options: { retentionMs: 86_400_000 },

@@ -3,6 +3,8 @@ import * as assert from 'uvu/assert';
 import type { DuxNode } from '../../src/node/node.ts';
 import {
   requesterMessage,
+  statusAnswerMessage,
+  statusRequestMessage,
   taskOrderMessage,
   taskRecordMessage,
   workerMessage,
@@ -119,6 +121,32 @@ test('a replayed award starts nothing, from its own requester or from another', 
       assert.is(await codeThrown(stolen.receive()), 'STREAM_BROKEN');
     });
     assert.is(executed(), 2, 'the first, and the one of the check');
+  });
+});
+
+test('a settled lease tells its result again for an hour, from the disk, and then nothing', async () => {
+  await withNet([notary, {}], async net => {
+    const [node, worker] = net.nodes;
+    const { taskId } = await node!.market.tasks.submit(taskRequest());
+    await ended(node!, taskId);
+    const asked = statusRequestMessage.encode({ taskId, replica: 0, attempt: 1 });
+    const state = async () =>
+      statusAnswerMessage.decode(await node!.network.call(worker!.identity.peer, 'status', asked)).state;
+    await waitFor(async () => (await state()) === 'settled', 'the worker to be told');
+    await worker!.stop();
+    await net.restart(1);
+    await net.ready();
+    const ref = { taskId, replica: 0, attempt: 1, stdoutFrom: 0, stderrFrom: 0, filesDone: 0, fileFrom: 0 };
+    const told = async () => {
+      const stream = await node!.network.open(worker!.identity.peer, 'task');
+      await stream.send(requesterMessage.encode({ type: 'attach', ...ref }));
+      const { type } = workerMessage.decode((await stream.receive()) as Uint8Array);
+      await stream.close();
+      return type;
+    };
+    assert.is(await told(), 'result');
+    net.clock.jump(3_601_000);
+    await waitFor(async () => (await told()) === 'unknown', 'the lease to be forgotten');
   });
 });
 

@@ -2,7 +2,8 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { localChannels, receiveWithin } from '../../src/market/channel.ts';
 import { backoffMs, WaitingRoom } from '../../src/market/requester/waiting-room.ts';
-import { type Clock, deferred, systemClock } from '../../src/util/index.ts';
+import { type Clock, deferred, RecentMap, systemClock } from '../../src/util/index.ts';
+import { movableClock } from '../fixtures/movable-clock.ts';
 import { codeThrown } from './support.ts';
 
 const test = suite('market: parts');
@@ -39,6 +40,29 @@ test('silence for too long is a timeout', async () => {
     },
   };
   assert.is(await codeThrown(receiveWithin(requester, 1, { clock })), 'TIMEOUT');
+});
+
+test('what is recent is kept: within its age, and the newest of too many', () => {
+  const clock = movableClock();
+  const map = new RecentMap<number>({ limit: 2, ageMs: 1_000 }, clock);
+  for (const [key, value] of [
+    ['a', 1],
+    ['b', 2],
+    ['a', 3],
+    ['c', 4],
+  ] as const)
+    map.set(key, value);
+  assert.equal(
+    ['a', 'b', 'c'].map(key => map.get(key)),
+    [3, undefined, 4],
+  );
+  clock.jump(1_000);
+  assert.equal(
+    ['a', 'c'].map(key => map.get(key)),
+    [undefined, undefined],
+  );
+  map.set('d', 5);
+  assert.is(map.get('d'), 5);
 });
 
 test('no more than the limit are inside, by priority, and who leaves the line costs no place', async () => {

@@ -29,19 +29,19 @@ export async function awardOne(
   const { signal } = task.stop;
   const { offer } = result;
   const { attempt } = offer.body;
-  await store.update(task, record => ({
+  const order = await store.order(task.record.taskId);
+  // awards are written behind it: whoever waits for one has waited for this
+  const begun = store.update(task, record => ({
     phase: 'awarding',
     attempts: [...record.attempts.filter(entry => entry.attempt !== attempt), emptyAttempt(result)],
   }));
-  const order = await store.order(task.record.taskId);
+  if (result.bids.length === 0) await begun;
   for (const choice of result.bids) {
     const award = makeAward(components, result, choice, order);
     const { worker, price, awardedAt } = award.body;
-    const written = store.updateAttempt(
-      task,
-      attempt,
-      { worker, price, awardedAt, award: award.bytes },
-      { sync: true },
+    const change = { worker, price, awardedAt, award: award.bytes };
+    const written = Promise.all([begun, store.updateAttempt(task, attempt, change, { sync: true })]).then(
+      () => undefined,
     );
     try {
       const answer = await sendAward(components, award, offer.bytes, order, { signal, written });

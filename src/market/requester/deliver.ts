@@ -40,7 +40,21 @@ export async function takeDelivery(
   attempt: number,
   delivery: Delivery,
 ): Promise<Verdict> {
-  await store.update(task, { state: 'verifying', phase: 'verifying', waiting: null });
+  const [verdict] = await Promise.all([
+    judge(components, store, treasurer, task, attempt, delivery),
+    store.update(task, { state: 'verifying', phase: 'verifying', waiting: null }),
+  ]);
+  return verdict;
+}
+
+async function judge(
+  components: RequesterComponents,
+  store: TaskStore,
+  treasurer: Treasurer,
+  task: LiveTask,
+  attempt: number,
+  delivery: Delivery,
+): Promise<Verdict> {
   let verified: VerifiedResult;
   let misshapen: TaskFailure | null = null;
   try {
@@ -141,7 +155,7 @@ async function keep(
 ): Promise<void> {
   const { blobs, clock } = components;
   const { message, outputs, files } = delivery;
-  for (const bytes of [message.stdout, message.stderr]) await blobs.put(bytes);
+  await Promise.all([blobs.put(message.stdout), blobs.put(message.stderr)]);
   await files.commit();
   const { truncated, oomKilled, attestation } = message;
   const result: ResultRecord = {

@@ -48,17 +48,27 @@ export class Treasurer {
     this.waits = new EscrowWaits(components.clock);
   }
 
-  /** Locks the award's price: once, whatever is repeated. @throws CodedError `FUNDS_INSUFFICIENT`, or the signal's reason. */
-  async lock(task: LiveTask, attempt: number, { signal }: { signal: AbortSignal }): Promise<Decided> {
+  /**
+   * Locks the award's price, once, whatever is repeated, and passes the certificate on. Our own record of it need not be on disk before: the
+   * wallet finds the lock again by its order, which is. @throws CodedError `FUNDS_INSUFFICIENT`, or the signal's reason.
+   */
+  async lock(
+    task: LiveTask,
+    attempt: number,
+    pass: (lock: Decided) => Promise<void>,
+    { signal }: { signal: AbortSignal },
+  ): Promise<void> {
     const { settlement } = this.#components;
     const entry = attemptOf(task.record, attempt);
-    if (entry.lock) return entry.lock;
+    if (entry.lock) return pass(entry.lock);
     const award = open(awardKind, entry.award as Uint8Array).body;
     const { terms } = open(offerKind, entry.offer).body;
-    await this.#store.updateAttempt(task, attempt, { money: 'locking' });
-    const escrow = await settlement.lock(award, lockFor(award, terms), { signal });
-    await this.#locked(task, attempt, escrow);
-    return escrow.decided;
+    // writes keep their order: the order is never on disk before this is
+    const [escrow] = await Promise.all([
+      settlement.lock(award, lockFor(award, terms), { signal }),
+      this.#store.updateAttempt(task, attempt, { money: 'locking' }),
+    ]);
+    await Promise.all([pass(escrow.decided), this.#locked(task, attempt, escrow)]);
   }
 
   #locked(task: LiveTask, attempt: number, escrow: Escrow): Promise<void> {

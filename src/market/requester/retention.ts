@@ -43,7 +43,7 @@ export function createRetention(components: RequesterComponents, store: TaskStor
 async function prune(components: RequesterComponents, store: TaskStore): Promise<PrunedTasks> {
   const { tasks, worker, blobs, clock, options, db } = components;
   const before = clock.now() - options.retentionMs;
-  const kept = new Set(worker.liveCids());
+  const kept = new Set(await worker.liveCids());
   const old: TaskRecord[] = [];
   const forgotten: string[] = [];
   for await (const [, record] of tasks.iterate(ALL)) {

@@ -213,10 +213,9 @@ export class TaskRunner {
     if (follower.award.price === 0n) return;
     const signal = AbortSignal.any([task.stop.signal, broke.signal]);
     try {
-      const lock = await watchingLedger(this.#components, store, task, () =>
-        treasurer.lock(task, attempt, { signal }),
+      await watchingLedger(this.#components, store, task, () =>
+        treasurer.lock(task, attempt, lock => follower.sendLock(lock), { signal }),
       );
-      await follower.sendLock(lock);
     } catch (error) {
       broke.abort(error);
     }

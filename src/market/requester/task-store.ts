@@ -122,7 +122,9 @@ export class TaskStore {
     const written = task.record;
     task.written = db.write([tasks.putOp(written.taskId, written), ...ops], { sync });
     await task.written;
-    if (ended && !task.record.attempts.some(moneyMoves)) this.#live.delete(written.taskId);
+    if (!ended || task.record.attempts.some(moneyMoves)) return;
+    this.#live.delete(written.taskId);
+    this.#orders.delete(written.taskId);
   }
 
   updateAttempt(
@@ -168,7 +170,7 @@ export class TaskStore {
     const order = this.#orders.get(taskId) ?? (await this.#components.orders.get(taskId));
     if (!order)
       throw new CodedError({ code: 'TASK_NOT_FOUND', taskId }, `there is no task ${taskId} on this node`);
-    this.#orders.set(taskId, order);
+    if (this.#live.has(taskId)) this.#orders.set(taskId, order);
     return order;
   }
 

@@ -79,7 +79,7 @@ export async function answerDispute(
     );
   const specHash = orderedSpec(escrow, request.order);
   const terms = agreedTerms(escrow, request.offer);
-  const runs = ownRuns(leases, request, from, specHash);
+  const runs = await ownRuns(leases, request, from, specHash);
   // a claim of another spec than was ordered needs no run
   const finding = sameBytes(attested.specHash, specHash) ? judgeRuns(attested, runs) : 'wrong';
   if (!finding) return verdictAnswerMessage.encode({ type: 'run' });
@@ -115,20 +115,22 @@ function agreedTerms({ lock }: Escrow, bytes: Uint8Array): Offer['terms'] {
 }
 
 /** What this node itself attested of the same spec, for whoever asks: each run counts once. */
-function ownRuns(
+async function ownRuns(
   leases: LeaseBook,
   { runs }: VerdictRequest,
   from: string,
   specHash: Uint8Array,
-): Attestation[] {
+): Promise<Attestation[]> {
   const distinct = new Map(runs.map(run => [refKey(run), run]));
-  return [...distinct].map(([key, run]) => {
-    const record = leases.get(run)?.record;
+  const found: Attestation[] = [];
+  for (const [key, run] of distinct) {
+    const record = (await leases.find(run))?.record;
     const attestation = record?.attestation && open(attestationKind, record.attestation).body;
     if (!attestation || record.requester !== from || !sameBytes(attestation.specHash, specHash))
       refuse({ code: 'RERUN_UNKNOWN', run: key }, `${key} is no run of this task that was made here for you`);
-    return attestation;
-  });
+    found.push(attestation);
+  }
+  return found;
 }
 
 /** A failed run is paid by its time, as agreed: right, it has no more to get than that. The same of every arbiter, as their verdicts must be. */

@@ -144,7 +144,7 @@ async function collect(
   result: KeptResult,
 ): Promise<void> {
   if (lease.phase !== 'collecting') await lease.enter('collecting');
-  for (const bytes of [result.stdout, result.stderr]) await blobs.put(bytes);
+  await Promise.all([blobs.put(result.stdout), blobs.put(result.stderr)]);
   const { record, award } = lease;
   const attestation = attest(signer, {
     net: genesis.net,

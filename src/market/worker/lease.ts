@@ -64,12 +64,15 @@ export class Lease {
   claiming = false;
   /** Its requester will not pay by itself. */
   contested = false;
+  /** The record as it is on disk. */
+  #written: LeaseRecord;
   readonly #locked: Deferred<void> = deferred();
   readonly #components: WorkerComponents;
 
   constructor(components: WorkerComponents, record: LeaseRecord, spec: TaskSpec | null) {
     this.#components = components;
     this.record = record;
+    this.#written = record;
     this.spec = spec;
     this.key = refKey(record);
     this.award = open(awardKind, record.award).body;
@@ -88,9 +91,16 @@ export class Lease {
     ops: readonly BatchOp[] = [],
   ): Promise<void> {
     const { db, leases, clock } = this.#components;
-    this.record = { ...this.record, ...change, updatedAt: clock.now() };
-    if (this.record.state === 'settled') this.outlet.release();
-    await db.write([leases.putOp(this.key, this.record), ...ops], { sync });
+    const record = { ...this.record, ...change, updatedAt: clock.now() };
+    this.record = record;
+    if (record.state === 'settled') this.outlet.release();
+    await db.write([leases.putOp(this.key, record), ...ops], { sync });
+    this.#written = record;
+  }
+
+  /** Nothing is left to do or to say, and the disk knows it. */
+  get isOver(): boolean {
+    return this.record.state === 'settled' && this.#written === this.record && !this.outlet.attached;
   }
 
   /** The end of it: once, and counted where work was done that its requester accepted or a certificate pays. */
@@ -135,8 +145,10 @@ export class Lease {
     const escrow = readLock(decided, this.award, settlement.committee);
     if (escrow.requester !== this.award.requester || !lockFits(escrow.lock, this.award, this.offer.terms))
       throw new CodedError({ code: 'LOCK_DIFFERS' }, 'the lock is not the one that was agreed');
-    await this.save({ lock: decided, escrowId: escrow.escrowId });
+    // in force at once: where it is lost with this process, its requester sends it again
+    const saved = this.save({ lock: decided, escrowId: escrow.escrowId });
     this.#locked.resolve();
+    await saved;
     await settlement.observe([decided]);
     if (this.record.state === 'given_up') await this.#giveBack();
   }

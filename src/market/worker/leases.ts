@@ -1,13 +1,12 @@
 import { Semaphore } from '../../util/index.ts';
-import type { LeaseRecord, TaskRef } from '../../wire/index.ts';
-import { refKey } from '../../wire/index.ts';
+import { attestationKind, type LeaseRecord, open, refKey, type TaskRef } from '../../wire/index.ts';
 import { closeLease } from './closing.ts';
 import type { WorkerComponents } from './interface.ts';
 import { Lease } from './lease.ts';
 
 /** All leases: a queue's worth for each requester, a week of absent ones, and those settled lately. */
 const MAX_LEASES = 10_000;
-/** A settled lease answers late questions for an hour. */
+/** A settled lease answers late questions for an hour: from the disk, since hardly any is asked. In memory it would be 15 KiB. */
 const SETTLED_KEPT_MS = 3_600_000;
 /** Requesters and notaries asked at once by a sweep: one that is away takes seconds to say so. */
 const SWEEP_WIDTH = 8;
@@ -15,24 +14,51 @@ const SWEEP_WIDTH = 8;
 /** The leases of this worker, on disk and in memory. */
 export class LeaseBook {
   readonly #components: WorkerComponents;
-  /** In the order of their acceptance. */
+  /** In the order of their acceptance: those that are not settled, and until the next sweep those that are. */
   readonly #leases = new Map<string, Lease>();
+  /** Those on disk alone: when they were settled, the first of them first. */
+  readonly #settled = new Map<string, number>();
 
   constructor(components: WorkerComponents) {
     this.#components = components;
   }
 
   async load(): Promise<void> {
+    const settled: [string, number][] = [];
     for await (const [key, record] of this.#components.leases.iterate({ limit: MAX_LEASES }))
-      this.#leases.set(key, new Lease(this.#components, record, null));
+      if (record.state === 'settled') settled.push([key, record.updatedAt]);
+      else this.#leases.set(key, new Lease(this.#components, record, null));
+    for (const [key, at] of settled.sort((a, b) => a[1] - b[1])) this.#settled.set(key, at);
   }
 
+  /** All that are in memory: every one that is not settled. */
   all(): Iterable<Lease> {
     return this.#leases.values();
   }
 
-  get(ref: TaskRef): Lease | undefined {
-    return this.#leases.get(refKey(ref));
+  has(ref: TaskRef): boolean {
+    const key = refKey(ref);
+    return this.#leases.has(key) || this.#settled.has(key);
+  }
+
+  /** A settled one as it is on disk. */
+  async find(ref: TaskRef): Promise<Lease | undefined> {
+    const key = refKey(ref);
+    const known = this.#leases.get(key);
+    if (known || !this.#settled.has(key)) return known;
+    const record = await this.#components.leases.get(key);
+    return record && new Lease(this.#components, record, null);
+  }
+
+  /** CIDs of all results that are kept. */
+  async resultCids(): Promise<string[]> {
+    const cids: string[] = [];
+    for await (const [, { attestation, outputs }] of this.#components.leases.iterate({ limit: MAX_LEASES })) {
+      if (!attestation) continue;
+      const { stdoutCid, stderrCid } = open(attestationKind, attestation).body;
+      cids.push(stdoutCid, stderrCid, ...outputs.map(({ cid }) => cid));
+    }
+    return cids;
   }
 
   /** The prices of what a requester has under way here without a lock so far. */
@@ -54,36 +80,36 @@ export class LeaseBook {
 
   /** Whether another lease has a place; what is settled makes room. */
   async hasRoom(): Promise<boolean> {
-    if (this.#leases.size < MAX_LEASES) return true;
-    const settled = [...this.#leases.values()].filter(lease => lease.record.state === 'settled');
-    await this.#forget(settled.slice(0, MAX_LEASES / 10));
-    return this.#leases.size < MAX_LEASES;
+    const isFull = () => this.#leases.size + this.#settled.size >= MAX_LEASES;
+    if (isFull()) await this.#forget([...this.#settled.keys()].slice(0, MAX_LEASES / 10));
+    return !isFull();
   }
 
-  /** One step for each that is not settled, some at a time; forgets what was settled long ago. */
+  /** One step for each that is not settled, some at a time; leaves the others to the disk, and forgets what was settled long ago. */
   async sweep(signal: AbortSignal): Promise<void> {
     const now = this.#components.clock.now();
     const lanes = new Semaphore(SWEEP_WIDTH);
-    const old: Lease[] = [];
     const steps: Promise<void>[] = [];
-    for (const lease of this.#leases.values()) {
-      const { state, updatedAt } = lease.record;
-      if (state !== 'settled')
+    for (const lease of this.#leases.values())
+      if (lease.record.state !== 'settled')
         steps.push(
           lanes.run(async () => {
             if (!signal.aborted) await closeLease(this.#components, lease, { signal });
           }),
         );
-      else if (now - updatedAt > SETTLED_KEPT_MS) old.push(lease);
-    }
+      else if (lease.isOver) {
+        this.#leases.delete(lease.key);
+        this.#settled.set(lease.key, lease.record.updatedAt);
+      }
     await Promise.all(steps);
-    if (!signal.aborted) await this.#forget(old);
+    const old = [...this.#settled].filter(([, at]) => now - at > SETTLED_KEPT_MS);
+    if (!signal.aborted) await this.#forget(old.map(([key]) => key));
   }
 
-  async #forget(old: readonly Lease[]): Promise<void> {
+  async #forget(keys: readonly string[]): Promise<void> {
     const { db, leases } = this.#components;
-    if (old.length === 0) return;
-    await db.write(old.map(lease => leases.delOp(lease.key)));
-    for (const lease of old) this.#leases.delete(lease.key);
+    if (keys.length === 0) return;
+    await db.write(keys.map(key => leases.delOp(key)));
+    for (const key of keys) this.#settled.delete(key);
   }
 }

@@ -1,7 +1,6 @@
 import { availableParallelism, loadavg } from 'node:os';
-import { LRUCache } from 'lru-cache';
 import type { Verdict } from '../../network/index.ts';
-import { CodedError, codeOf } from '../../util/index.ts';
+import { CodedError, codeOf, RecentMap } from '../../util/index.ts';
 import {
   type Bid,
   bidKind,
@@ -29,6 +28,8 @@ import type { WorkerComponents } from './interface.ts';
 
 /** A funds statement older than this proves nothing; the skew of clocks is allowed for. */
 const FUNDS_MAX_AGE_MS = 65_000;
+/** A bid counts for as long again as it says, since its award may be late. It takes some KiB, and a busy network brings many a second. */
+const OPEN_BIDS = { limit: MAX_OPEN_BIDS, ageMs: 2 * BID_EXPIRES_MS };
 /** An offer from the future or long past is a replay or a broken clock. */
 const OFFER_MAX_AGE_MS = 120_000;
 
@@ -60,9 +61,9 @@ export class OfferDesk {
   readonly #isDraining: () => boolean;
   readonly #nextSeq: () => number;
   readonly #unlocked: (requester: string) => bigint;
-  readonly #bids = new LRUCache<string, Opened<Bid>>({ max: MAX_OPEN_BIDS });
+  readonly #bids: RecentMap<Opened<Bid>>;
   /** Answers given, by the offer's digest: gossip brings each offer a second time, and a repeated one changes nothing. */
-  readonly #answered = new LRUCache<string, Answer>({ max: MAX_OPEN_BIDS });
+  readonly #answered: RecentMap<Answer>;
 
   constructor(
     components: WorkerComponents,
@@ -75,6 +76,8 @@ export class OfferDesk {
     },
   ) {
     this.#components = components;
+    this.#bids = new RecentMap(OPEN_BIDS, components.clock);
+    this.#answered = new RecentMap(OPEN_BIDS, components.clock);
     this.#capacity = init.capacity;
     this.#estimates = init.estimates;
     this.#isDraining = init.isDraining;
@@ -109,7 +112,7 @@ export class OfferDesk {
   gossiped(bytes: Uint8Array): GossipAnswer {
     try {
       const offer = this.check(bytes);
-      if (offer.body.requester === this.#components.signer.peer || this.#answered.has(keyOf(offer)))
+      if (offer.body.requester === this.#components.signer.peer || this.#answered.get(keyOf(offer)))
         return { verdict: 'accept', answer: null };
       const answer = this.answer(offer);
       if (!('bid' in answer)) return { verdict: 'accept', answer: null };

@@ -1,7 +1,5 @@
 import { CodedError, codeOf, every, messageOf, Semaphore } from '../../util/index.ts';
 import {
-  attestationKind,
-  open,
   type Refusal,
   type RequesterMessage,
   refKey,
@@ -47,11 +45,11 @@ export interface Worker {
   gossiped(bytes: Uint8Array): GossipAnswer;
   /** Serves one task stream, from a peer or from the own node. */
   serve(channel: WorkerChannel): Promise<void>;
-  statusOf(ref: TaskRef, asker: string): StatusState;
+  statusOf(ref: TaskRef, asker: string): Promise<StatusState>;
   /** What this node, as an arbiter, says of a dispute. */
   judge(request: Uint8Array, from: string): Promise<Uint8Array>;
   /** CIDs of bytes that running tasks and kept results still need. */
-  liveCids(): string[];
+  liveCids(): Promise<string[]>;
 }
 
 export function createWorker(components: WorkerComponents): Worker {
@@ -170,8 +168,8 @@ class MarketWorker implements Worker {
     throw new CodedError({ code: 'PROTOCOL' }, 'a task stream begins with an award or an attach');
   }
 
-  statusOf(ref: TaskRef, asker: string): StatusState {
-    const lease = this.#leases.get(ref);
+  async statusOf(ref: TaskRef, asker: string): Promise<StatusState> {
+    const lease = await this.#leases.find(ref);
     if (!lease || lease.record.requester !== asker) return 'unknown';
     const { state } = lease.record;
     if (state === 'attested') return state;
@@ -185,7 +183,7 @@ class MarketWorker implements Worker {
   async #award(channel: WorkerChannel, message: AwardMessage): Promise<void> {
     const { signer, genesis } = this.#components;
     const checked = checkAward(message, channel.peer, signer.peer, genesis.net);
-    const known = this.#leases.get(checked.award.body);
+    const known = await this.#leases.find(checked.award.body);
     if (known && !sameBytes(known.record.award, message.award))
       return channel.send({ type: 'refused', refusal: attemptTaken });
     if (known) return this.#accepted(known, channel); // the same award again: its answer was lost on the way
@@ -216,7 +214,7 @@ class MarketWorker implements Worker {
 
   async #accept(message: AwardMessage, checked: ReturnType<typeof checkAward>): Promise<Lease | undefined> {
     const { db, chain } = this.#components;
-    if (this.#leases.get(checked.award.body)) return undefined;
+    if (this.#leases.has(checked.award.body)) return undefined;
     const { record, acceptanceDigest } = acceptAward(this.#components, message, checked, this.#chain);
     const lease = new Lease(this.#components, record, checked.spec);
     const ops = [this.#leases.putOp(record)];
@@ -250,7 +248,7 @@ class MarketWorker implements Worker {
     channel: WorkerChannel,
     message: Extract<RequesterMessage, { type: 'attach' }>,
   ): Promise<void> {
-    const lease = this.#leases.get(message);
+    const lease = await this.#leases.find(message);
     if (!lease || lease.record.requester !== channel.peer) return channel.send({ type: 'unknown' });
     return this.#session(lease, channel, message);
   }
@@ -278,12 +276,11 @@ class MarketWorker implements Worker {
     await this.#sweeping;
   }
 
-  liveCids(): string[] {
-    return [...this.#leases.all()].flatMap(({ record, spec, inputs }) => {
-      // once it has run, its inputs have no use any more
-      if (!record.attestation) return (spec && inputs?.cids) || [];
-      const { stdoutCid, stderrCid } = open(attestationKind, record.attestation).body;
-      return [stdoutCid, stderrCid, ...record.outputs.map(output => output.cid)];
-    });
+  async liveCids(): Promise<string[]> {
+    // once a task has run, its inputs have no use any more
+    const inputs = [...this.#leases.all()].flatMap(({ record, spec, inputs }) =>
+      spec && !record.attestation ? (inputs?.cids ?? []) : [],
+    );
+    return [...inputs, ...(await this.#leases.resultCids())];
   }
 }
