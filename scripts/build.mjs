@@ -9,7 +9,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { build } from 'esbuild';
-import { banner, external, withoutRemoteEngines } from './packages.mjs';
+import { banner, external, packagePlugins } from './packages.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { values } = parseArgs({
@@ -49,7 +49,7 @@ const common = {
   minifySyntax: true,
   legalComments: 'external',
   external,
-  plugins: [withoutRemoteEngines, withSwap],
+  plugins: [...packagePlugins, withSwap],
   logLevel: 'warning',
 };
 
