@@ -1,13 +1,15 @@
-// Bundles src into dist/: the command `duxnode.js`, the typed client `client.js`, chunks they share, and the files of
-// the API's documentation page. Usage: node scripts/build.mjs [--entry FILE --out DIR --swap FILE=FILE]
+// Bundles src into dist/: the command `duxnode.js` with its program and what V8 compiled of it, the typed client
+// `client.js`, and the files of the API's documentation page. Usage: node scripts/build.mjs [--entry FILE --out DIR --swap FILE=FILE]
 // --swap puts one module in another's place, for tests of what a node does that was changed by its owner; it may import the first.
-import { chmod, copyFile, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { chmod, copyFile, mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join, resolve } from 'node:path';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { parseArgs, promisify } from 'node:util';
 import { build } from 'esbuild';
-import { banner, external, withoutRemoteEngines } from './packages.mjs';
+import { banner, external, packagePlugins } from './packages.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { values } = parseArgs({
@@ -16,6 +18,8 @@ const { values } = parseArgs({
 const out = resolve(values.out ?? join(root, 'dist'));
 const entry = resolve(values.entry ?? join(root, 'src/cli/main.ts'));
 const client = join(root, 'src/api/client.ts');
+/** Of a start on a busy machine. */
+const COMPILE_MS = 60_000;
 
 const [swapped, instead] = values.swap?.split('=').map(file => resolve(file)) ?? [];
 
@@ -36,34 +40,75 @@ async function exists(path) {
   );
 }
 
-async function bundle() {
-  await build({
-    absWorkingDir: root,
-    entryPoints: {
-      duxnode: entry,
-      ...(!values.entry && (await exists(client)) ? { client } : {}),
-    },
-    outdir: out,
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20',
-    chunkNames: 'chunks/[name]-[hash]',
-    external,
-    banner: { js: banner },
-    minifyWhitespace: true,
-    minifySyntax: true,
-    plugins: [withoutRemoteEngines, withSwap],
-    logLevel: 'warning',
+const common = {
+  absWorkingDir: root,
+  bundle: true,
+  platform: 'node',
+  target: 'node20',
+  minifyWhitespace: true,
+  minifySyntax: true,
+  legalComments: 'external',
+  external,
+  plugins: [...packagePlugins, withSwap],
+  logLevel: 'warning',
+};
+
+/**
+ * One script and no modules: only of a script V8 can keep what it compiled. Its name changes with its content, so that
+ * compiled code never meets another source. One folder down, like the rooms of src are.
+ */
+async function bundleProgram() {
+  const { metafile } = await build({
+    ...common,
+    entryPoints: { duxnode: entry },
+    outdir: join(out, 'program'),
+    entryNames: '[name]-[hash]',
+    outExtension: { '.js': '.cjs' },
+    format: 'cjs',
+    define: { 'import.meta.url': '__url' },
+    banner: { js: '(function(require,module,exports,__filename,__dirname,__url){' },
+    footer: { js: '})' },
+    metafile: true,
   });
-  await makeCommand(join(out, 'duxnode.js'));
+  const program = Object.keys(metafile.outputs).find(path => path.endsWith('.cjs'));
+  await build({
+    ...common,
+    entryPoints: { duxnode: join(root, 'scripts/program/main.mjs') },
+    outdir: out,
+    format: 'esm',
+    define: { PROGRAM: JSON.stringify(`./program/${basename(program)}`) },
+    banner: { js: '#!/usr/bin/env node' },
+  });
+  await chmod(join(out, 'duxnode.js'), 0o755);
+  return resolve(root, program);
 }
 
-async function makeCommand(path) {
-  const text = await readFile(path, 'utf8');
-  if (!text.startsWith('#!')) await writeFile(path, `#!/usr/bin/env node\n${text}`);
-  await chmod(path, 0o755);
+async function bundleClient() {
+  if (values.entry || !(await exists(client))) return;
+  await build({
+    ...common,
+    entryPoints: { client },
+    outdir: out,
+    // It sends tasks, and runs none.
+    external: [...external, 'dockerode'],
+    format: 'esm',
+    banner: { js: banner },
+  });
+}
+
+/** The program works without, only its start is slower: a machine where none can be made builds it, too. */
+async function compile(program) {
+  const dataDir = await mkdtemp(join(tmpdir(), 'duxnode-build-'));
+  const { PATH, TMPDIR = tmpdir() } = process.env;
+  const env = { PATH, TMPDIR, DUXNODE_NETWORK_LISTEN: '[/ip4/127.0.0.1/tcp/0]', DUXNODE_SANDBOX_READY: '0' };
+  try {
+    const argv = [join(root, 'scripts/program/compile.mjs'), program, dataDir];
+    await promisify(execFile)(process.execPath, argv, { cwd: dataDir, env, timeout: COMPILE_MS });
+  } catch (error) {
+    console.error(`build: no compiled code, so that starts are slower: ${error.message}`);
+  } finally {
+    await rm(dataDir, { recursive: true, force: true });
+  }
 }
 
 /** The documentation page loads nothing from elsewhere, so its files are ours to serve. */
@@ -88,4 +133,5 @@ if (!(await exists(entry))) {
   process.exit(1);
 }
 await rm(out, { recursive: true, force: true });
-await Promise.all([bundle(), copyDocs()]);
+const [program] = await Promise.all([bundleProgram(), bundleClient(), copyDocs()]);
+if (!values.swap) await compile(program);

@@ -2,4 +2,4 @@ import type { Plugin } from 'esbuild';
 
 export declare const external: string[];
 export declare const banner: string;
-export declare const withoutRemoteEngines: Plugin;
+export declare const packagePlugins: Plugin[];

@@ -1,13 +1,64 @@
+import { execFile } from 'node:child_process';
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { Script } from 'node:vm';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { VERSION } from '../src/util/index.ts';
 
 const test = suite('package');
 
+const dist = fileURLToPath(new URL('../dist', import.meta.url));
+
+/** The names of the program and of what V8 compiled of it. */
+async function programFiles(): Promise<{ program: string; compiled: string }> {
+  const names = await readdir(join(dist, 'program'));
+  const program = names.find(name => name.endsWith('.cjs'));
+  assert.ok(program);
+  return { program, compiled: `${program}.${process.version}-${process.platform}-${process.arch}` };
+}
+
 test('exports the typed client and nothing else', () => {
-  const built = fileURLToPath(new URL('../dist/client.js', import.meta.url));
-  assert.is(fileURLToPath(import.meta.resolve('duxnode/client')), built);
+  assert.is(fileURLToPath(import.meta.resolve('duxnode/client')), join(dist, 'client.js'));
   assert.throws(() => import.meta.resolve('duxnode'), /ERR_PACKAGE_PATH_NOT_EXPORTED|exports/);
+});
+
+test('brings what V8 compiled at the build, and V8 takes it', async () => {
+  const { program, compiled } = await programFiles();
+  const source = await readFile(join(dist, 'program', program), 'latin1');
+  const script = new Script(source, { cachedData: await readFile(join(dist, 'program', compiled)) });
+  assert.is(script.cachedDataRejected, false);
+});
+
+test('the program is ASCII, as its loader decodes it', async () => {
+  const { program } = await programFiles();
+  const bytes = await readFile(join(dist, 'program', program));
+  assert.not.ok(bytes.some(byte => byte > 127));
+});
+
+test('runs without compiled code, and with some that V8 does not take', async () => {
+  const { program, compiled } = await programFiles();
+  const dir = await mkdtemp(join(tmpdir(), 'duxnode-package-'));
+  const version = async () => {
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      join(dir, 'dist/duxnode.js'),
+      '--version',
+    ]);
+    return stdout.trim();
+  };
+  try {
+    await writeFile(join(dir, 'package.json'), '{"type":"module"}');
+    for (const name of ['duxnode.js', join('program', program)])
+      await cp(join(dist, name), join(dir, 'dist', name));
+    assert.is(await version(), VERSION);
+    await writeFile(join(dir, 'dist/program', compiled), 'of another version');
+    assert.is(await version(), VERSION);
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
 });
 
 test.run();

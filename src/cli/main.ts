@@ -14,4 +14,4 @@ process.on('SIGINT', onSignal);
 process.on('SIGTERM', onSignal);
 
 // All is stopped and written by now; timers that libraries leave behind would keep the process for up to three seconds more.
-process.exit(await runProgram(processIo(interrupt.signal), process.argv.slice(2)));
+runProgram(processIo(interrupt.signal), process.argv.slice(2)).then(process.exit);

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { build, type Plugin } from 'esbuild';
-import { banner, external, withoutRemoteEngines } from '../../scripts/packages.mjs';
+import { banner, external, packagePlugins } from '../../scripts/packages.mjs';
 
 const CHILD = 'test/runner/child.ts';
 
@@ -53,7 +53,7 @@ export async function bundle(root: string, paths: readonly string[]): Promise<Bu
       target: 'node20',
       sourcemap: 'linked',
       sourcesContent: false,
-      plugins: [inPlace, withoutRemoteEngines],
+      plugins: [inPlace, ...packagePlugins],
       logLevel: 'silent',
     });
   } catch (error) {
