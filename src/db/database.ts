@@ -3,6 +3,7 @@ import type { Codec } from './codec.ts';
 import { GroupCommit } from './group-commit.ts';
 import type { Database, DatabaseComponents, DatabaseInit, WriteOptions } from './interface.ts';
 import { LevelStore } from './level-store.ts';
+import { RecentRecords } from './recent-records.ts';
 import type { BatchOp, KeyRange } from './record-store.ts';
 import { Repository } from './repository.ts';
 import { checkVersion } from './version.ts';
@@ -30,6 +31,7 @@ class LevelDatabase implements Database {
   readonly #components: DatabaseComponents;
   readonly #store: LevelStore;
   readonly #commits: GroupCommit;
+  readonly #recent = new RecentRecords();
 
   constructor(components: DatabaseComponents, store: LevelStore) {
     this.#components = components;
@@ -45,12 +47,13 @@ class LevelDatabase implements Database {
     return new Repository(this, bucket, codec);
   }
 
-  get(key: Uint8Array): Promise<Uint8Array | undefined> {
-    return this.#store.get(key);
+  async get(key: Uint8Array): Promise<Uint8Array | undefined> {
+    const [value] = await this.getMany([key]);
+    return value;
   }
 
   getMany(keys: Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
-    return this.#store.getMany(keys);
+    return this.#recent.getMany(keys, missing => this.#store.getMany(missing));
   }
 
   iterate(range: KeyRange): AsyncIterable<[Uint8Array, Uint8Array]> {
@@ -63,6 +66,7 @@ class LevelDatabase implements Database {
 
   async close(): Promise<void> {
     await this.#commits.close();
+    this.#recent.clear();
     await this.#store.close();
   }
 
@@ -70,7 +74,9 @@ class LevelDatabase implements Database {
     const { clock, logger } = this.#components;
     const startedAt = clock.monotonic();
     try {
+      this.#recent.begin(ops);
       await this.#store.batch(ops, sync);
+      this.#recent.done(ops);
     } catch (error) {
       logger.error({ dir: this.#store.dir, error }, 'the database cannot be written');
       throw error;

@@ -27,6 +27,8 @@ export class Repository<T> {
   readonly bucket: Bucket;
   readonly #store: RecordStore;
   readonly #codec: Codec<T>;
+  /** Records by their bytes, as long as these are at hand. */
+  readonly #records = new WeakMap<Uint8Array, T>();
 
   constructor(store: RecordStore, bucket: Bucket, codec: Codec<T>) {
     this.#store = store;
@@ -36,14 +38,14 @@ export class Repository<T> {
 
   async get(key: string): Promise<T | undefined> {
     const bytes = await this.#store.get(fullKey(this.bucket, key));
-    return bytes === undefined ? undefined : this.#decode(key, bytes);
+    return bytes === undefined ? undefined : this.#recordOf(key, bytes);
   }
 
   /** The records of `keys` in their order, undefined where there is none. */
   async getMany(keys: readonly string[]): Promise<(T | undefined)[]> {
     if (keys.length === 0) return [];
     const found = await this.#store.getMany(keys.map(key => fullKey(this.bucket, key)));
-    return found.map((bytes, i) => (bytes === undefined ? undefined : this.#decode(keys[i]!, bytes)));
+    return found.map((bytes, i) => (bytes === undefined ? undefined : this.#recordOf(keys[i]!, bytes)));
   }
 
   async has(key: string): Promise<boolean> {
@@ -73,12 +75,22 @@ export class Repository<T> {
 
   /** The change that stores `value` under `key`, in place of what was there. */
   putOp(key: string, value: T): BatchOp {
-    return { type: 'put', key: fullKey(this.bucket, key), value: this.#codec.encode(value) };
+    const bytes = this.#codec.encode(value);
+    this.#records.set(bytes, value);
+    return { type: 'put', key: fullKey(this.bucket, key), value: bytes };
   }
 
   /** The change that removes what is under `key`, if anything. */
   delOp(key: string): BatchOp {
     return { type: 'del', key: fullKey(this.bucket, key) };
+  }
+
+  #recordOf(key: string, bytes: Uint8Array): T {
+    const known = this.#records.get(bytes);
+    if (known !== undefined) return known;
+    const record = this.#decode(key, bytes);
+    this.#records.set(bytes, record);
+    return record;
   }
 
   #decode(key: string, bytes: Uint8Array): T {

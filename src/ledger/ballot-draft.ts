@@ -48,8 +48,10 @@ export class BallotDraft extends NotaryDraft implements BallotBook {
   }
 
   async read({ values, slots, reported, isWhole }: BatchNeeds): Promise<void> {
-    const all = { limit: isWhole ? Number.MAX_SAFE_INTEGER : 0 };
-    for await (const [name, state] of this.#ballotStore.iterate(all)) this.#ballots.set(name, state);
+    if (isWhole) {
+      const all = { limit: Number.MAX_SAFE_INTEGER };
+      for await (const [name, state] of this.#ballotStore.iterate(all)) this.#ballots.set(name, state);
+    }
     const proposed = values.map(({ statement }) => slotFor(statement, this));
     const names = [...new Set([...slots, ...proposed].flatMap(namesOf))];
     const found = await this.#ballotStore.getMany(names);

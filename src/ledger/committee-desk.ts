@@ -15,7 +15,7 @@ import {
 } from '../wire/index.ts';
 import * as recovery from './ballot-recovery.ts';
 import * as ballots from './ballots.ts';
-import { checkDecided, peekSlot } from './certificates.ts';
+import { checkCertificate, checkDecides, peekSlot } from './certificates.ts';
 import { MAX_SKEW_MS, signCheckpoint } from './checkpoints.ts';
 import { leave } from './handover-desk.ts';
 import { readDecisions, readLog } from './log-desk.ts';
@@ -152,7 +152,9 @@ export function certifyJob(decided: Decided, { witness }: Pick<RoundNotary, 'wit
     run(context) {
       const take = () => ballots.certify(slot, value, decided.certificate, context);
       if (toHex(context.book.slot(slot)?.digest ?? new Uint8Array()) === value.digest) return take();
-      const { certificate } = checkDecided(decided, context.committee);
+      const certificate = open(certificateKind, decided.certificate);
+      checkCertificate(certificate, context.committee);
+      checkDecides(certificate.body, value.statement, context.committee);
       witness?.saw({ kind: 'commit', signed: certificate });
       const isLost = isForgotten(certificate, context);
       const intent = take();

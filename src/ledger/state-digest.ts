@@ -38,7 +38,7 @@ export function slotItems(slot: string, digest: Uint8Array): string[] {
 
 /** The bytes as numbers in this machine's order: all that Node runs on are little-endian. */
 function wordsOf(bytes: Uint8Array): Uint16Array {
-  return new Uint16Array(Uint8Array.from(bytes).buffer);
+  return new Uint16Array(new Uint8Array(bytes).buffer);
 }
 
 function hashOf(item: string): Uint16Array {

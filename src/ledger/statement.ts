@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import {
   type CommitteeChange,
@@ -21,7 +22,6 @@ import {
   type Skip,
   type Standing,
   seal,
-  sha256,
   skipKind,
   standingKind,
   timeoutKind,
@@ -56,7 +56,7 @@ const known = new LRUCache<string, Statement>({ max: 512, maxSize: 1024 * 1024 }
 
 /** @throws WireError for bytes that are not what they claim; CodedError `STATEMENT_KIND`. */
 export function readStatement(bytes: Uint8Array): Statement {
-  const name = Buffer.from(sha256(bytes)).toString('base64');
+  const name = hash('sha256', bytes, 'base64');
   const found = known.get(name);
   if (found) return found;
   const statement = openStatement(bytes);

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { CID } from 'multiformats/cid';
 import { create as createDigest } from 'multiformats/hashes/digest';
 
@@ -7,9 +7,8 @@ const RAW = 0x55;
 const DAG_CBOR = 0x71;
 
 export function sha256(...parts: Uint8Array[]): Uint8Array {
-  const hash = createHash('sha256');
-  for (const part of parts) hash.update(part);
-  return new Uint8Array(hash.digest());
+  const [first = new Uint8Array()] = parts;
+  return new Uint8Array(hash('sha256', parts.length > 1 ? Buffer.concat(parts) : first, 'buffer'));
 }
 
 export function toHex(bytes: Uint8Array): string {

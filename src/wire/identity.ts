@@ -1,4 +1,4 @@
-import { createHash, createPublicKey, type KeyObject, verify as nodeVerify } from 'node:crypto';
+import { createPublicKey, hash, type KeyObject, verify as nodeVerify } from 'node:crypto';
 import { ed25519 } from '@noble/curves/ed25519';
 import { LRUCache } from 'lru-cache';
 import { base58btc } from 'multiformats/bases/base58';
@@ -81,7 +81,7 @@ export function keyBytesToPeer(bytes: Uint8Array): string {
 const good = new LRUCache<string, true>({ max: 10_000 });
 
 function nameOf(key: Uint8Array, bytes: Uint8Array, signature: Uint8Array): string {
-  return createHash('sha256').update(key).update(signature).update(bytes).digest('base64');
+  return hash('sha256', Buffer.concat([key, signature, bytes]), 'base64');
 }
 
 /** Notes a signature that was made here: it comes back in votes and certificates. */

@@ -22,6 +22,8 @@ test('money comes back as bigint, small and large', () =>
     for (const balance of [0n, 5n, 2n ** 53n, 2n ** 63n - 1n]) {
       await database.write([accounts.putOp('a', { owner: 'a', balance })]);
       assert.equal(await accounts.get('a'), { owner: 'a', balance });
+      const decoded = database.repository('notary-accounts', accountCodec);
+      assert.equal(await decoded.get('a'), { owner: 'a', balance });
     }
   }));
 
