@@ -20,6 +20,8 @@ export interface Owner {
   readonly slots: number;
 }
 
+type Held = Pick<Waiter, 'share' | 'requester' | 'cost'>;
+
 interface Waiter extends Waiting {
   readonly share: Share;
   readonly grant: () => void;
@@ -73,6 +75,12 @@ export class Capacity {
     return this.#waiting.size === 0 && this.#hasRoom(share, requester);
   }
 
+  /** Held at once, or not at all; returns what gives it back. */
+  take(share: Share, requester: string): (() => void) | undefined {
+    if (!this.fitsNow(share, requester)) return undefined;
+    return this.#hold({ share, requester, cost: this.#slotsOf(share) });
+  }
+
   /** Resolves with what gives the share back, once it fits; rejects with the signal's reason. */
   acquire(share: Share, turn: Turn, { signal }: { signal: AbortSignal }): Promise<() => void> {
     return new Promise((resolve, reject) => {
@@ -94,13 +102,13 @@ export class Capacity {
     });
   }
 
-  #hold(waiter: Waiter): () => void {
+  #hold(held: Held): () => void {
     let released = false;
-    this.#change(waiter, 1);
+    this.#change(held, 1);
     return () => {
       if (released) return;
       released = true;
-      this.#change(waiter, -1);
+      this.#change(held, -1);
       this.#admit();
     };
   }
@@ -127,7 +135,7 @@ export class Capacity {
     return this.free.slots > Math.max(0, kept) && fits(share, this.free);
   }
 
-  #change({ share, requester, cost }: Waiter, sign: 1 | -1): void {
+  #change({ share, requester, cost }: Held, sign: 1 | -1): void {
     const held = this.#heldOf(requester) + sign * cost;
     // a little more than nothing is what is left of sums of fractions
     if (held > 1e-6) this.#heldBy.set(requester, held);

@@ -103,6 +103,23 @@ export const BID_WINDOW_MAX_MS = 1_000;
 /** Bids of free workers that close the window early. */
 export const ENOUGH_FREE_BIDS = 3;
 
+/** Up to so many nodes everyone is asked; of a larger network, as many make a shard. */
+export const SHARD_NODES = 64;
+/** Workers asked at a time in a large network: with 8, one of them is free at a load of 0.8 more often than not (0.8^8 = 0.17). */
+export const SAMPLE = 8;
+/** Peers that a requester in a large network knows: from, up to. More would have to be kept connected. */
+export const VIEW_MIN = 64;
+export const VIEW_MAX = 2_048;
+/** Between renewals of a part of them, milliseconds. */
+export const VIEW_RENEW_MS = 600_000;
+/** How long a place at a busy worker is kept for a task: by then a new sample finds more. */
+export const PLACE_MS = 30_000;
+/** Bids that an offer in a shard should find, and the time over which they are spread, milliseconds. */
+export const ANSWERS_WANTED = 16;
+export const ANSWER_SPREAD_MS = 100;
+/** What a task asks for, and a worker lends, that counts as large memory: more than a small machine has. */
+export const LARGE_MEMORY_BYTES = 8 * 2 ** 30;
+
 /** A bid is good for this long; then its worker may have forgotten it. */
 export const BID_EXPIRES_MS = 3_000;
 /** Quotes a second that this node asks for, each of everyone who is connected; peers let more pass than that. */

@@ -19,9 +19,10 @@ import {
   type Vote,
   voteKind,
 } from '../../src/wire/index.ts';
+import { randomOf } from '../fixtures/random.ts';
 import { SimNotary } from './sim-notary.ts';
 import type { Post } from './sim-post.ts';
-import { isSoundEnd, isTimeout, LAST, newcomers, randomOf, T0, type World } from './sim-world.ts';
+import { isSoundEnd, isTimeout, LAST, newcomers, T0, type World } from './sim-world.ts';
 
 export interface ScheduleOptions {
   readonly byzantine: number;

@@ -16,17 +16,6 @@ import {
 } from '../../src/wire/index.ts';
 import * as s from './support.ts';
 
-/** mulberry32: the same schedule for the same seed. */
-export function randomOf(seed: number): () => number {
-  let a = seed >>> 0;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
 const { alice, bob, carol, admin, T0 } = s;
 export const notaryKeys: readonly Signer[] = Array.from({ length: 7 }, (_, i) => s.person(`notary ${i}`));
 export const newcomers: readonly Signer[] = [carol, ...['dora', 'emil'].map(s.person)];

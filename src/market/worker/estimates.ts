@@ -1,4 +1,6 @@
-import { MAX_DURATION_MS } from '../../wire/index.ts';
+import { type Estimate, MAX_DURATION_MS } from '../../wire/index.ts';
+import type { Request } from '../bidder.ts';
+import type { Capacity } from '../capacity.ts';
 
 /** Until something was measured: a short script in a fresh container. */
 const FIRST_GUESS_MS = 1_000;
@@ -22,5 +24,15 @@ export class Estimates {
   /** Until the task at this position would start, with this many running side by side; at most what a bid can say. */
   queueMs(position: number, running: number): number {
     return Math.min(MAX_DURATION_MS, Math.round((position * this.#meanMs) / Math.max(1, running)));
+  }
+
+  /** What a bid says of time, for a task that would come next. */
+  promise(
+    capacity: Capacity,
+    { needs, terms, requester }: Pick<Request, 'needs' | 'terms' | 'requester'>,
+  ): Pick<Estimate, 'queuePosition' | 'queueMs' | 'etaMs'> {
+    const position = capacity.fitsNow(needs, requester) ? 0 : capacity.queued + 1;
+    const queueMs = position === 0 ? 0 : this.queueMs(position, capacity.running);
+    return { queuePosition: position, queueMs, etaMs: this.executionMs(terms.limits.runMs) };
   }
 }

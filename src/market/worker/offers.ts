@@ -178,16 +178,13 @@ export class OfferDesk {
     );
   }
 
-  #estimate({ needs, terms, requester }: Request, ask: bigint): Estimate {
-    const free = this.#capacity.fitsNow(needs, requester);
-    const position = free ? 0 : this.#capacity.queued + 1;
+  #estimate(request: Request, ask: bigint): Estimate {
+    const { image, inputBytes } = request.needs;
     return {
       ask,
-      queuePosition: position,
-      queueMs: free ? 0 : this.#estimates.queueMs(position, this.#capacity.running),
-      etaMs: this.#estimates.executionMs(terms.limits.runMs),
-      imageCached: this.#components.executor.hasImage(needs.image),
-      bytesMissing: needs.inputBytes,
+      ...this.#estimates.promise(this.#capacity, request),
+      imageCached: this.#components.executor.hasImage(image),
+      bytesMissing: inputBytes,
     };
   }
 
