@@ -37,21 +37,8 @@ const order = seal(
   requester,
 );
 
-/** One auction in which `bidder` is asked, stays silent, and sends `answer` as if it had heard the gossip. */
-async function auction(
-  answer: (offer: Opened<Offer>) => Uint8Array,
-  record: Partial<TaskRecord> = { failedWorkers: [] },
-) {
-  const reports: string[] = [];
-  const network = {
-    peers: () => [{ peer: bidder.peer }],
-    rtt: () => 0,
-    call: () => new Promise(() => undefined),
-    report: (peer: string) => reports.push(peer),
-    publish: async (_topic: string, bytes: Uint8Array) =>
-      house.answer(answer(open(offerKind, bytes)), bidder.peer),
-  };
-  const house = new AuctionHouse({
+function houseOn(network: Record<string, unknown>): AuctionHouse {
+  return new AuctionHouse({
     network,
     signer: requester,
     genesis: { net, genesis: { minAmount: 10n } },
@@ -67,12 +54,27 @@ async function auction(
     random: () => 0.5,
     options: defaultMarketOptions,
   } as unknown as RequesterComponents);
-  const task = new LiveTask({
-    taskId: taskIdOf(order),
-    policy: request.policy,
-    ...record,
-  } as unknown as TaskRecord);
-  const { bids } = await house.run(task, request.spec, { attempt: 1, selfOnly: false });
+}
+
+const taskWith = (record: Partial<TaskRecord>) =>
+  new LiveTask({ taskId: taskIdOf(order), policy: request.policy, ...record } as unknown as TaskRecord);
+
+/** One auction in which `bidder` is asked, stays silent, and sends `answer` as if it had heard the gossip. */
+async function auction(
+  answer: (offer: Opened<Offer>) => Uint8Array,
+  record: Partial<TaskRecord> = { failedWorkers: [] },
+) {
+  const reports: string[] = [];
+  const house = houseOn({
+    peers: () => [{ peer: bidder.peer }],
+    rtt: () => 0,
+    call: () => new Promise(() => undefined),
+    report: (peer: string) => reports.push(peer),
+    publish: async (_topic: string, bytes: Uint8Array) =>
+      house.answer(answer(open(offerKind, bytes)), bidder.peer),
+  });
+  const init = { attempt: 1, selfOnly: false, round: 0 };
+  const { bids } = await house.run(taskWith(record), request.spec, init);
   return { bids: bids.map(({ bid }) => bid.body.worker), reports };
 }
 
@@ -136,5 +138,40 @@ for (const [what, change, signer] of wrong)
   test(`a bid ${what} is not taken, and costs its sender`, async () => {
     assert.equal(await auction(offer => bidOn(offer, change, signer)), { bids: [], reports: [bidder.peer] });
   });
+
+test('with more than 64 peers an offer goes to eight of them, and to all once two rounds found nobody', async () => {
+  const peers = Array.from({ length: 70 }, (_, i) => `peer ${i}`);
+  const refusal = { code: 'BUSY', reason: 'the queue is full', permanent: false };
+  const heard: string[] = [];
+  let published = 0;
+  const house = houseOn({
+    peers: () => peers.map(peer => ({ peer })),
+    rtt: () => 0,
+    call: async (peer: string) => {
+      heard.push(peer);
+      const ref = { taskId: taskIdOf(order), replica: 0, attempt: 1 };
+      return offerAnswerMessage.encode({ type: 'refusal', ...ref, refusal });
+    },
+    publish: async () => {
+      published++;
+    },
+  });
+  const failed = peers.slice(0, 3);
+  const counts = [];
+  for (const round of [0, 1, 2]) {
+    heard.length = 0;
+    const init = { attempt: 1, selfOnly: false, round };
+    const { asked, views } = await house.run(taskWith({ failedWorkers: failed }), request.spec, init);
+    assert.is(asked.length, 67, 'who was not asked may take it yet');
+    assert.is(new Set(heard).size, views.length);
+    assert.not(heard.some(peer => failed.includes(peer)));
+    counts.push([heard.length, published]);
+  }
+  assert.equal(counts, [
+    [8, 0],
+    [8, 0],
+    [67, 1],
+  ]);
+});
 
 test.run();

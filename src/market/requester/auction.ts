@@ -13,9 +13,12 @@ import {
   seal,
   type TaskSpec,
 } from '../../wire/index.ts';
+import { draw } from '../candidates.ts';
 import type { BidView } from '../interface.ts';
-import { BID_WINDOW_MAX_MS, BID_WINDOW_MIN_MS, ENOUGH_FREE_BIDS } from '../options.ts';
+import { SAMPLE } from '../options.ts';
+import { levelOf, wayOf } from '../regime.ts';
 import { type BidFacts, costOf, factsOf, rank } from '../score.ts';
+import { bidWindowMs, hasEnough } from '../window.ts';
 import { askedFor, isPayable, isWanted } from './asking.ts';
 import type { RequesterComponents } from './interface.ts';
 import { type LiveTask, lostOnTheWay } from './task-store.ts';
@@ -33,7 +36,7 @@ export interface AuctionResult {
   readonly views: readonly BidView[];
   /** Who was waited for and did not answer. */
   readonly silent: readonly string[];
-  /** Peers that were asked, and those of them that will never take it. */
+  /** Peers that may take it, all or some of which were asked, and those who never will. */
   readonly asked: readonly string[];
   readonly refused: readonly string[];
   /** More than half of the answers were that there is no place. */
@@ -44,30 +47,41 @@ export interface AuctionResult {
 export class AuctionHouse {
   readonly #components: RequesterComponents;
   readonly #open = new Map<string, Auction>();
+  /** The network's size as of the last auction. */
+  #level = 0;
 
   constructor(components: RequesterComponents) {
     this.#components = components;
   }
 
-  /** Offers the task's next attempt to everyone who may take it, and collects answers for one bid window. */
+  /** Offers the task's next attempt to everyone who may take it, in a large network first to some, and collects answers for one bid window. */
   async run(
     task: LiveTask,
     spec: TaskSpec,
-    init: { attempt: number; selfOnly: boolean },
+    init: { attempt: number; selfOnly: boolean; round: number },
   ): Promise<AuctionResult> {
-    const { network, worker, signer, clock, metrics } = this.#components;
+    const { network, worker, signer, clock, metrics, random } = this.#components;
     const started = clock.monotonic();
     const { policy } = task.record;
     const isFresh = (peer: string) => isWanted(policy, peer) && !task.record.failedWorkers.includes(peer);
-    const others = init.selfOnly ? [] : network.peers().map(({ peer }) => peer);
+    const connected = network.peers().map(({ peer }) => peer);
+    const others = init.selfOnly ? [] : connected;
     const withSelf = !policy.avoidSelf && isFresh(signer.peer);
     const isAnyFresh = withSelf || init.selfOnly || others.some(isFresh);
     // where all that are left lost their stream once, one of them is better than nobody
     const mayAsk = isAnyFresh
       ? isFresh
       : (peer: string) => isWanted(policy, peer) && lostOnTheWay(task.record, peer);
-    const peers = others.filter(mayAsk);
-    const offer = this.#offer(task, spec, init.attempt, this.#windowMs(peers));
+    const mayTake = others.filter(mayAsk);
+    this.#level = levelOf({ distances: [], connected: connected.length }, this.#level);
+    const isSample = wayOf(this.#level, init.round) === 'sample';
+    const peers = isSample ? draw(SAMPLE, mayTake, random) : mayTake;
+    const offer = this.#offer(
+      task,
+      spec,
+      init.attempt,
+      bidWindowMs(peers.map(peer => network.rtt(peer) ?? 0)),
+    );
     const asked = withSelf ? [signer.peer, ...peers] : peers;
     const auction = new Auction(this.#components, offer, mayAsk, asked);
     const key = refKey(offer.body);
@@ -75,13 +89,13 @@ export class AuctionHouse {
     try {
       if (withSelf) auction.take(signer.peer, worker.offer(offer.bytes, signer.peer).encoded);
       for (const peer of peers) auction.ask(peer);
-      if (!init.selfOnly) void this.#publish(offer);
+      if (!init.selfOnly && !isSample) void this.#publish(offer);
       await auction.close(peers.length === 0 && init.selfOnly ? 0 : offer.body.bidWindowMs);
     } finally {
       this.#open.delete(key);
     }
     metrics.observe('auction_seconds', (clock.monotonic() - started) / 1000);
-    return auction.result();
+    return { ...auction.result(), asked: withSelf ? [signer.peer, ...mayTake] : mayTake };
   }
 
   /** A bid on a gossiped offer. Unknown and late ones are dropped: an offer made again for one attempt has a hash of its own. */
@@ -100,12 +114,6 @@ export class AuctionHouse {
       // those connected have it over their streams
       this.#components.logger.debug({ error: messageOf(error) }, 'offer was not gossiped');
     }
-  }
-
-  #windowMs(peers: readonly string[]): number {
-    const rtts = peers.map(peer => this.#components.network.rtt(peer) ?? 0).sort((a, b) => a - b);
-    const slow = rtts[Math.min(rtts.length - 1, Math.floor(rtts.length * 0.95))] ?? 0;
-    return Math.round(Math.min(BID_WINDOW_MAX_MS, Math.max(BID_WINDOW_MIN_MS, 2 * slow)));
   }
 
   #offer(task: LiveTask, spec: TaskSpec, attempt: number, bidWindowMs: number): Opened<Offer> {
@@ -208,8 +216,7 @@ class Auction {
   }
 
   #hasEnough(): boolean {
-    const free = [...this.#bids.values()].filter(({ bid }) => bid.body.queuePosition === 0);
-    return free.length >= ENOUGH_FREE_BIDS;
+    return hasEnough([...this.#bids.values()].map(({ bid }) => bid.body));
   }
 
   async close(windowMs: number): Promise<void> {
@@ -221,7 +228,7 @@ class Auction {
     this.#stop.abort(new CodedError({ code: 'WINDOW_CLOSED' }, 'the bid window has closed'));
   }
 
-  result(): AuctionResult {
+  result(): Omit<AuctionResult, 'asked'> {
     const bids = rank([...this.#bids.values()], this.#components.random);
     const views: BidView[] = bids.map(({ bid, score, facts }) => ({
       worker: bid.body.worker,
@@ -238,6 +245,6 @@ class Auction {
     const crowded = full > (this.#bids.size + this.#refusals.size) / 2;
     const isSilent = (peer: string) => !this.#bids.has(peer) && !this.#refusals.has(peer);
     const silent = this.#hasEnough() ? [] : this.#asked.filter(isSilent);
-    return { offer: this.#offer, bids, views, silent, asked: this.#asked, refused, crowded };
+    return { offer: this.#offer, bids, views, silent, refused, crowded };
   }
 }

@@ -149,7 +149,8 @@ export class TaskRunner {
     return room.enter(placeOf(task), task.stop.signal, async () => {
       const spec = await store.spec(task.record.taskId);
       await store.update(task, { state: 'scheduled', phase: 'offering', waiting: null });
-      const result = await house.run(task, spec, { attempt: nextAttempt(task.record), selfOnly });
+      const init = { attempt: nextAttempt(task.record), selfOnly, round: rounds.count };
+      const result = await house.run(task, spec, init);
       limit.note(result.crowded);
       rounds.asked = result.asked;
       for (const peer of result.refused) rounds.refused.add(peer);
