@@ -1,6 +1,16 @@
 import { classesOf, type WorkerClass } from '../../src/market/shards.ts';
 import { Timeline } from './timeline.ts';
-import { downShare, type Job, jobs, machineOf, machines, type SimInit, World, warmUpTasks } from './world.ts';
+import {
+  demands,
+  downShare,
+  type Job,
+  jobs,
+  machineOf,
+  machines,
+  type SimInit,
+  World,
+  warmUpTasks,
+} from './world.ts';
 
 /** Slots of one kind of machine, all together. */
 interface Pool {
@@ -30,9 +40,16 @@ export function omniscientMs(init: SimInit): number {
       if (next >= 0) waiting.splice(next, 1)[0]?.start(pool);
     });
   };
-  for (const pool of pools)
-    for (let busy = Math.round(pool.free * init.load); busy > 0; busy--)
-      give(pool, world.restMs() / pool.speed, () => {});
+  // as it would have left them: the fast ones busy
+  const work = init.load * pools.reduce((sum, { free, speed }) => sum + free * speed, 0);
+  const workOfGpus = (work * demands.gpu.percent) / 100;
+  let left = work - workOfGpus;
+  for (const pool of pools) {
+    const isOfGpus = pool.serves.includes('gpu');
+    const busy = Math.min(pool.free, Math.round((isOfGpus ? workOfGpus : left) / pool.speed));
+    if (!isOfGpus) left -= busy * pool.speed;
+    for (let i = 0; i < busy; i++) give(pool, world.restMs() / pool.speed, () => {});
+  }
 
   const queue = jobs(init);
   let index = -warmUpTasks(init);
