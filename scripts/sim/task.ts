@@ -1,4 +1,10 @@
-import { AWARD_TIMEOUT_MS, BID_WINDOW_MAX_MS, PLACE_MS, SAMPLE } from '../../src/market/options.ts';
+import {
+  AWARD_TIMEOUT_MS,
+  BID_WINDOW_MAX_MS,
+  defaultMarketOptions,
+  PLACE_MS,
+  SAMPLE,
+} from '../../src/market/options.ts';
 import { wayOf } from '../../src/market/regime.ts';
 import { Places } from '../../src/market/requester/places.ts';
 import { backoffMs } from '../../src/market/requester/waiting-room.ts';
@@ -8,6 +14,8 @@ import type { SimRequester } from './requester.ts';
 import type { Simulation } from './simulation.ts';
 import type { SimBid, SimWorker } from './worker.ts';
 import type { Job } from './world.ts';
+
+const { secondValue } = defaultMarketOptions;
 
 /** A node that an offer reaches, and when. */
 export interface Hearer {
@@ -254,7 +262,7 @@ export class SimTask {
   }
 
   #scoreOf(bid: SimBid): number {
-    return costOf(factsOf(bid, this.#requester.known(bid.worker), false));
+    return costOf(factsOf(bid, this.#requester.known(bid.worker), { isSelf: false, secondValue }));
   }
 
   #key(attempt: number): string {
