@@ -93,6 +93,8 @@ test('a new day begins at nothing, and a lock of yesterday that comes back makes
   withLimit(async ({ ledger, alice, bob, lock, ahead }) => {
     const first = await lock('one', 4n * FLOP);
     assert.is(await code(lock('two', 1n)), 'DAY_LIMIT');
+    const isBooked = async () => (await alice.wallet.history(1))[0]?.kind === 'lock';
+    await waitFor(isBooked, 'the lock in the history');
     ahead(DAY_MS);
     assert.is(alice.wallet.spending().today, 0n);
     await lock('two', 3n * FLOP);
