@@ -28,8 +28,8 @@ async function until(what, look) {
 async function startDaemon(index, flags) {
   const data = join(dir, `node-${index + 1}`);
   const env = { ...process.env, DUXNODE_NETWORK_LISTEN: '[/ip4/127.0.0.1/tcp/0]' };
-  const argv = [BUNDLE, 'start', '--data', data, '--api-port', '0', ...flags];
-  const child = spawn(process.execPath, argv, { env, stdio: ['ignore', 'pipe', 'pipe'], detached: KEEP });
+  const argv = ['start', '--data', data, '--api-port', '0', ...flags];
+  const child = spawn(BUNDLE, argv, { env, stdio: ['ignore', 'pipe', 'pipe'], detached: KEEP });
   let output = '';
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', bytes => {
@@ -95,8 +95,7 @@ async function runTask(daemon) {
 
 async function checkReceipt(daemon, taskId) {
   const file = join(dir, 'receipt.cbor');
-  const duxnode = async (...words) =>
-    (await promisify(execFile)(process.execPath, [BUNDLE, ...words])).stdout;
+  const duxnode = async (...words) => (await promisify(execFile)(BUNDLE, words)).stdout;
   await duxnode('receipt', taskId, '--data', daemon.data, '--output', file);
   return { file, said: await duxnode('receipt', 'verify', file) };
 }

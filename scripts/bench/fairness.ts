@@ -10,7 +10,7 @@ const SUBMIT_AT_ONCE = 20;
 
 /** How much longer ten tasks of one requester take from submission to result while another has a thousand on the same worker. */
 export async function fairness(): Promise<Figure[]> {
-  const net = await Devnet.start(1, { settings: { 'worker.cpus': '4' } });
+  const net = await Devnet.start(1, { settings: { 'engine.max_concurrent_tasks': '4' } });
   try {
     const submitsOnly = { settings: { 'worker.enabled': 'false' } };
     const many = await net.add(submitsOnly);

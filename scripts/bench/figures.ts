@@ -18,8 +18,8 @@ export interface Figure {
 }
 
 export function figure(what: string, value: number, target: number, unit: string): Figure {
-  const shown =
-    unit === 'ratio' ? value.toFixed(3) : `${value >= 100 ? value.toFixed(0) : value.toFixed(1)} ${unit}`;
+  const places = unit === 's' ? 2 : value >= 100 ? 0 : 1;
+  const shown = unit === 'ratio' ? value.toFixed(3) : `${value.toFixed(places)} ${unit}`;
   const limit = unit === 'ratio' ? `<= ${target}` : `<= ${target} ${unit}`;
   return { what, value: shown, target: limit, met: value <= target };
 }

@@ -169,7 +169,7 @@ export class TaskRunner {
       waiting: funded ? 'no_bids' : 'funds_locked',
     });
     // for want of money time alone changes nothing: its event will come, and the longest pause is for one that was missed
-    const pause = funded ? backoffMs(round, random) : BACKOFF_MAX_MS;
+    const pause = funded ? backoffMs(round, random) * room.crowd : BACKOFF_MAX_MS;
     const ms = Math.max(0, Math.min(pause, policy.deadline - clock.now()));
     const needs = funded ? null : policy.payment;
     await room.rest(ms, { ...placeOf(task), needs }, task.stop.signal);

@@ -21,6 +21,9 @@ interface Guest extends Place {
   readonly woken: Deferred<void>;
 }
 
+/** So many of those that rest look for workers by themselves at the pace of the backoff; with more of them, each more slowly. */
+const LOOKING = 16;
+
 /** Auctions at a time, by priority and age; and the place where tasks wait that nobody bid for. */
 export class WaitingRoom {
   readonly #clock: Clock;
@@ -54,6 +57,11 @@ export class WaitingRoom {
       this.#active++;
       this.#atTheDoor.shift()?.woken.resolve();
     }
+  }
+
+  /** What a pause is to be longer by: who has a thousand tasks that nobody has room for asks no more often than who has a few. */
+  get crowd(): number {
+    return Math.max(1, this.#resting.length / LOOKING);
   }
 
   /** Until the time is over, or something has changed that may help: a place at a worker, or `needs` in the wallet. */
