@@ -126,6 +126,9 @@ export class TaskRunner {
     const { settlement, options } = this.#components;
     const funded = hasFunds(task.record, settlement.spending().spendable, options.maxPerTask);
     try {
+      // behind many that nobody has room for, its turn comes before its first question is worth asking
+      if (funded && rounds.count === 0 && this.#parts.room.crowd > 1)
+        return void (await this.#rest(task, rounds.count++, funded));
       const answer = funded || !policy.avoidSelf ? await this.#auction(task, rounds, !funded) : undefined;
       if (answer && 'follower' in answer) return answer;
       if (answer)
