@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { Script } from 'node:vm';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { VERSION } from '../src/util/index.ts';
@@ -26,11 +25,20 @@ test('exports the typed client and nothing else', () => {
   assert.throws(() => import.meta.resolve('duxnode'), /ERR_PACKAGE_PATH_NOT_EXPORTED|exports/);
 });
 
-test('brings what V8 compiled at the build, and V8 takes it', async () => {
+const LOAD = `
+const { readFileSync } = require('node:fs');
+const [program, compiled] = process.argv.slice(1).map(file => readFileSync(file));
+const script = new (require('node:vm').Script)(program.toString('latin1'), { cachedData: compiled });
+console.log(script.cachedDataRejected);
+`;
+
+test('brings what V8 compiled at the build, and V8 takes it with the flags of the command', async () => {
   const { program, compiled } = await programFiles();
-  const source = await readFile(join(dist, 'program', program), 'latin1');
-  const script = new Script(source, { cachedData: await readFile(join(dist, 'program', compiled)) });
-  assert.is(script.cachedDataRejected, false);
+  const [firstLine = ''] = (await readFile(join(dist, 'duxnode.js'), 'utf8')).split('\n');
+  const flags = firstLine.split(' ').filter(word => word.startsWith('--'));
+  const files = [program, compiled].map(name => join(dist, 'program', name));
+  const { stdout } = await promisify(execFile)(process.execPath, [...flags, '-e', LOAD, ...files]);
+  assert.is(stdout, 'false\n');
 });
 
 test('the program is ASCII, as its loader decodes it', async () => {

@@ -1,3 +1,5 @@
+import { mkdir, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { DaemonProcess } from '../fixtures/daemons.ts';
@@ -7,14 +9,16 @@ import { waitFor } from '../fixtures/wait.ts';
 const test = suite('e2e: machines without Docker');
 
 const NO_DOCKER = { DOCKER_HOST: 'unix:///nonexistent/docker.sock' };
-/** No bubblewrap is found either. */
-const NOTHING = { ...NO_DOCKER, PATH: '/nonexistent' };
 
 test('with bubblewrap a task runs natively, and its receipt says so; with neither a node still submits', () =>
   withDevnet(
     1,
     async (net, [native]) => {
-      const bare = await net.add({ env: NOTHING });
+      // no bubblewrap is found either, nor anything but Node
+      const bin = join(net.dir, 'bin');
+      await mkdir(bin);
+      await symlink(process.execPath, join(bin, 'node'));
+      const bare = await net.add({ env: { ...NO_DOCKER, PATH: bin } });
       await net.ready();
       if (!native) throw new Error('one node was started');
       assert.is((await native.client.getNode()).body.sandbox.runtime, 'native');
