@@ -74,7 +74,7 @@ export function createDockerExecutor(
   const boot = randomUUID();
   const engine = createEngine({ logger, clock, onUp }, options);
   const images = createImages({ engine, clock, logger, journal }, options);
-  const leftovers = createLeftovers({ engine, logger }, { owner, boot });
+  const leftovers = createLeftovers({ engine, logger, clock }, { owner, boot });
   const takeExtras = createDockerExtras({ egress, disks }, options);
   const make = createBoxes(
     { engine, images, leftovers, clock, takeExtras, weaken },

@@ -1,8 +1,8 @@
-import { rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { codeOf, type Logger, messageOf } from '../../util/index.ts';
+import { type Clock, codeOf, type Logger, messageOf } from '../../util/index.ts';
 import type { Box } from '../box.ts';
 import { readHierarchies } from '../hierarchies.ts';
+import { removeFolder } from '../native/cgroups.ts';
 import { type Engine, statusOf } from './engine.ts';
 
 /** Which containers of this owner are in use, and the removal of all others. */
@@ -20,11 +20,13 @@ export interface Leftovers {
 }
 
 export function createLeftovers(
-  { engine, logger }: { readonly engine: Engine; readonly logger: Logger },
+  { engine, logger, clock }: { readonly engine: Engine; readonly logger: Logger; readonly clock: Clock },
   { owner, boot }: { readonly owner: string; readonly boot: string },
 ): Leftovers {
   const held = new Set<string>();
   const removals = new Set<Promise<void>>();
+  /** The engine was away once: what was made before that may have groups that it has forgotten. */
+  let wasAway = false;
 
   function track(work: Promise<void>): Promise<void> {
     const tracked: Promise<void> = work.then(
@@ -57,7 +59,10 @@ export function createLeftovers(
     );
     const left = list.filter(found => isLeft(found.Names[0]?.slice(1) ?? ''));
     await Promise.all(left.map(found => removeById(found.Id)));
-    await removeGroups(left.map(found => found.Id));
+    await removeGroups(
+      left.map(found => found.Id),
+      clock,
+    );
     return left.filter(found => found.Labels['duxnode.boot'] !== boot).length;
   }
 
@@ -68,11 +73,16 @@ export function createLeftovers(
       held.add(name);
     },
     release(name, box) {
-      const removed = box ? box.remove() : Promise.resolve();
+      const isForgotten = wasAway || !engine.status().available;
+      const removed = (async () => {
+        await box?.remove();
+        if (box && isForgotten) await removeGroups([box.id], clock);
+      })();
       return track(removed.finally(() => held.delete(name)));
     },
     sweep,
     sweepLater() {
+      wasAway = true;
       void track(
         sweep().then(sandboxes => {
           if (sandboxes > 0) logger.info({ sandboxes }, 'removed sandboxes of an earlier run');
@@ -87,11 +97,11 @@ export function createLeftovers(
 }
 
 /**
- * An engine that dies while it starts a container forgets its control groups. Those of removed containers are removed, where the
- * engine makes them itself (cgroupfs) and this user may; one that is in use stays, as only empty ones can go.
+ * An engine that dies while it starts a container forgets its control groups, and in them the process that was to become the task. Those
+ * of removed containers are ended and removed, where the engine makes them itself (cgroupfs) and this user may.
  */
-async function removeGroups(ids: readonly string[]): Promise<void> {
+async function removeGroups(ids: readonly string[], clock: Clock): Promise<void> {
   if (ids.length === 0 || process.platform !== 'linux') return;
   const folders = (await readHierarchies()).map(({ mount }) => join(mount, 'docker'));
-  await Promise.allSettled(ids.flatMap(id => folders.map(folder => rmdir(join(folder, id)))));
+  await Promise.allSettled(ids.flatMap(id => folders.map(folder => removeFolder(clock, join(folder, id)))));
 }

@@ -169,7 +169,8 @@ async function withoutSwap(folder: string, { version }: Based, { memoryBytes }: 
   }
 }
 
-async function removeFolder(clock: Clock, folder: string): Promise<void> {
+/** Kills what is still in a group, and removes it. One that is not there is no error. @throws CodedError `SANDBOX_FAILED`. */
+export async function removeFolder(clock: Clock, folder: string): Promise<void> {
   for (let looks = 0; looks < REMOVE_LOOKS; looks++) {
     try {
       return await rmdir(folder);
