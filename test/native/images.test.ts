@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { watch } from 'node:fs';
 import { lstat, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -134,6 +135,23 @@ for (const [name, { entries, limits }] of Object.entries(hostile))
       assert.is(codeOf(await rejection(unpack(folder, [entries], limits))), 'BAD_IMAGE');
       assert.is(await readFile(join(folder, 'outside'), 'utf8'), 'mine');
     }));
+
+test('a stop in the middle of it ends it, and nothing but it', () =>
+  withFolder(async folder => {
+    const root = join(folder, 'root');
+    await mkdir(root);
+    const file = join(folder, 'image.tar');
+    const entries = Array.from({ length: 5_000 }, (_, i): Entry => [{ name: `f${i}` }, 'x'.repeat(100)]);
+    await writeFile(file, await saved([await packed(entries)]));
+    const [image] = await readSaveFile(file);
+    const stop = new AbortController();
+    const looking = watch(root, () => stop.abort(new Error('stopping')));
+    const limits = { ...LIMITS, maxImageEntries: entries.length };
+    const error = await rejection(unpackLayers(file, image?.layers ?? [], root, limits, stop));
+    looking.close();
+    assert.is((error as Error).message, 'stopping');
+    assert.ok((await readdir(root)).length < entries.length);
+  }));
 
 test('what is written through links stays inside', () =>
   withFolder(async folder => {

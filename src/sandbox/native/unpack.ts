@@ -62,6 +62,8 @@ async function unpackLayer(
   const tar = extract();
   const source = createReadStream(file, { start: offset, end: offset + size - 1 });
   const fed = pipeline(source, hashing, tar, { signal });
+  // a stop in the middle of an entry fails this first, and the loop below when that entry has ended
+  fed.catch(() => undefined);
   try {
     for await (const entry of tar) {
       if (--left.entries < 0) throw new BadImage('it has more files than are taken');
