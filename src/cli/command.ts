@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import type { Io } from './io.ts';
 
-export type Action = (io: Io, args: readonly string[], options: Record<string, never>) => Promise<number>;
+/** What a command does. Each names the options that it declares; commander alone knows that it hands over those. */
+export type Action = (io: Io, args: readonly string[], options: never) => Promise<number>;
 
 /** What one run of the program ends with. */
 export interface Run {
@@ -25,7 +26,7 @@ export function command(
     .action(async (...given: unknown[]) => {
       const self = given.at(-1) as Command;
       const action = await load();
-      run.exitCode = await action(run.io, self.args, self.optsWithGlobals());
+      run.exitCode = await action(run.io, self.args, self.optsWithGlobals<never>());
     });
 }
 

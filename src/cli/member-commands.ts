@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
-import { type Action, collect, command, configured, keyed, type Run, reading } from './command.ts';
+import { collect, command, configured, keyed, type Run, reading } from './command.ts';
 
 /** Networks, members and invites. */
 export function addMembers(program: Command, run: Run): void {
   const load = () => import('./commands/members.ts');
-  const init = async () => (await load()).init as Action;
+  const init = async () => (await load()).init;
   configured(
     command(program, run, 'init', 'Found a network in a data directory, before its first start', init),
   )
@@ -14,7 +14,7 @@ export function addMembers(program: Command, run: Run): void {
     .option('--fee <percent>', 'of each payment, to the admin')
     .option('--notary <peer>', 'a notary beside this node (repeatable)', collect)
     .option('--passphrase-file <file>', 'what opens the node’s key, where it is encrypted');
-  const join = async () => (await load()).joinBy as Action;
+  const join = async () => (await load()).joinBy;
   reading(command(program, run, 'join <invite>', 'Join a network by an invite; - reads it from stdin', join));
   const invite = program.command('invite').description('Invites to the network, on the admin’s node');
   reading(invite.command('create', { isDefault: true }))
@@ -37,7 +37,7 @@ export function addMembers(program: Command, run: Run): void {
   const remove = async () => (await load()).remove;
   reading(command(members, run, 'remove <peer>', 'Make a guest of a member', remove));
   const admin = program.command('admin').description('The key of the network’s admin');
-  const exportKey = async () => (await load()).exportAdmin as Action;
+  const exportKey = async () => (await load()).exportAdmin;
   keyed(
     command(admin, run, 'export <file>', 'Write a copy of it, encrypted by a passphrase', exportKey),
   ).option('--key-passphrase-file <file>', 'the passphrase of the copy; otherwise it is asked for');

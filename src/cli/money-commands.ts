@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { type Action, command, type Run, reading, targeted } from './command.ts';
+import { command, type Run, reading, targeted } from './command.ts';
 
 export function addWallet(program: Command, run: Run): void {
   const load = () => import('./commands/wallet.ts');
@@ -9,18 +9,16 @@ export function addWallet(program: Command, run: Run): void {
     .action(async (_, self: Command) => {
       run.exitCode = await (await load()).balance(run.io, [], self.optsWithGlobals());
     });
-  reading(
-    command(wallet, run, 'history', 'The account’s trail', async () => (await load()).history as Action),
-  )
+  reading(command(wallet, run, 'history', 'The account’s trail', async () => (await load()).history))
     .option('--limit <n>', 'how many (default 50)')
     .option('--before <n>', 'before this one');
   const shares = async () => (await load()).shares;
   reading(command(wallet, run, 'shares', 'Who lent to this node and who used it, by receipts', shares));
-  const send = async () => (await load()).send as Action;
+  const send = async () => (await load()).send;
   reading(command(wallet, run, 'send <peer> <amount>', 'Send money to another account', send))
     .option('--key <key>', 'an idempotency key: however often it is repeated, it is sent once')
     .option('--again', 'the same amount to the same peer once more, within ten minutes');
-  const exportTrail = async () => (await load()).exportTrail as Action;
+  const exportTrail = async () => (await load()).exportTrail;
   targeted(
     command(wallet, run, 'export', 'Write the account’s certificates, to be checked offline', exportTrail),
   )

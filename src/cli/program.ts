@@ -1,16 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { messageOf, VERSION } from '../util/index.ts';
-import {
-  type Action,
-  collect,
-  command,
-  configured,
-  keyed,
-  type Run,
-  reading,
-  targeted,
-  taskFlags,
-} from './command.ts';
+import { collect, command, configured, keyed, type Run, reading, targeted, taskFlags } from './command.ts';
 import { EXIT, exitCodeOf } from './exit.ts';
 import type { Io } from './io.ts';
 import { addMembers } from './member-commands.ts';
@@ -55,7 +45,7 @@ function addDaemon(program: Command, run: Run): void {
     ['decrypt', 'Put the key in clear again'],
   ] as const)
     keyed(command(identity, run, made, summary, async () => (await keys())[made]));
-  const devnet = async () => (await import('./commands/devnet.ts')).devnet as unknown as Action;
+  const devnet = async () => (await import('./commands/devnet.ts')).devnet;
   command(program, run, 'devnet [n]', 'N real nodes on this machine (default 3), or stop', devnet)
     .option('--dir <dir>', 'where their data goes (default: a temporary directory)')
     .option('--api-port <n>', 'control port of the first; the others count up from it')
@@ -65,7 +55,7 @@ function addDaemon(program: Command, run: Run): void {
 }
 
 function addRun(program: Command, run: Run): void {
-  const load = async () => (await import('./commands/run.ts')).run as unknown as Action;
+  const load = async () => (await import('./commands/run.ts')).run;
   taskFlags(
     targeted(
       command(program, run, 'run [command...]', 'Run a command on the network, like docker run', load),
@@ -80,7 +70,7 @@ function addRun(program: Command, run: Run): void {
 }
 
 function addQuote(program: Command, run: Run): void {
-  const load = async () => (await import('./commands/quote.ts')).quote as unknown as Action;
+  const load = async () => (await import('./commands/quote.ts')).quote;
   taskFlags(
     reading(command(program, run, 'quote [file|command...]', 'Who would run a task, and for how much', load)),
   ).addHelpText(
@@ -97,12 +87,10 @@ function addTasks(program: Command, run: Run): void {
       run,
       'submit [file]',
       'Submit tasks of a YAML or JSON file; - is stdin',
-      async () => (await load()).submit as Action,
+      async () => (await load()).submit,
     ),
   ).option('--wait', 'until they have ended');
-  reading(
-    command(program, run, 'tasks', 'List tasks, newest first', async () => (await load()).list as Action),
-  )
+  reading(command(program, run, 'tasks', 'List tasks, newest first', async () => (await load()).list))
     .option('--status <status>', 'only these')
     .option('--label <name=value>', 'only these')
     .option('--limit <n>', 'how many (default 50)')
@@ -113,25 +101,18 @@ function addTasks(program: Command, run: Run): void {
       run,
       'task <id>',
       'All about a task, with every attempt and bid',
-      async () => (await load()).show as Action,
+      async () => (await load()).show,
     ),
   ).option('--why', 'why each attempt went to its worker: the parts of every score');
-  reading(
-    command(program, run, 'logs <id>', 'A task’s output', async () => (await load()).logs as Action),
-  ).option('-f, --follow', 'until it ends');
-  reading(
-    command(program, run, 'result <id>', 'A task’s result', async () => (await load()).result as Action),
-  )
+  reading(command(program, run, 'logs <id>', 'A task’s output', async () => (await load()).logs)).option(
+    '-f, --follow',
+    'until it ends',
+  );
+  reading(command(program, run, 'result <id>', 'A task’s result', async () => (await load()).result))
     .option('--out <dir>', 'save output files here')
     .option('--wait', 'until it is there');
   reading(
-    command(
-      program,
-      run,
-      'wait <id...>',
-      'Wait until tasks have ended',
-      async () => (await load()).wait as Action,
-    ),
+    command(program, run, 'wait <id...>', 'Wait until tasks have ended', async () => (await load()).wait),
   ).option('--timeout <seconds>', 'give up after');
   reading(command(program, run, 'cancel <id...>', 'Cancel tasks', async () => (await load()).cancel));
   reading(
@@ -143,7 +124,7 @@ function addTasks(program: Command, run: Run): void {
       run,
       'dispute <id...>',
       'Dispute results whose payment waits',
-      async () => (await load()).dispute as Action,
+      async () => (await load()).dispute,
     ),
   ).option('--reason <text>', 'what is wrong');
 }
@@ -152,7 +133,7 @@ function addViews(program: Command, run: Run): void {
   const load = () => import('./commands/views.ts');
   reading(command(program, run, 'status', 'The node on one screen', async () => (await load()).status));
   reading(command(program, run, 'peers', 'Who is connected', async () => (await load()).peers));
-  const prune = async () => (await import('./commands/prune.ts')).prune as Action;
+  const prune = async () => (await import('./commands/prune.ts')).prune;
   reading(command(program, run, 'prune', 'Free what old tasks and images hold', prune)).option(
     '--all',
     'every image that this node pulled and nobody uses now',

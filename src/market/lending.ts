@@ -11,7 +11,7 @@ export interface Hours {
 export interface Lending {
   /** Null: at all times. */
   readonly hours: readonly Hours[] | null;
-  /** Load of a core, by everything but tasks, above which none is taken; null: any. */
+  /** Load of a core, by everything but tasks, above which none is taken; null: load does not count. */
   readonly maxLoad: number | null;
 }
 

@@ -83,7 +83,7 @@ const workerSchema = z.strictObject({
     .max(32)
     .nullable()
     .default(null),
-  /** Load of a core, without that of tasks, above which no other's task is taken; null: any. */
+  /** Load of a core, without that of tasks, above which no other's task is taken; null: load does not count. */
   pause_load: z.number().min(0.01).max(1000).nullable().default(null),
   /** Asked for one task; null: what is offered. */
   price: z.union([z.null(), flop('0')]).default(null),
