@@ -19,8 +19,8 @@ const out = resolve(values.out ?? join(root, 'dist'));
 const entry = resolve(values.entry ?? join(root, 'src/cli/main.ts'));
 const client = join(root, 'src/api/client.ts');
 /**
- * Room for young objects that does not grow with what a daemon has done: it holds no more after a day than after a minute. The compiled
- * code is made with the same flags, as V8 takes it with no others.
+ * Room for young objects that is as large from the start as it ever gets: what has run does not change what a process holds of it. The
+ * compiled code is made with the same flags, as V8 takes it with no others.
  */
 const V8_FLAGS = ['--min-semi-space-size=8', '--max-semi-space-size=8'];
 /** Of a start on a busy machine. */
