@@ -59,7 +59,7 @@ export const launcherAttacks: readonly SandboxAttack[] = [
     async attack(lab) {
       const end = { code: 0, signal: 0, cpuMs: 0, peakBytes: 0, oomKills: 0, files: [], truncated: false };
       const code = `
-import os, sys
+import os, signal, sys
 text = b'''${JSON.stringify(end)}'''
 def stolen():
     try:
@@ -67,9 +67,12 @@ def stolen():
             os.set_blocking(pipe.fileno(), False)
             return pipe.read(16)
     except OSError: pass
-mark = b'\\0' + (bytes.fromhex(os.environ.get('NONCE', '')) or stolen() or bytes(16))
+nonce = bytes.fromhex(os.environ.get('NONCE', '')) or stolen()
+mark = b'\\0' + (nonce or bytes(16))
 os.write(2, mark)
 os.write(1, mark + len(text).to_bytes(4, 'big') + text)
+# the launcher's own end right behind the forged one would give it away
+if nonce: signal.pause()
 sys.exit(9)`;
       const result = await runIn(lab, code);
       return verdictOf(!(result.exitCode === 9 && result.stdout.length > 100), saidBy(result));
