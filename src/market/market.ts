@@ -22,7 +22,7 @@ import { Requester } from './requester/requester.ts';
 import type { WorkerComponents } from './worker/interface.ts';
 import { createWorker, type Worker } from './worker/worker.ts';
 
-export type MarketComponents = Omit<WorkerComponents, 'leases' | 'chain'> &
+export type MarketComponents = Omit<WorkerComponents, 'leases' | 'chain' | 'claim'> &
   Omit<RequesterComponents, 'tasks' | 'orders' | 'receipts' | 'idempotency' | 'worker'>;
 
 /** Both sides of the market on one node. */
@@ -57,9 +57,13 @@ const BREACH_COST = 10;
 const STALE_COST = 1;
 
 export function createMarket(components: MarketComponents): Market {
-  const { db } = components;
+  const { db, network, signer } = components;
   const worker = createWorker({
     ...components,
+    claim: async (peer, bytes, options) =>
+      peer === signer.peer
+        ? requester.claimArrived(bytes, peer)
+        : network.call(peer, 'claim', bytes, options),
     leases: db.repository<LeaseRecord>('leases', leaseRecordMessage),
     chain: db.repository('lease-chain', leaseChainMessage),
   });
@@ -107,6 +111,10 @@ function serve({ network, logger }: MarketComponents, worker: Worker, requester:
       requester.bidArrived(bytes, from);
       return new Uint8Array();
     }),
+  );
+  network.serve('place', OFFER_LIMITS, (bytes, from) => judged(from, () => worker.place(bytes, from)));
+  network.serve('claim', OFFER_LIMITS, (bytes, from) =>
+    judged(from, () => requester.claimArrived(bytes, from)),
   );
   network.serve('quote', QUOTE_LIMITS, (bytes, from) => judged(from, () => worker.quote(bytes, from)));
   network.serve('status', STATUS_LIMITS, async (bytes, from) => {
