@@ -1,6 +1,7 @@
 import { bytesCodec } from '../db/index.ts';
 import { codeOf, messageOf } from '../util/index.ts';
 import {
+  claimMessage,
   idempotencyMessage,
   type LeaseRecord,
   leaseChainMessage,
@@ -36,6 +37,8 @@ export interface Market {
 
 /** Offers a second from one peer: a requester with 16 auctions at a time makes far fewer. */
 const OFFER_LIMITS = { maxBytes: 4096, rate: 500, burst: 1_000, deadlineMs: 5_000 };
+/** Each checks a signature; a worker claims once for each task that it runs. */
+const CLAIM_LIMITS = { maxBytes: claimMessage.maxBytes, rate: 100, burst: 500, deadlineMs: 5_000 };
 /** Twice what an honest node asks for. The deadline is what a user waits for a node that is away, and two seconds more. */
 const QUOTE_LIMITS = {
   maxBytes: quoteRequestMessage.maxBytes,
@@ -113,7 +116,7 @@ function serve({ network, logger }: MarketComponents, worker: Worker, requester:
     }),
   );
   network.serve('place', OFFER_LIMITS, (bytes, from) => judged(from, () => worker.place(bytes, from)));
-  network.serve('claim', OFFER_LIMITS, (bytes, from) =>
+  network.serve('claim', CLAIM_LIMITS, (bytes, from) =>
     judged(from, () => requester.claimArrived(bytes, from)),
   );
   network.serve('quote', QUOTE_LIMITS, (bytes, from) => judged(from, () => worker.quote(bytes, from)));

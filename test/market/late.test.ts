@@ -1,6 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Capacity } from '../../src/market/capacity.ts';
+import type { TaskView } from '../../src/market/index.ts';
 import type { ScoredBid } from '../../src/market/requester/auction.ts';
 import { Claims } from '../../src/market/requester/claims.ts';
 import { factsOf } from '../../src/market/score.ts';
@@ -42,11 +43,23 @@ async function busyWorkers(node: DuxNode, doors: readonly Gate[]): Promise<strin
   return ids;
 }
 
-/** A task that has places at the busy workers. */
+/** A task that has places at both busy workers: on a busy machine a bid may be late, and then it is another task. */
 async function waiting(node: DuxNode): Promise<string> {
-  const { taskId } = await node.market.tasks.submit(taskRequest());
-  await seen(node, taskId, 'waiting for a slot', ({ waiting }) => waiting === 'worker_busy');
-  return taskId;
+  for (;;) {
+    const { taskId } = await node.market.tasks.submit(taskRequest());
+    const isPlaced = ({ waiting }: TaskView) => waiting === 'worker_busy';
+    const { attempts } = await seen(node, taskId, 'waiting for a slot', isPlaced);
+    const bids = attempts.at(-1)?.bids.filter(({ score }) => score !== null);
+    if (bids?.length === 2) return taskId;
+    await node.market.tasks.cancel(taskId);
+  }
+}
+
+async function completed(node: DuxNode, ids: readonly string[]): Promise<void> {
+  for (const taskId of ids) {
+    const { state, failure } = await ended(node, taskId);
+    assert.equal([state, failure], ['completed', null]);
+  }
 }
 
 test('where all are busy, a task goes to the first that has a slot, and its other places are given up', async () => {
@@ -63,7 +76,7 @@ test('where all are busy, a task goes to the first that has a slot, and its othe
     assert.is(view.attempts.length, 1);
     assert.is(view.attempts[0]!.choice, 'first_free');
     doors[0]!.open();
-    for (const taskId of running) assert.is((await ended(node, taskId)).state, 'completed');
+    await completed(node, running);
     assert.is(doors[0]!.count(), 1, 'no place is left there');
   });
 });
@@ -81,7 +94,7 @@ test('a requester that restarts while its task has places loses nothing, and hol
     const node = await net.restart(3);
     assert.is((await ended(node, taskId)).state, 'completed');
     doors[1]!.open();
-    for (const taskId of running) assert.is((await ended(other, taskId)).state, 'completed');
+    await completed(other, running);
   });
 });
 
@@ -97,7 +110,7 @@ test('a worker that goes away with a task’s place: the other one gets the task
     assert.equal([view.state, indexOf(net, view.worker)], ['completed', 1]);
     doors[1]!.open();
     await net.restart(2);
-    for (const taskId of running) assert.is((await ended(node, taskId)).state, 'completed');
+    await completed(node, running);
   });
 });
 

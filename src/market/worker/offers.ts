@@ -180,13 +180,13 @@ export class OfferDesk {
 
   /** A bid on an offer that was bid on before, for a slot that is held; undefined where it would be refused now. */
   bidAgain(offer: Opened<Offer>): Opened<Bid> | undefined {
-    const decision = decide(offer.body, this.#view(offer.body), { hasSlot: true });
+    const decision = decide(offer.body, this.#view(offer.body, true), { hasSlot: true });
     return decision.bid ? this.#bid(offer, decision.ask, { queuePosition: 0, queueMs: 0 }) : undefined;
   }
 
   /** Whether the rules would still take this offer now: an award may come when things have changed. `hasSlot`: it waits for none. */
   wouldRefuse(offer: Offer, hasSlot: boolean): Refusal | undefined {
-    const decision = decide(offer, this.#view(offer), { hasSlot });
+    const decision = decide(offer, this.#view(offer, hasSlot), { hasSlot });
     return decision.bid ? undefined : decision.refusal;
   }
 
@@ -200,11 +200,11 @@ export class OfferDesk {
     );
   }
 
-  #view(offer: Request): BidderView {
+  #view(offer: Request, hasSlot = false): BidderView {
     const { line, isDraining, unlocked } = this.#init;
     return biddersView(
       this.#components,
-      { line, draining: isDraining(), payerUnlocked: unlocked(offer.requester) },
+      { line, draining: isDraining(), payerUnlocked: unlocked(offer.requester), hasSlot },
       offer,
     );
   }
