@@ -136,6 +136,7 @@ function bidBy(signer: Signer, change: Partial<Bid> = {}) {
     imageCached: true,
     bytesMissing: 0,
     reputationHash: null,
+    hints: [],
     awardSeq: 1,
     expires: Date.now() + 3_000,
   };

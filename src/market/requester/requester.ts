@@ -54,7 +54,7 @@ export class Requester implements TaskMarket {
   constructor(components: RequesterComponents) {
     this.#components = components;
     this.#store = new TaskStore(components);
-    this.#house = new AuctionHouse(components);
+    this.#house = new AuctionHouse(components, () => this.#store.live.size);
     this.#claims = new Claims(components);
     this.#answers = new Answers(components, this.#store);
     this.#quotes = new Quotes(components);
@@ -85,6 +85,7 @@ export class Requester implements TaskMarket {
     for (const task of await this.#store.start()) this.#run(task);
     this.#stops = [
       every(clock, PRUNE_MS, this.#sweepOld),
+      this.#house.acquaintances.start(),
       network.on('peer:up', ({ peer }) => {
         this.#room.wakeAll();
         waits.peerUp(peer);

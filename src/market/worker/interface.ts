@@ -8,6 +8,8 @@ export interface WorkerComponents extends SharedParts {
   readonly leases: Repository<LeaseRecord>;
   readonly chain: Repository<ReturnType<typeof leaseChainMessage.decode>>;
   readonly executor: Executor;
+  /** [0, 1): which peers a bid names. */
+  readonly random: () => number;
   /** Tells a requester, which may be this node, that a slot is free for a task of its own. */
   readonly claim: (requester: string, claim: Uint8Array, options: Abortable) => Promise<Uint8Array>;
 }

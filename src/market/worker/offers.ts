@@ -4,6 +4,7 @@ import {
   type Bid,
   bidKind,
   type Estimate,
+  MAX_HINTS,
   type Offer,
   type Opened,
   offerAnswerMessage,
@@ -17,8 +18,9 @@ import {
   seal,
 } from '../../wire/index.ts';
 import { type BidderView, decide, type Request } from '../bidder.ts';
+import { draw } from '../candidates.ts';
 import type { Line } from '../capacity.ts';
-import { BID_EXPIRES_MS, MAX_OPEN_BIDS } from '../options.ts';
+import { BID_EXPIRES_MS, MAX_OPEN_BIDS, SHARD_NODES } from '../options.ts';
 import type { Estimates } from './estimates.ts';
 import type { WorkerComponents } from './interface.ts';
 import { biddersView, type OutlookComponents } from './outlook.ts';
@@ -47,7 +49,7 @@ export interface DeskInit {
 
 /** A worker's side of auctions: checks offers, decides, remembers its bids. */
 export class OfferDesk {
-  readonly #components: OutlookComponents & Pick<WorkerComponents, 'metrics'>;
+  readonly #components: OutlookComponents & Pick<WorkerComponents, 'metrics' | 'network' | 'random'>;
   readonly #init: DeskInit;
   /** The latest bid on each attempt, and what it was made on. */
   readonly #bids: RecentMap<{ readonly bid: Opened<Bid>; readonly offer: Opened<Offer> }>;
@@ -119,7 +121,7 @@ export class OfferDesk {
   }
 
   #bid(offer: Opened<Offer>, ask: bigint, known: Partial<Estimate> = {}): Opened<Bid> {
-    const { signer, genesis, clock } = this.#components;
+    const { signer, genesis, clock, random } = this.#components;
     const { body } = offer;
     const bid = seal(
       bidKind,
@@ -135,11 +137,18 @@ export class OfferDesk {
         reputationHash: null,
         awardSeq: this.#init.nextSeq(),
         expires: clock.now() + BID_EXPIRES_MS,
+        hints: draw(MAX_HINTS, this.#others(body.requester), random),
       },
       signer,
     );
     this.#bids.set(refKey(body), { bid, offer });
     return bid;
+  }
+
+  /** In a small network the requester knows them all. */
+  #others(requester: string): string[] {
+    const peers = this.#components.network.peers().map(({ peer }) => peer);
+    return peers.length < SHARD_NODES ? [] : peers.filter(peer => peer !== requester);
   }
 
   /** What the answer to such an offer would be now: nothing is signed, nothing remembered. @throws WireError. */
