@@ -1,5 +1,5 @@
 import type { BidderView, Request } from '../../src/market/bidder.ts';
-import type { Capacity, Share } from '../../src/market/capacity.ts';
+import type { Line, Share } from '../../src/market/capacity.ts';
 import { defaultWindows } from '../../src/market/options.ts';
 import { type WorkerClass, workerClasses } from '../../src/market/shards.ts';
 import { termsFor } from '../../src/market/terms.ts';
@@ -102,7 +102,7 @@ export function offerOf({ class: name, requester }: Job): Request {
   return Object.assign(offers[name], { requester: String(requester) });
 }
 
-type View = Omit<BidderView, 'capacity'> & { capacity?: Capacity };
+type View = Omit<BidderView, 'capacity'> & { capacity?: Line };
 
 const views = new Map(
   machines.map(machine => {
@@ -113,6 +113,6 @@ const views = new Map(
 );
 
 /** Good until the next call. */
-export function biddersView(node: number, capacity: Capacity): BidderView {
+export function biddersView(node: number, capacity: Line): BidderView {
   return Object.assign(views.get(machineOf(node)) as View, { capacity });
 }

@@ -82,7 +82,7 @@ export class Simulation {
     for (let down = Math.round(nodes * downShare(this.#init)); down > 0; down--) this.#failAny();
     this.#failLater();
     this.#submitNext(jobs(this.#init));
-    while (this.#unended > 0 && this.timeline.step()) if (this.binding === 'queue') await granted;
+    while (this.#unended > 0 && this.timeline.step()) await granted;
     return this.#result();
   }
 
@@ -131,7 +131,7 @@ export class Simulation {
 
   /** Asks for tasks for the slots that are free, where places wait for them. */
   claimNext(worker: SimWorker): void {
-    for (let claim = worker.claim(this); claim; claim = worker.claim(this)) {
+    for (let claim = worker.claim(); claim; claim = worker.claim()) {
       const { reservation, release } = claim;
       const place = this.#reserved.get(reservation.key);
       const delayMs = this.world.delay(worker.node, Number(reservation.requester));

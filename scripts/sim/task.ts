@@ -1,9 +1,9 @@
+import { nextStep } from '../../src/market/binding.ts';
 import {
   AWARD_TIMEOUT_MS,
   BID_WINDOW_MAX_MS,
   defaultMarketOptions,
   PLACE_MS,
-  SAMPLE,
 } from '../../src/market/options.ts';
 import { wayOf } from '../../src/market/regime.ts';
 import { Places } from '../../src/market/requester/places.ts';
@@ -13,7 +13,7 @@ import { bidWindowMs, hasEnough } from '../../src/market/window.ts';
 import type { SimRequester } from './requester.ts';
 import type { Simulation } from './simulation.ts';
 import type { SimBid, SimWorker } from './worker.ts';
-import type { Job } from './world.ts';
+import { type Job, serves } from './world.ts';
 
 const { secondValue } = defaultMarketOptions;
 
@@ -26,6 +26,7 @@ export interface Hearer {
 interface ScoredBid {
   readonly bid: SimBid;
   readonly score: number;
+  readonly isFree: boolean;
 }
 
 /** One task from its submission to its result, as its requester moves it on. */
@@ -44,6 +45,10 @@ export class SimTask {
   readonly #index: number;
   readonly #failed = new Set<number>();
   #attempt = 0;
+  /** Rounds that found nobody. */
+  #fruitless = 0;
+  /** Of those asked by the last one, who could ever run it. */
+  #able = 0;
   /** What the bid said that was accepted, and when it was. */
   #accepted: { readonly claimedMs: number; readonly at: number } | undefined;
   /** In the order of the last auction. */
@@ -63,9 +68,11 @@ export class SimTask {
   round(): void {
     const sim = this.#sim;
     const attempt = ++this.#attempt;
-    const way = wayOf(this.#requester.level, this.rounds++);
+    const way = wayOf(this.#requester.level, this.#fruitless);
+    this.rounds++;
     this.#accepted = undefined;
     this.places = undefined;
+    this.#able = 0;
     if (way === 'shard') {
       const { heard, messages } = sim.gossip(this.job);
       this.messages += messages;
@@ -78,6 +85,7 @@ export class SimTask {
         : this.#requester.sample(sim, this.job.class, this.#failed);
     const windowMs = bidWindowMs(nodes.map(node => sim.world.rtt(this.job.requester, node)));
     this.messages += nodes.length;
+    this.#able = nodes.filter(node => serves(node, this.job.class)).length;
     const heard = nodes.map(node => ({ node, delayMs: this.#delayTo(node) }));
     this.#auction(attempt, heard, { isGossip: false, windowMs });
   }
@@ -94,6 +102,8 @@ export class SimTask {
         sim.claimNext(worker);
         return;
       }
+      // the award is behind the grant
+      this.messages++;
       worker.run(sim, this, release);
       this.#send(worker.node, () => this.#taken(attempt, worker.node));
     });
@@ -145,7 +155,7 @@ export class SimTask {
       view.answered(node);
       if (!isOpen) return;
       if (bid) {
-        bids.push({ bid, score: this.#scoreOf(bid) });
+        bids.push({ bid, score: this.#scoreOf(bid), isFree: bid.queuePosition === 0 });
         if (this.#requester.level > 0)
           for (const peer of [node, ...sim.hints(this.job.class)])
             this.#requester.meet(sim, this.job.class, peer);
@@ -168,43 +178,45 @@ export class SimTask {
   }
 
   #choose(attempt: number, bids: readonly ScoredBid[]): void {
-    const { world, binding } = this.#sim;
-    this.#bids = rank(bids, world.random);
-    const mayAward = ({ bid }: ScoredBid) => binding === 'queue' || bid.queuePosition === 0;
-    this.#award(attempt, this.#bids.filter(mayAward));
+    this.#bids = rank(bids, this.#sim.world.random);
+    this.#award(attempt, this.#bids);
   }
 
-  /** Bid after bid, until one is taken. */
-  #award(attempt: number, [choice, ...others]: readonly ScoredBid[]): void {
+  /** Bid after bid, until one is taken or all that are left are busy. */
+  #award(attempt: number, left: readonly ScoredBid[]): void {
     const sim = this.#sim;
-    if (!choice) {
-      this.#wait(attempt);
+    const [first] = left;
+    const step =
+      first && sim.binding === 'queue'
+        ? { award: first, atOnce: false }
+        : nextStep(left, { secondValue, isOnly: this.#able === 1 });
+    if (!step || 'waitFor' in step) {
+      if (step) this.#wait(attempt, step.waitFor);
+      else this.#again(attempt);
       return;
     }
+    const { award: choice, atOnce } = step;
     const { worker: node } = choice.bid;
     this.#send(node, () => {
       const worker = sim.worker(node);
       if (!worker.isUp) return this.#unanswered(attempt, node);
-      const accepts = sim.binding === 'queue' ? worker.enqueue(sim, this) : worker.start(sim, this);
+      const accepts = atOnce ? worker.start(sim, this) : worker.enqueue(sim, this);
       this.#send(node, () => {
         if (attempt !== this.#attempt) return;
         if (accepts) return this.#taken(attempt, node);
         sim.refusedAwards++;
-        this.#award(attempt, others);
+        this.#award(
+          attempt,
+          left.flatMap(bid => (bid !== choice ? [bid] : atOnce ? [{ ...bid, isFree: false }] : [])),
+        );
       });
     });
   }
 
-  /** Places at the best of those that are busy; without any, a rest and another round. */
-  #wait(attempt: number): void {
+  /** Places at those that are busy. */
+  #wait(attempt: number, busy: readonly ScoredBid[]): void {
     const sim = this.#sim;
-    const workers = this.#bids.slice(0, SAMPLE).map(({ bid }) => bid.worker);
-    if (workers.length === 0 || sim.binding === 'queue') {
-      // where nobody else can do it, one that was lost is better than nobody
-      if (workers.length === 0) this.#failed.clear();
-      this.#again(attempt);
-      return;
-    }
+    const workers = busy.map(({ bid }) => bid.worker);
     const places = new Places(workers, sim.timeline.monotonic());
     const key = this.#key(attempt);
     this.places = places;
@@ -214,21 +226,25 @@ export class SimTask {
       this.#send(node, () => {
         const worker = sim.worker(node);
         if (!worker.isUp) return;
-        if (worker.reserve(sim, this, key)) return sim.claimNext(worker);
+        const isPlaced = worker.reserve(sim, this, key);
         this.#send(node, () => {
+          if (isPlaced) return;
           places.refused(node);
           if (isOver()) this.#again(attempt);
         });
+        if (isPlaced) sim.claimNext(worker);
       });
     sim.timeline.after(PLACE_MS + 1, () => {
       sim.forget(key);
-      if (isOver()) this.#again(attempt);
+      if (isOver()) this.round();
     });
   }
 
   #again(attempt: number): void {
     const { timeline, world } = this.#sim;
-    timeline.after(backoffMs(this.rounds, world.random), () => {
+    // where nobody else can do it, one that was lost is better than nobody
+    if (this.#bids.length === 0) this.#failed.clear();
+    timeline.after(backoffMs(this.#fruitless++, world.random), () => {
       if (attempt === this.#attempt) this.round();
     });
   }

@@ -1,7 +1,7 @@
 import { decide } from '../../src/market/bidder.ts';
-import { Capacity } from '../../src/market/capacity.ts';
+import { Capacity, type Line } from '../../src/market/capacity.ts';
 import { Estimates } from '../../src/market/worker/estimates.ts';
-import { type Claim, Reservations } from '../../src/market/worker/reservations.ts';
+import { type Claim, type Reservation, Reservations } from '../../src/market/worker/reservations.ts';
 import type { Estimate } from '../../src/wire/index.ts';
 import { biddersView, offerOf, shares } from './offers.ts';
 import type { Simulation } from './simulation.ts';
@@ -43,15 +43,17 @@ export class SimWorker {
   /** Undefined: it refuses. */
   bidOn(job: Job): SimBid | undefined {
     const offer = offerOf(job);
-    const decision = decide(offer, biddersView(this.node, this.#capacity));
+    const line: Line = this.#reservations ?? this.#capacity;
+    const decision = decide(offer, biddersView(this.node, line));
     if (!decision.bid) return undefined;
-    const time = this.#estimates.promise(this.#capacity, offer);
+    const time = this.#estimates.promise(line, offer);
     return { worker: this.node, ask: decision.ask, ...time, imageCached: true, bytesMissing: 0 };
   }
 
   /** An award that starts at once or not at all. */
   start(sim: Simulation, task: SimTask): boolean {
-    const release = this.#capacity.take(shares[task.job.class], offerOf(task.job).requester);
+    const line = this.#reservations ?? this.#capacity;
+    const release = line.take(shares[task.job.class], offerOf(task.job).requester);
     if (release) this.run(sim, task, release);
     return release !== undefined;
   }
@@ -69,18 +71,23 @@ export class SimWorker {
   }
 
   reserve(sim: Simulation, task: SimTask, key: string): boolean {
-    const { requester, priority } = offerOf(task.job);
-    this.#reservations ??= new Reservations(this.#capacity);
-    const reservation = { key, requester, share: shares[task.job.class], priority };
-    return this.#reservations.reserve(reservation, sim.timeline.monotonic());
+    const { requester, priority, deadline } = offerOf(task.job);
+    this.#reservations ??= new Reservations(this.#capacity, sim.timeline);
+    return this.#reservations.reserve({
+      key,
+      requester,
+      share: shares[task.job.class],
+      priority,
+      deadline,
+    });
   }
 
   cancel(key: string, job: Job): void {
     this.#reservations?.cancel(key, offerOf(job).requester);
   }
 
-  claim(sim: Simulation): Claim | undefined {
-    return this.#reservations?.claim(sim.timeline.monotonic());
+  claim(): Claim<Reservation> | undefined {
+    return this.#reservations?.claim();
   }
 
   /** With a slot that it has. */

@@ -54,6 +54,9 @@ export const SLOTS_PER_NODE = 2.5;
 export const slotsOf = (node: number): number => machineOf(node).total.slots;
 export const machineOf = (node: number): Machine => PATTERN[node % PATTERN.length] as Machine;
 
+export const serves = (node: number, name: WorkerClass): boolean =>
+  classesOf(machineOf(node).total).includes(name);
+
 /** What a task of each class asks for, and how many of 100 are of it. */
 export const demands: Readonly<Record<WorkerClass, { percent: number; memoryBytes: number; gpus: number }>> =
   {
@@ -137,7 +140,7 @@ export class World {
     const known = this.#members.get(name);
     if (known) return known;
     const all = Array.from({ length: this.nodes }, (_, node) => node);
-    const members = all.filter(node => classesOf(machineOf(node).total).includes(name));
+    const members = all.filter(node => serves(node, name));
     this.#members.set(name, members);
     return members;
   }

@@ -104,9 +104,9 @@ const attemptReply = z.object({
   awarded_at: isoTime.nullable(),
   started_at: isoTime.nullable(),
   ended_at: isoTime.nullable(),
-  choice: z.enum(['only', 'best', 'equals', 'explore', 'next']).nullable().meta({
+  choice: z.enum(['only', 'best', 'equals', 'explore', 'next', 'first_free']).nullable().meta({
     description:
-      'Why this worker: the only bid, the best, drawn among its equals, drawn among all, or next after refusals',
+      'Why this worker: the only bid, the best, drawn among its equals, drawn among all, next after refusals, or the first of busy ones that had a slot',
   }),
   bids: z.array(bidReply).meta({ description: 'In the order in which they were tried, then refusals' }),
   silent: z.array(peerText).meta({ description: 'Who was waited for and did not answer' }),

@@ -29,10 +29,11 @@ export function bidTable(bids: readonly BidReply[], silent: readonly string[] = 
 
 const REASONS: Readonly<Record<NonNullable<Attempt['choice']>, string>> = {
   only: 'its bid was the only one',
-  best: 'no other bid was within 3 % of its score',
+  best: 'no other bid with a free slot was within 3 % of its score',
   equals: 'drawn among the bids within 3 % of the best',
   explore: 'drawn among all bids, as 3 of 100 awards are, so that nobody stays a stranger',
   next: 'those before it refused the award',
+  first_free: 'all were busy, and it had a slot first',
 };
 
 /** Why an attempt went to its worker, and what all had answered. */

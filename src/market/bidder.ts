@@ -1,6 +1,6 @@
 import { type ExecutorLimits, gpusLacking, matchesImage, parseImage } from '../sandbox/index.ts';
 import type { Asked, Offer, Refusal } from '../wire/index.ts';
-import type { Capacity } from './capacity.ts';
+import type { Line } from './capacity.ts';
 import { type ImagePolicy, QUEUE_PER_SLOT } from './options.ts';
 import { termsAreFair, type WorkersView } from './terms.ts';
 
@@ -24,7 +24,7 @@ export interface BidderView extends WorkersView {
   readonly architecture: string;
   /** What is free of the room for inputs and results. */
   readonly storageBytes: number;
-  readonly capacity: Capacity;
+  readonly capacity: Line;
   readonly slots: number;
   readonly price: bigint | null;
   /** The least that a lock of the network holds. */
@@ -53,7 +53,7 @@ const no = (code: string, reason: string, permanent: boolean): Refusal => ({
 });
 
 /** Each looks at one thing; the first that refuses names the reason. Cheap and final ones come first. */
-export const rules: readonly Rule[] = [
+const rules: readonly Rule[] = [
   function takesWork(_offer, view) {
     if (!view.workerEnabled) return no('NO_WORKER', 'this node takes no tasks', true);
     if (view.draining) return no('DRAINING', 'this node is ending its work', false);
@@ -171,19 +171,20 @@ export const rules: readonly Rule[] = [
       ? undefined
       : no('TERMS', 'the terms are not those that a worker is safe under', true);
   },
-  function queue({ requester }, { capacity, slots }) {
-    const length = QUEUE_PER_SLOT * slots;
-    if (capacity.queued >= length) return no('BUSY', 'the queue is full', false);
-    // the other half is for the others, whenever they come
-    return capacity.queuedBy(requester) >= length / 2
-      ? no('BUSY', 'this requester’s tasks are half of the queue already', false)
-      : undefined;
-  },
 ];
 
-/** Bid or refusal with its reason; pure. On its own node's tasks a worker asks for nothing. */
-export function decide(offer: Request, view: BidderView): Decision {
-  for (const rule of rules) {
+const queue: Rule = ({ requester }, { capacity, slots }) => {
+  const length = QUEUE_PER_SLOT * slots;
+  if (capacity.queued >= length) return no('BUSY', 'the queue is full', false);
+  // the other half is for the others, whenever they come
+  return capacity.queuedBy(requester) >= length / 2
+    ? no('BUSY', 'this requester’s tasks are half of the queue already', false)
+    : undefined;
+};
+
+/** Bid or refusal with its reason; pure. On its own node's tasks a worker asks for nothing. `hasSlot`: it waits for none. */
+export function decide(offer: Request, view: BidderView, { hasSlot = false } = {}): Decision {
+  for (const rule of hasSlot ? rules : [...rules, queue]) {
     const refusal = rule(offer, view);
     if (refusal) return { bid: false, refusal };
   }

@@ -1,11 +1,10 @@
+import { MAX_HINTS } from '../wire/index.ts';
 import { VIEW_MAX, VIEW_MIN } from './options.ts';
 
 /** Offers without an answer, one after another, after which a peer is taken for gone. */
 const SILENCES = 2;
 /** Of the view, what `renew` gives up: nobody stays in it by having come first. */
 const RENEWED = 1 / 8;
-/** Peers that a bid names. */
-const HINTS = 2;
 
 /** Up to `count` different ones of some, at random. */
 export function draw<T>(count: number, some: readonly T[], random: () => number): T[] {
@@ -66,7 +65,7 @@ export class CandidateView<P> {
   }
 
   hints(): P[] {
-    return draw(HINTS, this.#peers, this.#random);
+    return draw(MAX_HINTS, this.#peers, this.#random);
   }
 
   answered(peer: P): void {

@@ -27,9 +27,17 @@ interface Waiter extends Waiting {
   readonly grant: () => void;
 }
 
+/** What bids are made from: a machine, and those who wait for it. */
+export type Line = Pick<
+  Capacity,
+  'total' | 'free' | 'running' | 'queued' | 'queuedBy' | 'canHold' | 'fitsNow'
+>;
+
 /** This machine's lent capacity: who holds it, and who waits for it. */
 export class Capacity {
   readonly total: CapacityInit;
+  /** Called when others may find room. */
+  onRoom: () => void = () => {};
   #held = { slots: 0, milliCpus: 0, memoryBytes: 0, diskBytes: 0, gpus: 0 };
   /** What each requester holds, in slots. */
   readonly #heldBy = new Map<string, number>();
@@ -78,7 +86,7 @@ export class Capacity {
   /** Held at once, or not at all; returns what gives it back. */
   take(share: Share, requester: string): (() => void) | undefined {
     if (!this.fitsNow(share, requester)) return undefined;
-    return this.#hold({ share, requester, cost: this.#slotsOf(share) });
+    return this.#hold({ share, requester, cost: this.slotsOf(share) });
   }
 
   /** Resolves with what gives the share back, once it fits; rejects with the signal's reason. */
@@ -95,7 +103,7 @@ export class Capacity {
         resolve(this.#hold(waiter));
       };
       const { requester, priority, deadline } = turn;
-      const waiter: Waiter = { requester, priority, deadline, cost: this.#slotsOf(share), share, grant };
+      const waiter: Waiter = { requester, priority, deadline, cost: this.slotsOf(share), share, grant };
       signal.addEventListener('abort', onAbort, { once: true });
       this.#waiting.add(waiter, this.#clock.monotonic());
       this.#admit();
@@ -113,12 +121,21 @@ export class Capacity {
     };
   }
 
-  #heldOf(requester: string): number {
+  get owner(): string {
+    return this.#owner.peer;
+  }
+
+  keepsSlotFor(requester: string): boolean {
+    return requester === this.#owner.peer && this.#heldByOwner < this.#owner.slots;
+  }
+
+  /** What this requester's tasks hold, in slots. */
+  heldBy(requester: string): number {
     return this.#heldBy.get(requester) ?? 0;
   }
 
   /** What it holds of the whole, by what it holds most of (dominant share, Ghodsi et al. 2011), in slots; never less than one. */
-  #slotsOf(share: Share): number {
+  slotsOf(share: Share): number {
     const { slots, milliCpus, memoryBytes, diskBytes } = this.total;
     const parts = [
       share.milliCpus / milliCpus,
@@ -136,7 +153,7 @@ export class Capacity {
   }
 
   #change({ share, requester, cost }: Held, sign: 1 | -1): void {
-    const held = this.#heldOf(requester) + sign * cost;
+    const held = this.heldBy(requester) + sign * cost;
     // a little more than nothing is what is left of sums of fractions
     if (held > 1e-6) this.#heldBy.set(requester, held);
     else this.#heldBy.delete(requester);
@@ -153,6 +170,7 @@ export class Capacity {
       this.#waiting.take(next);
       next.grant();
     }
+    this.onRoom();
   }
 
   /**
@@ -160,10 +178,10 @@ export class Capacity {
    * that is kept for the owner.
    */
   #next(): Waiter | undefined {
-    const first = this.#waiting.peek(requester => this.#heldOf(requester));
+    const first = this.#waiting.peek(requester => this.heldBy(requester));
     if (first && this.#hasRoom(first.share, first.requester)) return first;
-    const { peer, slots } = this.#owner;
-    const own = this.#heldByOwner < slots ? this.#waiting.peekOf(peer) : undefined;
+    const { peer } = this.#owner;
+    const own = this.keepsSlotFor(peer) ? this.#waiting.peekOf(peer) : undefined;
     return own && this.#hasRoom(own.share, peer) ? own : undefined;
   }
 }

@@ -1,6 +1,7 @@
 import { bytesCodec } from '../db/index.ts';
 import { codeOf, messageOf } from '../util/index.ts';
 import {
+  claimMessage,
   idempotencyMessage,
   type LeaseRecord,
   leaseChainMessage,
@@ -22,7 +23,7 @@ import { Requester } from './requester/requester.ts';
 import type { WorkerComponents } from './worker/interface.ts';
 import { createWorker, type Worker } from './worker/worker.ts';
 
-export type MarketComponents = Omit<WorkerComponents, 'leases' | 'chain'> &
+export type MarketComponents = Omit<WorkerComponents, 'leases' | 'chain' | 'claim'> &
   Omit<RequesterComponents, 'tasks' | 'orders' | 'receipts' | 'idempotency' | 'worker'>;
 
 /** Both sides of the market on one node. */
@@ -36,6 +37,8 @@ export interface Market {
 
 /** Offers a second from one peer: a requester with 16 auctions at a time makes far fewer. */
 const OFFER_LIMITS = { maxBytes: 4096, rate: 500, burst: 1_000, deadlineMs: 5_000 };
+/** Each checks a signature; a worker claims once for each task that it runs. */
+const CLAIM_LIMITS = { maxBytes: claimMessage.maxBytes, rate: 100, burst: 500, deadlineMs: 5_000 };
 /** Twice what an honest node asks for. The deadline is what a user waits for a node that is away, and two seconds more. */
 const QUOTE_LIMITS = {
   maxBytes: quoteRequestMessage.maxBytes,
@@ -57,9 +60,13 @@ const BREACH_COST = 10;
 const STALE_COST = 1;
 
 export function createMarket(components: MarketComponents): Market {
-  const { db } = components;
+  const { db, network, signer } = components;
   const worker = createWorker({
     ...components,
+    claim: async (peer, bytes, options) =>
+      peer === signer.peer
+        ? requester.claimArrived(bytes, peer)
+        : network.call(peer, 'claim', bytes, options),
     leases: db.repository<LeaseRecord>('leases', leaseRecordMessage),
     chain: db.repository('lease-chain', leaseChainMessage),
   });
@@ -107,6 +114,10 @@ function serve({ network, logger }: MarketComponents, worker: Worker, requester:
       requester.bidArrived(bytes, from);
       return new Uint8Array();
     }),
+  );
+  network.serve('place', OFFER_LIMITS, (bytes, from) => judged(from, () => worker.place(bytes, from)));
+  network.serve('claim', CLAIM_LIMITS, (bytes, from) =>
+    judged(from, () => requester.claimArrived(bytes, from)),
   );
   network.serve('quote', QUOTE_LIMITS, (bytes, from) => judged(from, () => worker.quote(bytes, from)));
   network.serve('status', STATUS_LIMITS, async (bytes, from) => {

@@ -117,6 +117,8 @@ export const PLACE_MS = 30_000;
 /** Bids that an offer in a shard should find, and the time over which they are spread, milliseconds. */
 export const ANSWERS_WANTED = 16;
 export const ANSWER_SPREAD_MS = 100;
+/** A requester knows at once whether it still wants the slot that a worker offers it, milliseconds. */
+export const CLAIM_MS = 5_000;
 /** What a task asks for, and a worker lends, that counts as large memory: more than a small machine has. */
 export const LARGE_MEMORY_BYTES = 8 * 2 ** 30;
 

@@ -105,23 +105,29 @@ function isInBand(score: number, best: number): boolean {
 }
 
 /**
- * Why a bid was awarded: it was the `only` one; the `best`, with no equal; drawn among its `equals`; drawn among all to
- * `explore`; or the `next` after those that refused the award.
+ * Why a bid was awarded: it was the `only` one; the `best` of those that had a slot free, with no equal; drawn among its `equals`;
+ * drawn among all to `explore`; the `next` after those that refused the award; or its worker was the `first_free` of busy ones.
  */
-export type Choice = 'only' | 'best' | 'equals' | 'explore' | 'next';
+export type Choice = 'only' | 'best' | 'equals' | 'explore' | 'next' | 'first_free';
+
+/** A bid as its attempt keeps it. */
+interface Tried {
+  readonly worker: string;
+  readonly score: number | null;
+  readonly facts: Pick<BidFacts, 'queueMs'> | null;
+  readonly refusal: { readonly code: string } | null;
+}
 
 /** Why `worker` was awarded, of the bids in the order in which they were tried; null where its bid is not among them. */
-export function choiceOf(
-  bids: readonly { readonly worker: string; readonly score: number | null }[],
-  worker: string | null,
-): Choice | null {
-  const scored = bids.flatMap(bid => (bid.score === null ? [] : [{ worker: bid.worker, score: bid.score }]));
-  const index = scored.findIndex(bid => bid.worker === worker);
-  const winner = scored[index];
+export function choiceOf(bids: readonly Tried[], worker: string | null): Choice | null {
+  const scored = bids.flatMap(bid => (bid.score === null ? [] : [{ ...bid, score: bid.score }]));
+  const winner = scored.find(bid => bid.worker === worker);
   if (!winner) return null;
-  if (index > 0) return 'next';
   if (scored.length === 1) return 'only';
-  const best = Math.min(...scored.map(({ score }) => score));
+  const free = scored.filter(({ facts }) => !facts?.queueMs);
+  if (winner.refusal || !free.includes(winner)) return 'first_free';
+  if (free.indexOf(winner) > 0) return 'next';
+  const best = Math.min(...free.map(({ score }) => score));
   if (!isInBand(winner.score, best)) return 'explore';
-  return scored.filter(({ score }) => isInBand(score, best)).length > 1 ? 'equals' : 'best';
+  return free.filter(({ score }) => isInBand(score, best)).length > 1 ? 'equals' : 'best';
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import type { PeerId, PeerInfo } from '@libp2p/interface';
 import { type Bus, type Clock, type Logger, messageOf } from '../util/index.ts';
@@ -15,6 +16,8 @@ export interface DiscoveryComponents {
 export interface Discovery {
   /** Dials peers known from an earlier run. */
   dialKnown(): Promise<void>;
+  /** Peers near a random point. */
+  walk(): Promise<string[]>;
   stop(): void;
 }
 
@@ -43,16 +46,20 @@ export function createDiscovery({ node, clock, logger, bus }: DiscoveryComponent
     }
   }
 
+  /** What the DHT says of the peers nearest to a key. */
+  function nearest(key: Uint8Array) {
+    const signal = AbortSignal.any([stopping.signal, AbortSignal.timeout(OPEN_MS)]);
+    setMaxListeners(0, signal);
+    return node.services.dht.getClosestPeers(key, { signal });
+  }
+
   /** Asks the DHT for the peers nearest to this node: in a small network, all of them. */
   async function look(round: number): Promise<void> {
     const pause = LOOK_AROUND_MS[round + 1];
     if (pause !== undefined) cancelLook = clock.after(pause, () => look(round + 1));
     if (node.getPeers().length >= SMALL_NETWORK) return;
-    const signal = AbortSignal.any([stopping.signal, AbortSignal.timeout(OPEN_MS)]);
-    setMaxListeners(0, signal);
     try {
-      const events = node.services.dht.getClosestPeers(node.peerId.toMultihash().bytes, { signal });
-      for await (const event of events)
+      for await (const event of nearest(node.peerId.toMultihash().bytes))
         if (event.name === 'PEER_RESPONSE') for (const { id } of event.closer) void dial(id);
     } catch (error) {
       logger.debug({ error: messageOf(error) }, 'looking for neighbours failed');
@@ -72,6 +79,12 @@ export function createDiscovery({ node, clock, logger, bus }: DiscoveryComponent
     async dialKnown() {
       const known = await node.peerStore.all({ limit: SMALL_NETWORK });
       for (const { id, addresses } of known) if (addresses.length > 0) void dial(id);
+    },
+    async walk() {
+      const found: string[] = [];
+      for await (const event of nearest(randomBytes(32)))
+        if (event.name === 'FINAL_PEER') found.push(event.peer.id.toString());
+      return found;
     },
     stop() {
       stopping.abort();

@@ -61,6 +61,8 @@ export interface Network {
   rtt(peer: Peer): number | null;
   /** Connects to a multiaddr with a peer id, and keeps trying for as long as the node runs. */
   join(address: string): void;
+  /** A random walk through the DHT: peers near a random point, connected or not. At most 10 s. */
+  walk(): Promise<Peer[]>;
   on<K extends keyof NetworkEvents>(name: K, listener: (event: NetworkEvents[K]) => void): () => void;
 
   /** One request and its answer over a stream kept open for each peer and protocol (pipelined). */

@@ -85,6 +85,7 @@ export function createNetwork(components: NetworkComponents, init: NetworkInit):
     isConnected: peer => runtime?.members.isConnected(peer) ?? false,
     rtt: peer => runtime?.members.rtt(peer) ?? null,
     join: address => redialer.join(peerOfAddress(address), address),
+    walk: async () => running().discovery.walk(),
     on: (name, listener) => bus.on(name, listener),
     report,
 

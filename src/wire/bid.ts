@@ -7,6 +7,7 @@ import {
   countSchema,
   durationSchema,
   hashSchema,
+  listedPeerSchema,
   peerSchema,
   taskRef,
   timeSchema,
@@ -25,6 +26,9 @@ export const estimateShape = {
   bytesMissing: countSchema,
 };
 
+/** Peers that a bid names. */
+export const MAX_HINTS = 2;
+
 /** The award may still be refused. */
 export const bidKind = defineKind(
   'bid',
@@ -40,6 +44,8 @@ export const bidKind = defineKind(
     /** The next number of its award chain. */
     awardSeq: countSchema,
     expires: timeSchema,
+    /** Other peers, for a requester that does not know all. */
+    hints: z.array(listedPeerSchema).max(MAX_HINTS),
   }),
 );
 

@@ -22,6 +22,7 @@ export * from './message.ts';
 export * from './offer.ts';
 export * from './order.ts';
 export * from './path.ts';
+export * from './place.ts';
 export * from './primitives.ts';
 export * from './quote.ts';
 export * from './receipt.ts';

@@ -42,6 +42,8 @@ export const requesterMessage = defineMessage(
       order: bytesSchema(1024),
       salt: hashSchema,
       spec: bytesSchema(MAX_SPEC_BYTES),
+      /** Refused unless a slot is free for it now; else it may wait in the worker's queue. */
+      atOnce: z.boolean(),
     }),
     /** Takes up an accepted award on a new stream: the logs from these offsets, the files after so many, the next one from its offset. */
     z.strictObject({

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Network } from '../../src/network/index.ts';
 import {
   bidKind,
+  claimMessage,
   encodeCbor,
   ledgerOrderKind,
   ledgerRequestMessage,
@@ -87,6 +88,7 @@ const award = (bytes: Uint8Array, offer: Uint8Array) =>
     order: garbage(),
     salt: garbage(32),
     spec: garbage(),
+    atOnce: false,
   });
 
 export const attacks: readonly Attack[] = [
@@ -139,6 +141,28 @@ export const attacks: readonly Attack[] = [
     ),
     reason: /^WIRE_SIGNATURE$/,
     refusal: /^WIRE_SIGNATURE$/,
+  },
+  {
+    name: 'a request for a place of random bytes',
+    send: call('place', () => garbage()),
+    reason: /^WIRE_/,
+    refusal: /^WIRE_/,
+  },
+  {
+    name: 'a claim with another’s bid',
+    send: call('claim', (_hostile, victim) => claimMessage.encode({ bid: bidOf(alice, victim).bytes })),
+    reason: /^BID_INVALID$/,
+    refusal: /^BID_INVALID$/,
+  },
+  {
+    name: 'a flood of claims of tasks that do not wait',
+    send: ({ network, signer }, victim) => {
+      const claim = claimMessage.encode({ bid: bidOf(signer, victim).bytes });
+      return Promise.allSettled(
+        Array.from({ length: 1_100 }, () => network.call(victim.peer, 'claim', claim)),
+      );
+    },
+    reason: /^rate$/,
   },
   {
     name: 'a status request of random bytes',

@@ -1,6 +1,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { defaultMarketOptions } from '../../src/market/index.ts';
+import { Acquaintances } from '../../src/market/requester/acquaintances.ts';
 import { AuctionHouse } from '../../src/market/requester/auction.ts';
 import type { RequesterComponents } from '../../src/market/requester/interface.ts';
 import { LiveTask } from '../../src/market/requester/task-store.ts';
@@ -22,6 +23,7 @@ import {
   taskIdOf,
 } from '../../src/wire/index.ts';
 import { taskRequest } from '../fixtures/nodes.ts';
+import { randomOf } from '../fixtures/random.ts';
 
 const test = suite('market: auction');
 
@@ -38,22 +40,25 @@ const order = seal(
 );
 
 function houseOn(network: Record<string, unknown>): AuctionHouse {
-  return new AuctionHouse({
-    network,
-    signer: requester,
-    genesis: { net, genesis: { minAmount: 10n } },
-    // a window that keeps the process alive
-    clock: {
-      ...systemClock,
-      after: (ms: number, fn: () => void) => clearTimeout.bind(null, setTimeout(fn, ms)),
-    },
-    metrics: noMetrics,
-    logger: silentLogger,
-    settlement: { funds: () => null },
-    experience: { of: () => NO_EXPERIENCE },
-    random: () => 0.5,
-    options: defaultMarketOptions,
-  } as unknown as RequesterComponents);
+  return new AuctionHouse(
+    {
+      network,
+      signer: requester,
+      genesis: { net, genesis: { minAmount: 10n } },
+      // a window that keeps the process alive
+      clock: {
+        ...systemClock,
+        after: (ms: number, fn: () => void) => clearTimeout.bind(null, setTimeout(fn, ms)),
+      },
+      metrics: noMetrics,
+      logger: silentLogger,
+      settlement: { funds: () => null },
+      experience: { of: () => NO_EXPERIENCE },
+      random: () => 0.5,
+      options: defaultMarketOptions,
+    } as unknown as RequesterComponents,
+    () => 1,
+  );
 }
 
 const taskWith = (record: Partial<TaskRecord>) =>
@@ -95,6 +100,7 @@ function bidOn({ body, digest }: Opened<Offer>, change: Partial<Bid> = {}, signe
       imageCached: true,
       bytesMissing: 0,
       reputationHash: null,
+      hints: [],
       awardSeq: 1,
       expires: Date.now() + 3_000,
       ...change,
@@ -139,13 +145,15 @@ for (const [what, change, signer] of wrong)
     assert.equal(await auction(offer => bidOn(offer, change, signer)), { bids: [], reports: [bidder.peer] });
   });
 
-test('with more than 64 peers an offer goes to eight of them, and to all once two rounds found nobody', async () => {
+test('with more than 64 peers an offer goes to eight of those that are known, and to all once two rounds found nobody', async () => {
   const peers = Array.from({ length: 70 }, (_, i) => `peer ${i}`);
   const refusal = { code: 'BUSY', reason: 'the queue is full', permanent: false };
   const heard: string[] = [];
   let published = 0;
   const house = houseOn({
+    self: requester.peer,
     peers: () => peers.map(peer => ({ peer })),
+    walk: async () => ['far away', requester.peer],
     rtt: () => 0,
     call: async (peer: string) => {
       heard.push(peer);
@@ -172,6 +180,41 @@ test('with more than 64 peers an offer goes to eight of them, and to all once tw
     [8, 0],
     [67, 1],
   ]);
+});
+
+test('who is met on a walk, bids or is named by a bid is asked; who is silent twice is not', async () => {
+  const connected = Array.from({ length: 64 }, (_, i) => `peer ${i}`);
+  const strangers = ['one', 'two'].map(
+    name => signerFromSeed(new Uint8Array(32).fill(name.length + 20)).peer,
+  );
+  let walks = 0;
+  const view = new Acquaintances({
+    clock: systemClock,
+    logger: silentLogger,
+    random: randomOf(5),
+    network: {
+      self: requester.peer,
+      walk: async () => {
+        walks++;
+        return [...strangers, requester.peer];
+      },
+    },
+  });
+  const sample = (inFlight: number) => view.sample(connected.slice(0, 40), inFlight, () => true);
+  assert.is(sample(1).length, 8);
+  await new Promise(resolve => setImmediate(resolve));
+  assert.is(walks, 1);
+  view.learn([{ worker: bidder.peer, hints: [stranger.peer] }]);
+  const seen = () => new Set(Array.from({ length: 200 }, () => sample(40)).flat());
+  const all = seen();
+  for (const peer of [...strangers, bidder.peer, stranger.peer]) assert.ok(all.has(peer));
+  assert.not(all.has(requester.peer), 'never itself');
+  view.silent([bidder.peer]);
+  view.answered(bidder.peer);
+  view.silent([bidder.peer, stranger.peer]);
+  view.silent([stranger.peer]);
+  const left = seen();
+  assert.equal([left.has(bidder.peer), left.has(stranger.peer)], [true, false]);
 });
 
 test.run();

@@ -98,7 +98,7 @@ async function forger(net: TestNet) {
     );
     const stream = await payer.network.open(worker.identity.peer, 'task');
     const parts = { award: award.bytes, offer: offer.bytes, order: order.bytes, salt, spec };
-    await stream.send(requesterMessage.encode({ type: 'award', ...parts }));
+    await stream.send(requesterMessage.encode({ type: 'award', atOnce: false, ...parts }));
     assert.is(workerMessage.decode((await stream.receive())!).type, 'accepted');
     const { replica, attempt } = award.body;
     const lock: Lock = { op: 'lock', taskId, replica, attempt, ...lockFor(award.body, offer.body.terms) };

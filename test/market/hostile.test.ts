@@ -34,7 +34,7 @@ async function costs(
   assert.is((await ended(net.nodes[0]!, taskId)).state, 'completed');
 }
 
-for (const protocol of ['offer', 'bid', 'quote', 'status', 'verdict'])
+for (const protocol of ['offer', 'bid', 'place', 'claim', 'quote', 'status', 'verdict'])
   test(`garbage as ${protocol} is refused and costs its sender`, () =>
     withNet([notary, {}, notary], async net => {
       const [, honest, hostile] = net.nodes;
@@ -107,7 +107,8 @@ test('a replayed award starts nothing, from its own requester or from another', 
     await ended(node!, taskId);
     const { award, offer } = await firstAttempt(node!, taskId);
     const order = await orderOf(node!, taskId);
-    const message = requesterMessage.encode({ type: 'award', award: award as Uint8Array, offer, ...order });
+    const parts = { award: award as Uint8Array, offer, ...order, atOnce: false };
+    const message = requesterMessage.encode({ type: 'award', ...parts });
     const executed = () => worker!.market.tasks.stats().worker.executed;
     assert.is(executed(), 1);
     // its own requester again: the same answer, the kept result, no execution

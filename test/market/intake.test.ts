@@ -119,7 +119,15 @@ function deal(change: Deal = {}): AwardMessage {
     awardBy,
   );
   const sent = taskSpecMessage.encode(change.sent ?? spec);
-  return { type: 'award', award: award.bytes, offer: offer.bytes, order: order.bytes, salt, spec: sent };
+  return {
+    type: 'award',
+    award: award.bytes,
+    offer: offer.bytes,
+    order: order.bytes,
+    salt,
+    spec: sent,
+    atOnce: false,
+  };
 }
 
 const check = (message: AwardMessage, from = requester.peer) => checkAward(message, from, worker.peer, net);
@@ -184,16 +192,17 @@ test('a flipped byte anywhere is refused', async () => {
 test('a sound award is refused when its bid is gone or differs, or the clocks do', () => {
   const checked = check(deal());
   const bid = { ask: FLOP, offerHash: checked.offer.digest };
+  const takes = { hasRoom: true, wouldRefuse: undefined, allowedHosts: [], now: NOW };
   const refuse = (view: Partial<Parameters<typeof refuseAward>[1]>) =>
-    refuseAward(checked, { bid, wouldRefuse: undefined, allowedHosts: [], now: NOW, ...view })?.code;
+    refuseAward(checked, { ...takes, bid, ...view })?.code;
   assert.is(refuse({}), undefined);
+  assert.is(refuse({ hasRoom: false }), 'BUSY');
   assert.is(refuse({ bid: null }), 'BID_EXPIRED');
   assert.is(refuse({ bid: { ...bid, ask: 2n * FLOP } }), 'BID_DIFFERS');
   assert.is(refuse({ bid: { ...bid, offerHash: other } }), 'BID_DIFFERS');
   assert.is(refuse({ now: NOW + 60_001 }), 'CLOCK');
   const online = { ...checked, spec: { ...checked.spec, allowHosts: ['a.example.org'] } };
-  const letTo = (...allowedHosts: string[]) =>
-    refuseAward(online, { bid, wouldRefuse: undefined, allowedHosts, now: NOW });
+  const letTo = (...allowedHosts: string[]) => refuseAward(online, { ...takes, bid, allowedHosts });
   assert.equal(letTo('b.example.org'), {
     code: 'NO_NETWORK',
     reason: 'lets no task reach a.example.org',

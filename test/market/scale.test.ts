@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { nextStep } from '../../src/market/binding.ts';
 import { CandidateView } from '../../src/market/candidates.ts';
 import { Capacity } from '../../src/market/capacity.ts';
 import { PLACE_MS } from '../../src/market/options.ts';
@@ -222,35 +223,74 @@ test('a place is had by whoever comes first, and only while it is of use', () =>
   assert.ok(left.isOver(0), 'nobody is left');
 });
 
-test('a worker’s places: by priority, then by time; no requester has more than half; none past its time', () => {
+test('a worker’s places: by turns, then by priority; no requester has more than half; none past its time', () => {
+  let now = 0;
   const capacity = busy(1);
   const release = capacity.take(share, 'x')!;
-  const places = new Reservations(capacity);
-  const ask = (key: string, requester: string, priority: number, now = 0) =>
-    places.reserve({ key, requester, share, priority }, now);
+  const places = new Reservations(capacity, { monotonic: () => now });
+  const ask = (key: string, requester: string, priority: number) =>
+    places.reserve({ key, requester, share, priority, deadline: 0 });
   assert.ok(ask('1', 'x', 5));
-  assert.not(ask('1', 'x', 5), 'one place for a task');
+  assert.ok(ask('1', 'x', 5));
+  assert.is(places.size, 1, 'one place for a task');
   assert.ok(ask('2', 'x', 9));
   assert.not(ask('3', 'x', 5), 'half of four');
-  assert.ok(ask('4', 'y', 5, 1));
-  assert.ok(ask('5', 'z', 5, 2));
-  assert.not(ask('6', 'w', 5, 2), 'four a slot');
-  assert.not(
-    places.reserve({ key: '7', requester: 'v', share: { ...share, milliCpus: 99_000 }, priority: 5 }, 3),
-  );
-  assert.is(places.claim(3), undefined, 'nothing is free');
+  now = 1;
+  assert.ok(ask('4', 'y', 5));
+  assert.ok(ask('5', 'z', 10));
+  assert.not(ask('6', 'w', 5), 'four a slot');
+  assert.is(places.claim(), undefined, 'nothing is free');
   places.cancel('4', 'x');
   assert.is(places.size, 4, 'only its requester may cancel');
   places.cancel('4', 'y');
+  const large = { ...share, milliCpus: 99_000 };
+  assert.not(places.reserve({ key: '7', requester: 'v', share: large, priority: 5, deadline: 0 }));
   release();
-  const first = places.claim(3)!;
-  assert.is(first.reservation.key, '2');
-  assert.is(places.claim(3), undefined, 'the slot is held');
-  assert.not(ask('2', 'x', 9, 3), 'a task that has a slot is given no second one');
+  assert.not(places.fitsNow(share, 'newcomer'), 'who waits goes first');
+  assert.is(places.take(share, 'newcomer'), undefined);
+  const first = places.claim()!;
+  assert.is(first.reservation.key, '5', 'the next requester: the other has had its turn');
+  assert.is(places.claim(), undefined, 'the slot is held');
+  assert.not(ask('5', 'z', 10), 'a task that has a slot is given no second one');
   first.release();
-  assert.is(places.claim(4)?.reservation.key, '1');
-  assert.is(places.claim(PLACE_MS + 5), undefined);
-  assert.is(places.size, 0);
+  assert.is(places.claim()?.reservation.key, '2', 'of one requester the higher priority');
+  assert.is(places.queued, 1);
+  now = PLACE_MS + 1;
+  assert.equal([places.size, places.claim()], [0, undefined]);
+});
+
+test('a slot that is kept for the owner is claimed for the owner alone, past those who wait', () => {
+  const total = { slots: 2, milliCpus: 64_000, memoryBytes: 64 * GIB, diskBytes: 64 * GIB, gpus: null };
+  const capacity = new Capacity(total, { peer: 'owner', slots: 1 }, stopped(0));
+  const release = capacity.take(share, 'x')!;
+  const places = new Reservations(capacity, stopped(0));
+  const ask = (key: string, requester: string) =>
+    places.reserve({ key, requester, share, priority: 5, deadline: 0 });
+  assert.ok(ask('1', 'x'));
+  assert.is(places.claim(), undefined);
+  assert.ok(places.fitsNow(share, 'owner'));
+  assert.ok(ask('2', 'owner'));
+  const own = places.claim()!;
+  assert.is(own.reservation.key, '2');
+  assert.not(places.fitsNow(share, 'owner'));
+  own.release();
+  release();
+  assert.is(places.claim()?.reservation.key, '1');
+});
+
+const candidate = (score: number, isFree: boolean) => ({ score, isFree });
+const worth = { secondValue: 100_000n, isOnly: false };
+
+test('a free slot goes first, unless a busy one is cheaper by more than the wait may cost', () => {
+  const [busyBest, free, dear] = [candidate(1, false), candidate(1.02, true), candidate(2, true)];
+  assert.equal(nextStep([busyBest, free, dear], worth), { award: free, atOnce: true });
+  assert.equal(nextStep([busyBest, dear], worth), { waitFor: [busyBest] });
+  assert.equal(nextStep([dear, busyBest], worth), { award: dear, atOnce: true }, 'drawn to explore');
+  assert.equal(nextStep([busyBest], { ...worth, isOnly: true }), { award: busyBest, atOnce: false });
+  assert.equal(nextStep([busyBest], worth), { waitFor: [busyBest] });
+  assert.is(nextStep([], worth), undefined);
+  const many = Array.from({ length: 20 }, (_, i) => candidate(1 + i / 1_000, false));
+  assert.equal(nextStep(many, worth), { waitFor: many.slice(0, 8) });
 });
 
 interface Letter {
@@ -286,8 +326,8 @@ test('whatever is lost and late: no task is granted twice, no slot given twice, 
         return {
           capacity,
           running,
-          places: new Reservations(capacity),
-          claims: new Map<number, Claim>(),
+          places: new Reservations(capacity, { monotonic: () => now }),
+          claims: new Map<number, Claim<Reservation>>(),
         };
       });
       for (let task = 0; task < TASKS; task++)
@@ -296,7 +336,7 @@ test('whatever is lost and late: no task is granted twice, no slot given twice, 
 
       const claim = (worker: number) => {
         const { places, claims } = workers[worker]!;
-        for (let next = places.claim(now); next; next = places.claim(now)) {
+        for (let next = places.claim(); next; next = places.claim()) {
           const task = Number(next.reservation.key);
           claims.set(task, next);
           letters.push({ to: 'requester', what: 'claim', task, worker });
@@ -322,8 +362,9 @@ test('whatever is lost and late: no task is granted twice, no slot given twice, 
             requester: `peer ${task}`,
             share,
             priority: 5,
+            deadline: 0,
           };
-          at.places.reserve(reservation, now);
+          at.places.reserve(reservation);
           claim(worker);
         } else if (what === 'grant') {
           const held = at.claims.get(task);
@@ -360,7 +401,7 @@ test('whatever is lost and late: no task is granted twice, no slot given twice, 
       for (const [worker, { capacity, running, claims, places }] of workers.entries()) {
         for (const release of running.splice(0)) release();
         for (const task of [...claims.keys()]) give(worker, task); // their answers were lost: the worker's limit on waiting
-        assert.is(places.claim(now), undefined);
+        assert.is(places.claim(), undefined);
         assert.equal([places.size, capacity.running], [0, 0]);
       }
       for (const [task, places] of tasks.entries()) assert.is(places.isOver(now), !granted.has(task));

@@ -149,9 +149,15 @@ test('bids are tried from the best on; one within the band goes first', () => {
   assert.equal(rank([], Math.random), []);
 });
 
+const bidOf = <T extends number | null>(worker: string, score: T, queueMs = 0) => ({
+  worker,
+  score,
+  facts: { queueMs },
+  refusal: null,
+});
 const scored = fc
   .array(fc.double({ min: 0.001, max: 10, noNaN: true }), { minLength: 1, maxLength: 20 })
-  .map(scores => scores.map((score, index) => ({ worker: `${index}`, score })));
+  .map(scores => scores.map((score, index) => bidOf(`${index}`, score)));
 const draw = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
 
 test('every bid is tried once; the first is within 3 % of the best or explored, and the choice says which', () => {
@@ -177,14 +183,21 @@ test('every bid is tried once; the first is within 3 % of the best or explored, 
 });
 
 test('there is no reason for a choice that nobody made', () => {
-  const bids = [
-    { worker: 'a', score: 1 },
-    { worker: 'b', score: null },
-  ];
+  const bids = [bidOf('a', 1), bidOf('b', null)];
   assert.is(choiceOf(bids, null), null);
   assert.is(choiceOf(bids, 'b'), null);
   assert.is(choiceOf(bids, 'a'), 'only');
   assert.is(choiceOf([], 'a'), null);
+});
+
+test('busy bidders are no choice while another is free; the first of them that has a slot is', () => {
+  const bids = [bidOf('busy', 1, 500), bidOf('free', 2), bidOf('dear', 4)];
+  assert.equal(
+    bids.map(({ worker }) => choiceOf(bids, worker)),
+    ['first_free', 'best', 'next'],
+  );
+  const taken = { ...bidOf('free', 2), refusal: { code: 'SLOT_TAKEN' } };
+  assert.is(choiceOf([bids[0]!, taken], 'free'), 'first_free');
 });
 
 test.run();

@@ -199,8 +199,10 @@ test('a node stops quickly whatever its tasks are doing', async () => {
     const { tasks } = net.nodes[1]!.market;
     const running = await tasks.submit(taskRequest());
     await door.entered;
-    await tasks.submit(taskRequest()); // queued at its worker
-    await tasks.submit(taskRequest({ payment: 0n, maxTotal: 0n, deadline: Date.now() + 60_000 }));
+    const queued = await tasks.submit(taskRequest()); // at its worker
+    const unpaid = await tasks.submit(
+      taskRequest({ payment: 0n, maxTotal: 0n, deadline: Date.now() + 60_000 }),
+    );
     const following = (async () => {
       for await (const _ of tasks.logs(running.taskId, {
         follow: true,
@@ -221,6 +223,7 @@ test('a node stops quickly whatever its tasks are doing', async () => {
     const node = await net.restart(1);
     const view = await ended(node, running.taskId);
     assert.equal([view.state, view.failure?.code], ['failed', 'LEASE_LOST']);
+    for (const { taskId } of [queued, unpaid]) await ended(node, taskId);
   });
 });
 

@@ -1,5 +1,7 @@
 import type { z } from 'zod';
 import {
+  claimAnswerMessage,
+  claimMessage,
   experienceRecordMessage,
   idempotencyMessage,
   leaseChainMessage,
@@ -8,6 +10,8 @@ import {
   ledgerRequestMessage,
   type Message,
   offerAnswerMessage,
+  placeAnswerMessage,
+  placeRequestMessage,
   quoteAnswerMessage,
   quoteRequestMessage,
   rawCid,
@@ -114,6 +118,14 @@ const attempt = {
 
 const streamSamples: readonly MessageSample[] = [
   ...samples(offerAnswerMessage, { type: 'bid', bid: bytesOf('bid') }, { type: 'refusal', ...ref, refusal }),
+  ...samples(
+    placeRequestMessage,
+    { type: 'reserve', ...ref, bidHash: hashOf('bid') },
+    { type: 'cancel', ...ref },
+  ),
+  ...samples(placeAnswerMessage, { placed: true }),
+  ...samples(claimMessage, { bid: bytesOf('bid') }),
+  ...samples(claimAnswerMessage, { answer: 'grant' }),
   ...samples(quoteRequestMessage, asked),
   ...samples(
     quoteAnswerMessage,
@@ -137,6 +149,7 @@ const streamSamples: readonly MessageSample[] = [
       order: bytesOf('order'),
       salt: hashOf('salt'),
       spec: bytesOf('spec'),
+      atOnce: true,
     },
     { type: 'attach', ...ref, stdoutFrom: 10, stderrFrom: 0, filesDone: 1, fileFrom: 5 },
     { type: 'input', cid: output.cid, offset: 0, bytes: bytesOf('input') },

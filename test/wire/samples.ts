@@ -173,6 +173,7 @@ export const kindSamples: readonly KindSample[] = [
       imageCached: true,
       bytesMissing: 0,
       reputationHash: null,
+      hints: [carol.peer],
       awardSeq: 3,
       expires: T0 + 3000,
     },

@@ -1,4 +1,4 @@
-import { type Asked, fetchedBytes, taskSpecMessage } from '../../wire/index.ts';
+import { type Asked, fetchedBytes, type Genesis, taskSpecMessage } from '../../wire/index.ts';
 import type { TaskPolicy, TaskRequest } from '../interface.ts';
 import { termsFor } from '../terms.ts';
 import type { RequesterComponents } from './interface.ts';
@@ -40,7 +40,7 @@ export function isWanted({ avoidPeers, requirePeers }: TaskPolicy, peer: string)
 export function isPayable(
   ask: bigint,
   maxPrice: bigint,
-  { genesis }: Pick<RequesterComponents, 'genesis'>,
+  { genesis }: { readonly genesis: { readonly genesis: Pick<Genesis, 'minAmount'> } },
 ): boolean {
   return ask === 0n || (ask >= genesis.genesis.minAmount && ask <= maxPrice);
 }

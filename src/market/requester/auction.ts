@@ -13,12 +13,11 @@ import {
   seal,
   type TaskSpec,
 } from '../../wire/index.ts';
-import { draw } from '../candidates.ts';
 import type { BidView } from '../interface.ts';
-import { SAMPLE } from '../options.ts';
 import { levelOf, wayOf } from '../regime.ts';
 import { type BidFacts, costOf, factsOf, rank } from '../score.ts';
 import { bidWindowMs, hasEnough } from '../window.ts';
+import { Acquaintances } from './acquaintances.ts';
 import { askedFor, isPayable, isWanted } from './asking.ts';
 import type { RequesterComponents } from './interface.ts';
 import { type LiveTask, lostOnTheWay } from './task-store.ts';
@@ -49,9 +48,14 @@ export class AuctionHouse {
   readonly #open = new Map<string, Auction>();
   /** The network's size as of the last auction. */
   #level = 0;
+  readonly #inFlight: () => number;
+  readonly acquaintances: Acquaintances;
 
-  constructor(components: RequesterComponents) {
+  /** `inFlight`: tasks that have not ended. */
+  constructor(components: RequesterComponents, inFlight: () => number) {
     this.#components = components;
+    this.#inFlight = inFlight;
+    this.acquaintances = new Acquaintances(components);
   }
 
   /** Offers the task's next attempt to everyone who may take it, in a large network first to some, and collects answers for one bid window. */
@@ -60,7 +64,7 @@ export class AuctionHouse {
     spec: TaskSpec,
     init: { attempt: number; selfOnly: boolean; round: number },
   ): Promise<AuctionResult> {
-    const { network, worker, signer, clock, metrics, random } = this.#components;
+    const { network, worker, signer, clock, metrics } = this.#components;
     const started = clock.monotonic();
     const { policy } = task.record;
     const isFresh = (peer: string) => isWanted(policy, peer) && !task.record.failedWorkers.includes(peer);
@@ -75,7 +79,7 @@ export class AuctionHouse {
     const mayTake = others.filter(mayAsk);
     this.#level = levelOf({ distances: [], connected: connected.length }, this.#level);
     const isSample = wayOf(this.#level, init.round) === 'sample';
-    const peers = isSample ? draw(SAMPLE, mayTake, random) : mayTake;
+    const peers = isSample ? this.acquaintances.sample(others, this.#inFlight(), mayAsk) : mayTake;
     const offer = this.#offer(
       task,
       spec,
@@ -95,7 +99,16 @@ export class AuctionHouse {
       this.#open.delete(key);
     }
     metrics.observe('auction_seconds', (clock.monotonic() - started) / 1000);
-    return { ...auction.result(), asked: withSelf ? [signer.peer, ...mayTake] : mayTake };
+    const result = auction.result();
+    if (this.#level > 0) this.#remember(result);
+    const known = isSample ? [...new Set([...mayTake, ...peers])] : mayTake;
+    return { ...result, asked: withSelf ? [signer.peer, ...known] : known };
+  }
+
+  #remember({ bids, views, silent }: Pick<AuctionResult, 'bids' | 'views' | 'silent'>): void {
+    for (const { worker } of views) this.acquaintances.answered(worker);
+    this.acquaintances.silent(silent);
+    this.acquaintances.learn(bids.map(({ bid }) => bid.body));
   }
 
   /** A bid on a gossiped offer. Unknown and late ones are dropped: an offer made again for one attempt has a hash of its own. */

@@ -8,6 +8,7 @@ import {
   open,
   orderKind,
   type Refusal,
+  type RequesterMessage,
   sameBytes,
   seal,
   type TaskOrder,
@@ -88,8 +89,7 @@ async function openOnceWritten(
 export async function sendAward(
   components: RequesterComponents,
   award: Opened<Award>,
-  offerBytes: Uint8Array,
-  order: TaskOrder,
+  rest: Omit<Extract<RequesterMessage, { type: 'award' }>, 'type' | 'award'>,
   { signal, written }: { signal: AbortSignal; written: Promise<void> },
 ): Promise<AwardAnswer> {
   const { clock } = components;
@@ -99,7 +99,7 @@ export async function sendAward(
     async signal => {
       const channel = await openOnceWritten(components, award.body.worker, { signal, written });
       try {
-        await channel.send({ type: 'award', award: award.bytes, offer: offerBytes, ...order }, { signal });
+        await channel.send({ type: 'award', award: award.bytes, ...rest }, { signal });
         const answer = await channel.receive({ signal });
         if (answer?.type === 'refused') {
           await channel.close();

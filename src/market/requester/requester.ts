@@ -16,6 +16,7 @@ import { AuctionLimit } from './aimd.ts';
 import { Answers } from './answers.ts';
 import { Arbitration } from './arbitration.ts';
 import { AuctionHouse } from './auction.ts';
+import { Claims } from './claims.ts';
 import type { RequesterComponents } from './interface.ts';
 import { Treasurer } from './money.ts';
 import { Quotes } from './quotes.ts';
@@ -35,6 +36,7 @@ export class Requester implements TaskMarket {
   readonly #components: RequesterComponents;
   readonly #store: TaskStore;
   readonly #house: AuctionHouse;
+  readonly #claims: Claims;
   readonly #settler: Settler;
   readonly #room: WaitingRoom;
   readonly #runner: TaskRunner;
@@ -52,7 +54,8 @@ export class Requester implements TaskMarket {
   constructor(components: RequesterComponents) {
     this.#components = components;
     this.#store = new TaskStore(components);
-    this.#house = new AuctionHouse(components);
+    this.#house = new AuctionHouse(components, () => this.#store.live.size);
+    this.#claims = new Claims(components);
     this.#answers = new Answers(components, this.#store);
     this.#quotes = new Quotes(components);
     const arbitration = new Arbitration(components, this.#store, (request, options) =>
@@ -68,6 +71,7 @@ export class Requester implements TaskMarket {
     this.#runner = new TaskRunner(components, {
       store: this.#store,
       house: this.#house,
+      claims: this.#claims,
       treasurer,
       settler: this.#settler,
       room: this.#room,
@@ -81,10 +85,12 @@ export class Requester implements TaskMarket {
     for (const task of await this.#store.start()) this.#run(task);
     this.#stops = [
       every(clock, PRUNE_MS, this.#sweepOld),
+      this.#house.acquaintances.start(),
       network.on('peer:up', ({ peer }) => {
         this.#room.wakeAll();
         waits.peerUp(peer);
       }),
+      network.on('peer:down', ({ peer }) => this.#claims.peerDown(peer)),
       every(clock, Math.min(options.sweepMs, LONGEST_SWEEP_MS), () => waits.sweep()),
       settlement.on(() => this.#room.wakeFunded(settlement.spending().spendable)),
     ];
@@ -245,6 +251,11 @@ export class Requester implements TaskMarket {
   /** A bid on a gossiped offer. */
   bidArrived(bytes: Uint8Array, from: string): void {
     this.#house.answer(bytes, from);
+  }
+
+  /** A worker has a slot for a task that waits there. */
+  claimArrived(bytes: Uint8Array, from: string): Uint8Array {
+    return this.#claims.answer(bytes, from);
   }
 
   /** What this requester thinks of an attempt that its worker asks about. */

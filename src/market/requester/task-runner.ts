@@ -14,8 +14,9 @@ import {
   overdue,
 } from './attempts.ts';
 import type { AuctionHouse } from './auction.ts';
-import { type Accepted, awardOne, type Unanswered } from './awarding.ts';
+import { type Accepted, Awarding, type Unanswered } from './awarding.ts';
 import { cancelAttempt } from './cancel.ts';
+import type { Claims } from './claims.ts';
 import { takeDelivery } from './deliver.ts';
 import { Follower } from './follow.ts';
 import { type FollowEnd, OWN_FAULTS } from './follow-end.ts';
@@ -40,6 +41,7 @@ interface Rounds {
 export interface RunnerParts {
   readonly store: TaskStore;
   readonly house: AuctionHouse;
+  readonly claims: Claims;
   readonly treasurer: Treasurer;
   readonly settler: Settler;
   readonly room: WaitingRoom;
@@ -130,6 +132,7 @@ export class TaskRunner {
       if (funded && rounds.count === 0 && this.#parts.room.crowd > 1)
         return void (await this.#rest(task, rounds.count++, funded));
       const answer = funded || !policy.avoidSelf ? await this.#auction(task, rounds, !funded) : undefined;
+      if (answer === 'late') return undefined;
       if (answer && 'follower' in answer) return answer;
       if (answer)
         return void (await writeOff(this.#components, this.#parts, task, answer.attempt, answer.failure));
@@ -147,18 +150,26 @@ export class TaskRunner {
     return undefined;
   }
 
-  #auction(task: LiveTask, rounds: Rounds, selfOnly: boolean): Promise<Accepted | Unanswered | undefined> {
-    const { store, room, house, limit } = this.#parts;
-    return room.enter(placeOf(task), task.stop.signal, async () => {
-      const spec = await store.spec(task.record.taskId);
+  /** `late`: it waited its time at busy workers, and nobody is known to be free now. */
+  async #auction(
+    task: LiveTask,
+    rounds: Rounds,
+    selfOnly: boolean,
+  ): Promise<Accepted | Unanswered | 'late' | undefined> {
+    const { store, room, house, limit, claims } = this.#parts;
+    const { awarding, outcome } = await room.enter(placeOf(task), task.stop.signal, async () => {
+      const { taskId } = task.record;
+      const spec = await store.spec(taskId);
       await store.update(task, { state: 'scheduled', phase: 'offering', waiting: null });
       const init = { attempt: nextAttempt(task.record), selfOnly, round: rounds.count };
       const result = await house.run(task, spec, init);
       limit.note(result.crowded);
       rounds.asked = result.asked;
       for (const peer of result.refused) rounds.refused.add(peer);
-      return awardOne(this.#components, store, task, result);
+      const awarding = new Awarding(this.#components, store, task, result, await store.order(taskId));
+      return { awarding, outcome: await awarding.now() };
     });
+    return outcome && 'waitFor' in outcome ? awarding.late(claims, outcome) : outcome;
   }
 
   /** Until it is worth another try: a moment that grows, or an event that may help. */

@@ -1,6 +1,6 @@
 import { type Estimate, MAX_DURATION_MS } from '../../wire/index.ts';
 import type { Request } from '../bidder.ts';
-import type { Capacity } from '../capacity.ts';
+import type { Line } from '../capacity.ts';
 
 /** Until something was measured: a short script in a fresh container. */
 const FIRST_GUESS_MS = 1_000;
@@ -28,7 +28,7 @@ export class Estimates {
 
   /** What a bid says of time, for a task that would come next. */
   promise(
-    capacity: Capacity,
+    capacity: Line,
     { needs, terms, requester }: Pick<Request, 'needs' | 'terms' | 'requester'>,
   ): Pick<Estimate, 'queuePosition' | 'queueMs' | 'etaMs'> {
     const position = capacity.fitsNow(needs, requester) ? 0 : capacity.queued + 1;

@@ -31,17 +31,18 @@ export function failureOf(error: unknown): LeaseFailure {
   return { class: CLASSES[code] ?? 'worker', code, message: messageOf(error) };
 }
 
-/** Takes a lease from the queue to its attestation, or to its end without one. Never throws. */
+/** Takes a lease from its `slot`, or from the queue, to its attestation, or to its end without one. Never throws. */
 export async function execute(
   components: WorkerComponents,
   capacity: Capacity,
   estimates: Estimates,
   lease: Lease,
+  slot?: () => void,
 ): Promise<void> {
   const { logger, metrics, clock } = components;
   try {
     const started = clock.monotonic();
-    const result = await runStaged(components, capacity, lease);
+    const result = await runStaged(components, capacity, lease, slot);
     if (result.outcome === 'exited') estimates.learn(clock.monotonic() - started);
     metrics.count('executions_total', { outcome: result.outcome });
   } catch (error) {
@@ -61,6 +62,7 @@ async function runStaged(
   components: WorkerComponents,
   capacity: Capacity,
   lease: Lease,
+  slot: (() => void) | undefined,
 ): Promise<KeptResult> {
   const { clock } = components;
   const spec = lease.spec as TaskSpec;
@@ -69,9 +71,11 @@ async function runStaged(
   const { limits } = terms;
   const within = <T>(ms: number, what: string, fn: (signal: AbortSignal) => Promise<T>) =>
     withDeadline(ms, what, fn, { signal, clock });
-  const release = await within(limits.queueMs, 'waiting in the queue', signal =>
-    capacity.acquire(spec, { requester, priority, deadline }, { signal }),
-  );
+  const release =
+    slot ??
+    (await within(limits.queueMs, 'waiting in the queue', signal =>
+      capacity.acquire(spec, { requester, priority, deadline }, { signal }),
+    ));
   let prepared: PreparedSandbox | undefined;
   const keeper = new OutputKeeper(components.blobs);
   try {

@@ -25,6 +25,8 @@ import {
 } from '../../wire/index.ts';
 import { canBeJudged } from '../terms.ts';
 import type { WorkerComponents } from './interface.ts';
+import type { LeaseBook } from './leases.ts';
+import type { OfferDesk } from './offers.ts';
 
 export type AwardMessage = Extract<RequesterMessage, { type: 'award' }>;
 
@@ -34,6 +36,11 @@ export interface CheckedAward {
   readonly offer: Opened<Offer>;
   readonly spec: TaskSpec;
 }
+
+const no = (code: string, reason: string, permanent = false): Refusal => ({ code, reason, permanent });
+
+export const attemptTaken = no('ATTEMPT_TAKEN', 'another award has this number', true);
+export const slotTaken = no('SLOT_TAKEN', 'no slot is free any more');
 
 const bad = (code: string, message: string) => new CodedError({ code }, message);
 
@@ -94,6 +101,8 @@ function sameGpus(a: Gpus | null, b: Gpus | null): boolean {
 export function refuseAward(
   { award, offer, spec }: CheckedAward,
   view: {
+    /** Another lease can be kept. */
+    hasRoom: boolean;
     bid: { ask: bigint; offerHash: Uint8Array } | null;
     wouldRefuse: Refusal | undefined;
     /** What tasks may reach here: an offer says only that its task wants some network. */
@@ -101,18 +110,33 @@ export function refuseAward(
     now: number;
   },
 ): Refusal | undefined {
-  if (!view.bid) return { code: 'BID_EXPIRED', reason: 'there is no such bid any more', permanent: false };
+  if (!view.hasRoom) return no('BUSY', 'too many leases are not settled yet');
+  if (!view.bid) return no('BID_EXPIRED', 'there is no such bid any more');
   if (view.bid.ask !== award.body.price || !sameBytes(view.bid.offerHash, offer.digest))
-    return { code: 'BID_DIFFERS', reason: 'the award is not what was bid', permanent: false };
+    return no('BID_DIFFERS', 'the award is not what was bid');
   if (Math.abs(award.body.awardedAt - view.now) > 60_000)
-    return {
-      code: 'CLOCK',
-      reason: 'the award’s time is more than a minute off this clock',
-      permanent: false,
-    };
+    return no('CLOCK', 'the award’s time is more than a minute off this clock');
   const host = hostNotLent(spec.allowHosts, view.allowedHosts);
-  if (host) return { code: 'NO_NETWORK', reason: `lets no task reach ${host}`, permanent: true };
+  if (host) return no('NO_NETWORK', `lets no task reach ${host}`, true);
   return view.wouldRefuse;
+}
+
+/** The same, with all that this worker knows at this moment. `hasSlot`: one is held for it. */
+export async function whyRefused(
+  { clock, executor }: Pick<WorkerComponents, 'clock' | 'executor'>,
+  desk: OfferDesk,
+  leases: LeaseBook,
+  checked: CheckedAward,
+  hasSlot: boolean,
+): Promise<Refusal | undefined> {
+  const { award, offer } = checked;
+  return refuseAward(checked, {
+    hasRoom: await leases.hasRoom(),
+    bid: desk.bidFor(refKey(award.body), award.body.bidHash),
+    wouldRefuse: desk.wouldRefuse(offer.body, hasSlot),
+    allowedHosts: executor.limits().allowedHosts,
+    now: clock.now(),
+  });
 }
 
 /** Signs the acceptance, in the award chain where money is at stake, and makes the lease's first record. */

@@ -50,9 +50,11 @@ export class LeaseBook {
     return record && new Lease(this.#components, record, null);
   }
 
-  /** CIDs of all results that are kept. */
-  async resultCids(): Promise<string[]> {
+  /** CIDs of all results that are kept, and of the inputs of what has not run yet. */
+  async liveCids(): Promise<string[]> {
     const cids: string[] = [];
+    for (const { record, spec, inputs } of this.#leases.values())
+      if (spec && !record.attestation) cids.push(...(inputs?.cids ?? []));
     for await (const [, { attestation, outputs }] of this.#components.leases.iterate({ limit: MAX_LEASES })) {
       if (!attestation) continue;
       const { stdoutCid, stderrCid } = open(attestationKind, attestation).body;

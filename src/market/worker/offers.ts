@@ -1,12 +1,10 @@
-import { availableParallelism, loadavg } from 'node:os';
 import type { Verdict } from '../../network/index.ts';
 import { CodedError, codeOf, RecentMap } from '../../util/index.ts';
 import {
   type Bid,
   bidKind,
   type Estimate,
-  type Funds,
-  fundsKind,
+  MAX_HINTS,
   type Offer,
   type Opened,
   offerAnswerMessage,
@@ -20,14 +18,13 @@ import {
   seal,
 } from '../../wire/index.ts';
 import { type BidderView, decide, type Request } from '../bidder.ts';
-import type { Capacity } from '../capacity.ts';
-import { type MachineLoad, whyPaused } from '../lending.ts';
-import { BID_EXPIRES_MS, MAX_OPEN_BIDS } from '../options.ts';
+import { draw } from '../candidates.ts';
+import type { Line } from '../capacity.ts';
+import { BID_EXPIRES_MS, MAX_OPEN_BIDS, SHARD_NODES } from '../options.ts';
 import type { Estimates } from './estimates.ts';
 import type { WorkerComponents } from './interface.ts';
+import { biddersView, type OutlookComponents } from './outlook.ts';
 
-/** A funds statement older than this proves nothing; the skew of clocks is allowed for. */
-const FUNDS_MAX_AGE_MS = 65_000;
 /** A bid counts for as long again as it says, since its award may be late. It takes some KiB, and a busy network brings many a second. */
 const OPEN_BIDS = { limit: MAX_OPEN_BIDS, ageMs: 2 * BID_EXPIRES_MS };
 /** An offer from the future or long past is a replay or a broken clock. */
@@ -41,48 +38,29 @@ export interface GossipAnswer {
   readonly answer: { readonly to: string; readonly encoded: Uint8Array } | null;
 }
 
+export interface DeskInit {
+  readonly line: Line;
+  readonly estimates: Estimates;
+  readonly isDraining: () => boolean;
+  readonly nextSeq: () => number;
+  /** What a requester has promised here, and not locked yet. */
+  readonly unlocked: (requester: string) => bigint;
+}
+
 /** A worker's side of auctions: checks offers, decides, remembers its bids. */
 export class OfferDesk {
-  readonly #components: Pick<
-    WorkerComponents,
-    | 'network'
-    | 'blobs'
-    | 'executor'
-    | 'signer'
-    | 'genesis'
-    | 'settlement'
-    | 'membership'
-    | 'clock'
-    | 'metrics'
-    | 'options'
-  >;
-  readonly #capacity: Capacity;
-  readonly #estimates: Estimates;
-  readonly #isDraining: () => boolean;
-  readonly #nextSeq: () => number;
-  readonly #unlocked: (requester: string) => bigint;
-  readonly #bids: RecentMap<Opened<Bid>>;
+  readonly #components: OutlookComponents & Pick<WorkerComponents, 'metrics' | 'network' | 'random'>;
+  readonly #init: DeskInit;
+  /** The latest bid on each attempt, and what it was made on. */
+  readonly #bids: RecentMap<{ readonly bid: Opened<Bid>; readonly offer: Opened<Offer> }>;
   /** Answers given, by the offer's digest: gossip brings each offer a second time, and a repeated one changes nothing. */
   readonly #answered: RecentMap<Answer>;
 
-  constructor(
-    components: WorkerComponents,
-    init: {
-      capacity: Capacity;
-      estimates: Estimates;
-      isDraining: () => boolean;
-      nextSeq: () => number;
-      unlocked: (requester: string) => bigint;
-    },
-  ) {
+  constructor(components: WorkerComponents, init: DeskInit) {
     this.#components = components;
+    this.#init = init;
     this.#bids = new RecentMap(OPEN_BIDS, components.clock);
     this.#answered = new RecentMap(OPEN_BIDS, components.clock);
-    this.#capacity = init.capacity;
-    this.#estimates = init.estimates;
-    this.#isDraining = init.isDraining;
-    this.#nextSeq = init.nextSeq;
-    this.#unlocked = init.unlocked;
   }
 
   /**
@@ -142,8 +120,8 @@ export class OfferDesk {
     return answer;
   }
 
-  #bid(offer: Opened<Offer>, ask: bigint): Opened<Bid> {
-    const { signer, genesis, clock } = this.#components;
+  #bid(offer: Opened<Offer>, ask: bigint, known: Partial<Estimate> = {}): Opened<Bid> {
+    const { signer, genesis, clock, random } = this.#components;
     const { body } = offer;
     const bid = seal(
       bidKind,
@@ -155,14 +133,22 @@ export class OfferDesk {
         worker: signer.peer,
         offerHash: offer.digest,
         ...this.#estimate(body, ask),
+        ...known,
         reputationHash: null,
-        awardSeq: this.#nextSeq(),
+        awardSeq: this.#init.nextSeq(),
         expires: clock.now() + BID_EXPIRES_MS,
+        hints: draw(MAX_HINTS, this.#others(body.requester), random),
       },
       signer,
     );
-    this.#bids.set(refKey(body), bid);
+    this.#bids.set(refKey(body), { bid, offer });
     return bid;
+  }
+
+  /** In a small network the requester knows them all. */
+  #others(requester: string): string[] {
+    const peers = this.#components.network.peers().map(({ peer }) => peer);
+    return peers.length < SHARD_NODES ? [] : peers.filter(peer => peer !== requester);
   }
 
   /** What the answer to such an offer would be now: nothing is signed, nothing remembered. @throws WireError. */
@@ -182,7 +168,7 @@ export class OfferDesk {
     const { image, inputBytes } = request.needs;
     return {
       ask,
-      ...this.#estimates.promise(this.#capacity, request),
+      ...this.#init.estimates.promise(this.#init.line, request),
       imageCached: this.#components.executor.hasImage(image),
       bytesMissing: inputBytes,
     };
@@ -190,14 +176,26 @@ export class OfferDesk {
 
   /** The bid that an award names, while it is good; null where there is none. */
   bidFor(key: string, bidHash: Uint8Array): Bid | null {
-    const bid = this.#bids.get(key);
+    const bid = this.#bids.get(key)?.bid;
     if (!bid || !sameBytes(bid.digest, bidHash)) return null;
     return bid.body.expires + BID_EXPIRES_MS < this.#components.clock.now() ? null : bid.body;
   }
 
-  /** Whether the rules would still take this offer now: an award may come when things have changed. */
-  wouldRefuse(offer: Offer): Refusal | undefined {
-    const decision = decide(offer, this.#view(offer));
+  /** The offer that the latest bid with this digest was made on. */
+  offerOf(key: string, bidHash: Uint8Array): Opened<Offer> | undefined {
+    const latest = this.#bids.get(key);
+    return latest && sameBytes(latest.bid.digest, bidHash) ? latest.offer : undefined;
+  }
+
+  /** A bid on an offer that was bid on before, for a slot that is held; undefined where it would be refused now. */
+  bidAgain(offer: Opened<Offer>): Opened<Bid> | undefined {
+    const decision = decide(offer.body, this.#view(offer.body, true), { hasSlot: true });
+    return decision.bid ? this.#bid(offer, decision.ask, { queuePosition: 0, queueMs: 0 }) : undefined;
+  }
+
+  /** Whether the rules would still take this offer now: an award may come when things have changed. `hasSlot`: it waits for none. */
+  wouldRefuse(offer: Offer, hasSlot: boolean): Refusal | undefined {
+    const decision = decide(offer, this.#view(offer, hasSlot), { hasSlot });
     return decision.bid ? undefined : decision.refusal;
   }
 
@@ -211,55 +209,13 @@ export class OfferDesk {
     );
   }
 
-  #view(offer: Request): BidderView {
-    const { clock, signer, executor, blobs, options, settlement, membership, genesis } = this.#components;
-    const status = executor.status();
-    const funds = this.#fundsOf(offer);
-    const now = clock.now();
-    return {
-      now,
-      self: signer.peer,
-      draining: this.#isDraining(),
-      workerEnabled: options.workerEnabled,
-      paused: whyPaused(options.lending, now, this.#machine()),
-      sandbox: {
-        available: status.available,
-        reason: status.reason,
-        limits: executor.limits(),
-        hasImage: executor.hasImage(offer.needs.image),
-      },
-      architecture: process.arch,
-      storageBytes: blobs.free(),
-      capacity: this.#capacity,
-      slots: options.slots,
-      price: options.price,
-      minAmount: genesis.genesis.minAmount,
-      imagePolicy: options.imagePolicy,
-      windows: options.windows,
-      // whoever is trusted with all the money may judge over some
-      arbiters: [...settlement.committee.keys, ...options.arbiters],
-      payerFunds: funds?.balance ?? null,
-      payerUnlocked: this.#unlocked(offer.requester),
-      payerIsMember: membership.has(offer.requester),
-    };
-  }
-
-  #machine(): MachineLoad {
-    const { total, free } = this.#capacity;
-    const [load = 0] = loadavg();
-    return { load, cores: availableParallelism(), heldMilliCpus: total.milliCpus - free.milliCpus };
-  }
-
-  /** The statement in an offer, if notaries of this network signed it about this requester, lately. */
-  #fundsOf(offer: Request): Funds | undefined {
-    const { genesis, settlement, clock } = this.#components;
-    const { committee } = settlement;
-    if (!offer.funds) return undefined;
-    const funds = open(fundsKind, offer.funds);
-    const signed = funds.signers.filter(peer => committee.keys.includes(peer)).length;
-    const fresh = Math.abs(clock.now() - funds.body.at) <= FUNDS_MAX_AGE_MS;
-    const fits = funds.body.account === offer.requester && sameBytes(funds.body.net, genesis.net);
-    return signed >= committee.quorum && fresh && fits ? funds.body : undefined;
+  #view(offer: Request, hasSlot = false): BidderView {
+    const { line, isDraining, unlocked } = this.#init;
+    return biddersView(
+      this.#components,
+      { line, draining: isDraining(), payerUnlocked: unlocked(offer.requester), hasSlot },
+      offer,
+    );
   }
 }
 

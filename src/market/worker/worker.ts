@@ -1,6 +1,5 @@
 import { CodedError, codeOf, every, messageOf, Semaphore } from '../../util/index.ts';
 import {
-  type Refusal,
   type RequesterMessage,
   refKey,
   type StatusState,
@@ -13,22 +12,26 @@ import { AWARD_TIMEOUT_MS, LONGEST_SWEEP_MS } from '../options.ts';
 import { answerDispute } from './arbiter.ts';
 import { Estimates } from './estimates.ts';
 import { execute } from './execute.ts';
-import { type AwardMessage, acceptAward, checkAward, refuseAward } from './intake.ts';
+import {
+  type AwardMessage,
+  acceptAward,
+  attemptTaken,
+  type CheckedAward,
+  checkAward,
+  slotTaken,
+  whyRefused,
+} from './intake.ts';
 import type { WorkerComponents } from './interface.ts';
 import { Lease, lostLease } from './lease.ts';
 import { LeaseBook } from './leases.ts';
 import { type Answer, type GossipAnswer, OfferDesk } from './offers.ts';
 import type { From } from './outlet.ts';
+import { type Place, PlaceDesk } from './places.ts';
+import { Reservations } from './reservations.ts';
 import { serveSession } from './session.ts';
 
 /** At a stop, what running leases have to say may take this long; then their streams are cut. */
 const FAREWELL_MS = 2_000;
-
-const attemptTaken: Refusal = {
-  code: 'ATTEMPT_TAKEN',
-  reason: 'another award has this number',
-  permanent: true,
-};
 
 export interface Worker {
   start(): Promise<void>;
@@ -43,6 +46,8 @@ export interface Worker {
   /** What this worker would do with a task, asked without an offer. */
   quote(bytes: Uint8Array, from: string): Uint8Array;
   gossiped(bytes: Uint8Array): GossipAnswer;
+  /** Keeps a place for a task that this worker bid on while it was busy, or gives it up. */
+  place(bytes: Uint8Array, from: string): Uint8Array;
   /** Serves one task stream, from a peer or from the own node. */
   serve(channel: WorkerChannel): Promise<void>;
   statusOf(ref: TaskRef, asker: string): Promise<StatusState>;
@@ -63,7 +68,9 @@ class MarketWorker implements Worker {
   readonly #components: WorkerComponents;
   readonly #leases: LeaseBook;
   readonly #running = new Set<Promise<void>>();
+  readonly #line: Reservations<Place>;
   readonly #desk: OfferDesk;
+  readonly #places: PlaceDesk;
   readonly #estimates = new Estimates();
   /** Acceptances are signed one after another: each names the one before. */
   readonly #signing = new Semaphore(1);
@@ -79,13 +86,16 @@ class MarketWorker implements Worker {
     this.#leases = new LeaseBook(components);
     const owner = { peer: components.signer.peer, slots: ownerSlots };
     this.capacity = new Capacity({ slots, milliCpus, memoryBytes, diskBytes, gpus }, owner, components.clock);
+    this.#line = new Reservations(this.capacity, components.clock);
     this.#desk = new OfferDesk(components, {
-      capacity: this.capacity,
+      line: this.#line,
       estimates: this.#estimates,
       isDraining: () => this.draining,
       nextSeq: () => this.#chain.nextSeq,
       unlocked: requester => this.#leases.unlocked(requester),
     });
+    this.#places = new PlaceDesk(components, this.#line, this.#desk);
+    this.capacity.onRoom = () => this.#places.next();
   }
 
   async start(): Promise<void> {
@@ -160,6 +170,10 @@ class MarketWorker implements Worker {
     return this.#desk.gossiped(bytes);
   }
 
+  place(bytes: Uint8Array, from: string): Uint8Array {
+    return this.#places.place(bytes, from);
+  }
+
   async serve(channel: WorkerChannel): Promise<void> {
     const { clock } = this.#components;
     const first = await receiveWithin(channel, AWARD_TIMEOUT_MS, { clock });
@@ -187,13 +201,25 @@ class MarketWorker implements Worker {
     if (known && !sameBytes(known.record.award, message.award))
       return channel.send({ type: 'refused', refusal: attemptTaken });
     if (known) return this.#accepted(known, channel); // the same award again: its answer was lost on the way
-    const refusal = await this.#refusalOf(checked);
-    if (refusal) return channel.send({ type: 'refused', refusal });
-    const lease = await this.#signing.run(() => this.#accept(message, checked));
+    const { body } = checked.award;
+    const slot = message.atOnce
+      ? (this.#places.take(refKey(body), body.requester) ?? this.#line.take(checked.spec, body.requester))
+      : undefined;
+    let lease: Lease | undefined;
+    try {
+      const refusal =
+        message.atOnce && !slot
+          ? slotTaken
+          : await whyRefused(this.#components, this.#desk, this.#leases, checked, message.atOnce);
+      if (refusal) return await channel.send({ type: 'refused', refusal });
+      lease = await this.#signing.run(() => this.#accept(message, checked));
+    } finally {
+      if (!lease) slot?.();
+    }
     if (!lease) return this.#award(channel, message); // the same award came twice at once
     this.#supersede(lease);
     // it runs whether or not the answer arrives: its requester takes it up on another stream, or says that it has gone on
-    this.#track(this.#execute(lease));
+    this.#track(this.#execute(lease, slot));
     return this.#accepted(lease, channel);
   }
 
@@ -202,17 +228,7 @@ class MarketWorker implements Worker {
     return this.#session(lease, channel, { stdoutFrom: 0, stderrFrom: 0, filesDone: 0, fileFrom: 0 });
   }
 
-  async #refusalOf(checked: ReturnType<typeof checkAward>): Promise<Refusal | undefined> {
-    if (!(await this.#leases.hasRoom()))
-      return { code: 'BUSY', reason: 'too many leases are not settled yet', permanent: false };
-    const bid = this.#desk.bidFor(refKey(checked.award.body), checked.award.body.bidHash);
-    const wouldRefuse = this.#desk.wouldRefuse(checked.offer.body);
-    const { clock, executor } = this.#components;
-    const { allowedHosts } = executor.limits();
-    return refuseAward(checked, { bid, wouldRefuse, allowedHosts, now: clock.now() });
-  }
-
-  async #accept(message: AwardMessage, checked: ReturnType<typeof checkAward>): Promise<Lease | undefined> {
+  async #accept(message: AwardMessage, checked: CheckedAward): Promise<Lease | undefined> {
     const { db, chain } = this.#components;
     if (this.#leases.has(checked.award.body)) return undefined;
     const { record, acceptanceDigest } = acceptAward(this.#components, message, checked, this.#chain);
@@ -229,8 +245,8 @@ class MarketWorker implements Worker {
     return lease;
   }
 
-  async #execute(lease: Lease): Promise<void> {
-    await execute(this.#components, this.capacity, this.#estimates, lease);
+  async #execute(lease: Lease, slot: (() => void) | undefined): Promise<void> {
+    await execute(this.#components, this.capacity, this.#estimates, lease, slot);
     this.executed++;
   }
 
@@ -270,17 +286,15 @@ class MarketWorker implements Worker {
 
   async #sweep(): Promise<void> {
     const { logger } = this.#components;
+    // who was first in line and did not fit may have gone
+    this.#places.next();
     this.#sweeping = this.#leases
       .sweep(this.#stopping.signal)
       .catch(error => logger.warn({ code: codeOf(error), error: messageOf(error) }, 'a sweep failed'));
     await this.#sweeping;
   }
 
-  async liveCids(): Promise<string[]> {
-    // once a task has run, its inputs have no use any more
-    const inputs = [...this.#leases.all()].flatMap(({ record, spec, inputs }) =>
-      spec && !record.attestation ? (inputs?.cids ?? []) : [],
-    );
-    return [...inputs, ...(await this.#leases.resultCids())];
+  liveCids(): Promise<string[]> {
+    return this.#leases.liveCids();
   }
 }
