@@ -5,10 +5,12 @@ import * as assert from 'uvu/assert';
 import { bundleSize, envOf, MeanTime, sizeOf, valuesOf } from '../../src/market/elements.ts';
 import type { TaskRequest } from '../../src/market/index.ts';
 import { ArrayTally } from '../../src/market/requester/array-tally.ts';
+import { bundleOutcomes } from '../../src/market/requester/bundle-outcomes.ts';
 import type { DuxNode } from '../../src/node/node.ts';
 import type { MemoryProgram } from '../../src/sandbox/index.ts';
+import { systemClock } from '../../src/util/index.ts';
 import { earned, verifyReceipt } from '../../src/verification/index.ts';
-import { bundleResultMessage, type Elements, type MemberResult } from '../../src/wire/index.ts';
+import { bundleResultMessage, type Elements, type MemberResult, OUTCOME } from '../../src/wire/index.ts';
 import { ended, FLOP, taskRequest } from '../fixtures/nodes.ts';
 import { waitFor } from '../fixtures/wait.ts';
 import { codeThrown, gate, quick, seen, withNet } from './support.ts';
@@ -268,18 +270,28 @@ test('both sides restart in the middle: nothing is lost, and nothing paid twice'
   );
 });
 
-test('a cancelled array stops its bundles, pays for what was done, and can be taken up again', async () => {
+test('a cancelled array stops its bundles, pays for what had run, and can be taken up again', async () => {
   const held = gate();
-  await withNet([{ run: held.run }, { market: { workerEnabled: false } }], async ({ nodes }) => {
+  const program: MemoryProgram = async (task, sink, signal) =>
+    Number(task.env.DUX_ARRAY_INDEX) < 20 ? {} : held.run(task, sink, signal);
+  await withNet([{ run: program }, { market: { workerEnabled: false } }], async ({ nodes }) => {
     const node = nodes[1]!;
+    const before = node.settlement.balance().free;
     const { taskId } = await node.market.tasks.submit(arrayOf({ count: 100 }));
     await held.entered;
-    const view = await node.market.tasks.cancel(taskId);
-    assert.equal([view.state, view.array?.completed, view.array?.running], ['cancelled', 0, 0]);
+    const { state, array } = await node.market.tasks.cancel(taskId);
+    assert.equal([state, array?.running, array?.failed], ['cancelled', 0, 0]);
+    const done = BigInt(array?.completed ?? 0);
+    assert.ok(done > 0n && done <= 20n, `${done}`);
     await waitFor(() => node.settlement.balance().locked === 0n, 'the locks to come back');
+    const gone = before - node.settlement.balance().free;
+    // a bundle that was stopped in its first run has a part of that
+    assert.ok(gone >= done * PAYMENT && gone < (done + 1n) * PAYMENT, `${gone} for ${done}`);
     held.open();
     await node.market.tasks.retry(taskId);
     assert.equal((await ended(node, taskId)).array?.completed, 100);
+    await waitFor(() => node.settlement.balance().locked === 0n, 'all escrows to close');
+    assert.is(before - node.settlement.balance().free - gone, (100n - done) * PAYMENT);
   });
 });
 
@@ -299,5 +311,20 @@ test('an array that nobody can run, or that its owner cannot pay, says so once a
       ['FUNDS_INSUFFICIENT', 20, 20n * PAYMENT],
     );
   }));
+
+test('a bundle’s result is that of its runs, or none', () => {
+  const spec = { ...taskRequest().spec, outputs: ['a'], members: [{}, {}, {}] };
+  const { policy } = taskRequest({ resultSchema: '{"type": "number"}' });
+  const outcomes = (runs: MemberResult[], paths: string[]) =>
+    bundleOutcomes({ clock: systemClock }, spec, policy, {
+      message: { stdout: bundleResultMessage.encode({ runs }) },
+      outputs: paths.map(path => ({ path, size: 0, cid: '' })),
+    });
+  const says = (stdout: string) => ({ ...run(0, 1), stdout: Buffer.from(stdout) });
+  const { completed, failed, notRun } = OUTCOME;
+  assert.equal([...outcomes([says('1'), says('2')], ['0/a', '1/b'])], [completed, failed, notRun]);
+  assert.equal([...outcomes([says('1'), says('no')], ['0/a', '1/a'])], [completed, failed, notRun]);
+  assert.throws(() => outcomes([run(0, 1), run(0, 1), run(0, 1), run(0, 1)], []), /more results/);
+});
 
 test.run();

@@ -75,6 +75,8 @@ export class Arrays {
    * @throws CodedError `TASK_NOT_FOUND`, `TASK_NOT_ARRAY`, `NOTHING_TO_RETRY`.
    */
   async retry(taskId: string, now: number): Promise<LiveTask> {
+    // its end may be on its way to the disk
+    await this.#store.live.get(taskId)?.written;
     const record = await this.#store.get(taskId);
     const { array, policy, submittedAt } = arrayOf(record);
     const isOver = hasEnded(record) && !this.#store.live.has(taskId);

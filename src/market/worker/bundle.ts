@@ -1,4 +1,5 @@
 import type { PreparedSandbox, SandboxResult, SandboxTask } from '../../sandbox/index.ts';
+import { hasCode } from '../../util/index.ts';
 import type { KeptResult } from '../../verification/index.ts';
 import {
   bundleResultMessage,
@@ -45,8 +46,8 @@ export function memberTask(
 type Components = Pick<WorkerComponents, 'blobs' | 'clock'>;
 
 /**
- * Runs the members of a bundle, one after another, until all have run, its time is over, or its results have no room for one more. `first` is
- * prepared; `prepare` does so for each other one.
+ * Runs the members of a bundle, one after another, until all have run, its time is over, its results have no room for one more, or it is
+ * cancelled. `first` is prepared; `prepare` does so for each other one.
  */
 export async function runBundle(
   { blobs, clock }: Components,
@@ -61,10 +62,14 @@ export async function runBundle(
   let room = MAX_STREAM_BYTES;
   const end = clock.monotonic() + BUNDLE_MS;
   let shown = 0;
-  for (let prepared = first; ; prepared = await prepare(results.length, left)) {
+  for (let prepared: PreparedSandbox | undefined = first; ; prepared = undefined) {
     const member = results.length;
     const keeper = new OutputKeeper(blobs);
-    const ran = await runMember(prepared, keeper, lease.stop.signal);
+    const ran = await unlessCancelled(lease, member, async () => {
+      const sandbox = prepared ?? (await prepare(member, left));
+      return runMember(sandbox, keeper, lease.stop.signal);
+    });
+    if (!ran) break;
     // files for which there was too little room here: it runs again as the first of another bundle
     if (member > 0 && ran.truncated.outputs) break;
     const files = keeper.entries.map(entry => ({ ...entry, path: memberPath(member, entry.path) }));
@@ -81,6 +86,20 @@ export async function runBundle(
     shown = percent;
   }
   return bundleResult(results, outputs, members.length);
+}
+
+/** What has run before its requester cancelled the bundle is delivered, and paid: undefined then. */
+async function unlessCancelled<T>(
+  { stop }: Lease,
+  member: number,
+  run: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await run();
+  } catch (error) {
+    if (member > 0 && hasCode(stop.signal.reason, 'CANCELLED')) return undefined;
+    throw error;
+  }
 }
 
 async function runMember(

@@ -1,5 +1,5 @@
 import type { PreparedSandbox, SandboxImage, SandboxTask } from '../../sandbox/index.ts';
-import { codeOf, messageOf, withDeadline } from '../../util/index.ts';
+import { codeOf, hasCode, messageOf, withDeadline } from '../../util/index.ts';
 import { attest, type KeptResult } from '../../verification/index.ts';
 import {
   type ErrorClass,
@@ -98,7 +98,10 @@ async function runStaged(
         )
       : await run(components, lease, prepared);
     prepared = undefined;
-    await within(limits.collectMs, 'collecting', () => collect(components, lease, runtime, image, result));
+    const kept = () => collect(components, lease, runtime, image, result);
+    // a bundle that was cancelled has a result all the same: of what had run by then
+    const isPart = members && hasCode(signal.reason, 'CANCELLED');
+    await withDeadline(limits.collectMs, 'collecting', kept, { ...(isPart ? {} : { signal }), clock });
     return result;
   } finally {
     release();

@@ -175,11 +175,12 @@ export class Lease {
       );
   }
 
-  /** The price of a failed run: a share by the time used, never more than the lock. */
+  /** The price of a cancelled run, of a bundle its first one: a share by the time used. */
   shareOf(wallMs: number): bigint {
-    const { limits, failureFloorPermille } = this.offer.terms;
+    const { terms, needs } = this.offer;
+    const { limits, failureFloorPermille } = terms;
     return failureShare({
-      ask: this.record.price,
+      ask: this.record.price / BigInt(needs.members ?? 1),
       wallMs,
       timeoutMs: limits.runMs,
       floorPermille: failureFloorPermille,
