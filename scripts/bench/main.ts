@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { arrays } from './arrays.ts';
 import { fairness } from './fairness.ts';
 import { type Figure, table } from './figures.ts';
 import { settlements } from './ledger.ts';
@@ -18,6 +19,7 @@ const sections: Record<string, () => Promise<Figure[]>> = {
   ledger: () => settlements(41),
   market: () => assignmentAndMemory(60, 500),
   fairness,
+  arrays: () => arrays(3000),
 };
 
 /** `npm run bench [section…]`; `--write` puts the tables of these sections into docs/benchmarks.md. */

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { MAX_ELEMENTS } from '../wire/index.ts';
 import { amountProblem, parseAmount } from './money.ts';
 
 /** A point in time as ISO 8601 text, UTC, with milliseconds. */
@@ -39,3 +40,6 @@ export const queryInt = (min: number, max: number) =>
 
 /** Ids are looked up, not judged: a strange one is simply not found. */
 export const taskParams = z.strictObject({ task_id: z.string().min(1).max(200) });
+
+/** Which element of an array, in a query. */
+export const elementIndex = queryInt(0, MAX_ELEMENTS).optional();

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import type { LogChunk, ResultView, TaskView } from '../market/index.ts';
 import { attestationKind, open } from '../wire/index.ts';
 import type { LogLine, TaskResultReply } from './task-replies.ts';
-import { iso, paymentReplyOf } from './task-views.ts';
+import { arrayReplyOf, iso, paymentReplyOf } from './task-views.ts';
 
 /** Invalid UTF-8 becomes U+FFFD. */
 function textOf(bytes: Uint8Array): string {
@@ -97,6 +97,7 @@ export function resultOf(task: TaskView, result: ResultView | null): TaskResultR
     payment: paymentReplyOf(task.payment),
     error: task.failure,
     waiting: task.waiting,
+    array: arrayReplyOf(task.array),
     submitted_at: iso(task.submittedAt),
     ended_at: task.endedAt === null ? null : iso(task.endedAt),
   };

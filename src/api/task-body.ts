@@ -1,9 +1,13 @@
-import type { TaskRequest } from '../market/index.ts';
+import { sizeOf, type TaskRequest } from '../market/index.ts';
 import {
+  type Elements,
   encodeCbor,
   fetchedBytes,
+  MAX_ELEMENTS,
   MAX_INPUT_BYTES,
   MAX_INPUTS_BYTES,
+  MAX_MATRIX_BYTES,
+  MAX_MATRIX_NAMES,
   MAX_OUTPUT_BYTES,
   MAX_SPEC_BYTES,
   type TaskInput,
@@ -62,6 +66,16 @@ function inputsOf(body: TaskBody, sizes: Sizes): TaskInput[] {
   });
 }
 
+function elementsOf({ count = 1, matrix }: NonNullable<TaskBody['array']>): Elements {
+  if (!matrix) return { count };
+  return { matrix: Object.entries(matrix).map(([name, values]) => ({ name, values })) };
+}
+
+/** Tasks in all; of combinations beyond any limit no more than are refused. */
+function countOf(elements: Elements | undefined): number {
+  return elements ? Math.min(sizeOf(elements), MAX_ELEMENTS + 1) : 1;
+}
+
 function outputBytesOf({ max_output_mb: mb, disk_mb = DEFAULT_DISK_MB }: TaskBody): number {
   return Math.min(MAX_OUTPUT_BYTES, (mb ?? disk_mb) * MIB);
 }
@@ -89,7 +103,8 @@ function specOf(body: TaskBody, defaults: TaskDefaults, sizes: Sizes): TaskReque
     outputBytes: outputBytesOf(body),
     timeoutMs: Math.max(1, Math.round((body.timeout_seconds ?? defaults.timeoutSeconds) * 1000)),
     runtime: body.runtime === 'container' ? 'docker' : (body.runtime ?? null),
-    reuse: body.reuse ?? false,
+    // an array's elements are of one kind, and a fresh sandbox for each would take far longer than they do
+    reuse: body.reuse ?? body.array !== undefined,
     allowHosts: typeof body.network === 'object' ? [...new Set(body.network.allow)] : [],
     gpus: gpusOf(body),
   };
@@ -111,13 +126,14 @@ function policyOf(
   const retries = body.retries ?? DEFAULT_RETRIES;
   const avoid = (body.avoid ?? []).map(peer => (peer === 'self' ? defaults.self : peer));
   const require = (body.require ?? []).map(peer => (peer === 'self' ? defaults.self : peer));
-  const twice = payment > MAX_UNITS / 2n ? MAX_UNITS : payment * 2n;
+  const whole = payment * BigInt(countOf(body.array && elementsOf(body.array)));
+  const twice = whole > MAX_UNITS / 2n ? MAX_UNITS : whole * 2n;
   const most = defaults.maxPerTask ?? MAX_UNITS;
   return {
     name: body.service_name ?? 'task',
     type: body.task_type ?? 'compute',
     payment,
-    maxTotal: body.max_total ?? (payment > most || twice < most ? twice : most),
+    maxTotal: body.max_total ?? (whole > most || twice < most ? twice : most),
     priority: body.priority ?? DEFAULT_PRIORITY,
     verification: body.verification ?? defaults.verification,
     resultSchema: body.result_schema === undefined ? null : JSON.stringify(body.result_schema),
@@ -129,13 +145,27 @@ function policyOf(
     labels: body.labels ?? {},
     automaticPayment: defaults.automaticPayment,
     // nobody judges in its own matter
-    arbiters: [...new Set(body.arbiters ?? defaults.arbiters)].filter(peer => peer !== defaults.self),
+    arbiters: [...new Set(body.arbiters ?? (body.array ? [] : defaults.arbiters))].filter(
+      peer => peer !== defaults.self,
+    ),
   };
 }
 
 /** What no single field can say. */
-function conflicts({ spec, policy }: TaskRequest, self: string, now: number): FieldError[] {
+function conflicts({ spec, policy, array }: TaskRequest, self: string, now: number): FieldError[] {
   const errors: FieldError[] = [];
+  const { elements } = array ?? {};
+  const count = countOf(elements);
+  if (count > MAX_ELEMENTS)
+    errors.push({ field: 'array.matrix', message: `must have at most ${MAX_ELEMENTS} combinations` });
+  if (elements && encodeCbor(elements).length > MAX_MATRIX_BYTES)
+    errors.push({ field: 'array.matrix', message: `must have at most ${MAX_MATRIX_BYTES} bytes together` });
+  if (
+    elements &&
+    'matrix' in elements &&
+    (elements.matrix.length < 1 || elements.matrix.length > MAX_MATRIX_NAMES)
+  )
+    errors.push({ field: 'array.matrix', message: `must have 1 to ${MAX_MATRIX_NAMES} names` });
   const inputBytes = spec.inputs.reduce((sum, input) => sum + ('bytes' in input ? input.bytes.length : 0), 0);
   if (inputBytes > MAX_INPUT_BYTES)
     errors.push({
@@ -148,8 +178,11 @@ function conflicts({ spec, policy }: TaskRequest, self: string, now: number): Fi
     errors.push({ field: '', message: `the task must have at most ${MAX_SPEC_BYTES} bytes together` });
   if (new Set(spec.inputs.map(input => input.path)).size < spec.inputs.length)
     errors.push({ field: 'inputs', message: 'must not name one target twice' });
-  if (policy.maxTotal < policy.payment)
-    errors.push({ field: 'max_total', message: 'must not be below payment_amount' });
+  if (policy.maxTotal < policy.payment * BigInt(count))
+    errors.push({
+      field: 'max_total',
+      message: 'must not be below payment_amount, for each element of an array',
+    });
   if (policy.deadline <= now) errors.push({ field: 'deadline', message: 'must be in the future' });
   if (policy.deadline > now + MAX_DEADLINE_MS)
     errors.push({ field: 'deadline', message: 'must be within 60 days' });
@@ -167,7 +200,12 @@ export function ruleTaskBody(
   sizes: Sizes = new Map(),
 ): Ruled {
   const spec = specOf(body, defaults, sizes);
-  const value = { spec, policy: policyOf(body, defaults, spec.timeoutMs, now) };
+  const { array } = body;
+  const value = {
+    spec,
+    policy: policyOf(body, defaults, spec.timeoutMs, now),
+    ...(array ? { array: { elements: elementsOf(array), retries: array.retries ?? 0 } } : {}),
+  };
   const errors = conflicts(value, defaults.self, now);
   return errors.length > 0 ? { errors } : { value };
 }

@@ -34,6 +34,15 @@ export const paymentReply = z.object({
   escrow: escrowReply.nullable().meta({ description: 'Null where nothing was locked' }),
 });
 
+const arrayReply = z.object({
+  total: z.int(),
+  completed: z.int(),
+  failed: z.int(),
+  running: z.int().meta({ description: 'In bundles under way' }),
+  waiting: z.int().meta({ description: 'Not in a bundle; after the end: never run' }),
+  paid: amountText.meta({ description: 'For the bundles that have ended' }),
+});
+
 /** What every answer about a task says first. */
 const head = {
   task_id: z.string(),
@@ -50,6 +59,7 @@ const head = {
   updated_at: isoTime,
   ended_at: isoTime.nullable(),
   error: failureReply.nullable(),
+  array: arrayReply.nullable().meta({ description: 'Of an array: how many of its elements are how far' }),
 };
 
 export const taskSummaryReply = z.object({ ...head, labels: z.record(z.string(), z.string()) });
@@ -143,6 +153,16 @@ export const taskReply = taskStatusReply.omit({ attempts: true }).extend({
   network: z.union([z.literal('none'), z.object({ allow: z.array(z.string()) })]),
   gpus: z.object({ count: z.int(), vendor: z.string().nullable(), memory_mb: z.number() }).nullable(),
   has_receipt: z.boolean(),
+  array_of: z.string().nullable().meta({ description: 'Of a bundle: the array whose elements it runs' }),
+  elements: z.array(z.int()).nullable().meta({ description: 'Of a bundle: their indices' }),
+});
+
+export const elementReply = z.object({
+  index: z.int(),
+  status: z.enum(['waiting', 'running', 'completed', 'failed']),
+  values: z.record(z.string(), z.string()).meta({ description: 'Of a matrix' }),
+  failures: z.int().meta({ description: 'Runs that failed' }),
+  bundle: z.string().nullable().meta({ description: 'The task that ran it last, or runs it' }),
 });
 
 export const outputReply = z.object({ path: z.string(), size: z.int(), cid: z.string() });
@@ -198,6 +218,9 @@ export const taskResultReply = z.object({
   payment: paymentReply.nullable(),
   error: failureReply.nullable(),
   waiting: z.string().nullable(),
+  array: arrayReply
+    .nullable()
+    .meta({ description: 'Of an array, which has no output but that of its elements: ask for one by index' }),
   submitted_at: isoTime,
   ended_at: isoTime.nullable(),
 });
@@ -216,6 +239,11 @@ export const taskEventReply = z.object({
   phase,
   worker: peerText.nullable(),
   escrow: escrowState.nullable().meta({ description: 'Of the last attempt' }),
+  array: z
+    .object({ total: z.int(), completed: z.int(), failed: z.int() })
+    .nullable()
+    .meta({ description: 'Of an array: its progress' }),
+  array_of: z.string().nullable().meta({ description: 'Of a bundle: its array' }),
   at: isoTime,
 });
 
@@ -225,4 +253,5 @@ export type TaskReply = z.output<typeof taskReply>;
 export type BidReply = z.output<typeof bidReply>;
 export type TaskResultReply = z.output<typeof taskResultReply>;
 export type LogLine = z.output<typeof logLine>;
+export type ElementReply = z.output<typeof elementReply>;
 export type TaskEventReply = z.output<typeof taskEventReply>;

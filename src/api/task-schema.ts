@@ -5,6 +5,7 @@ import {
   hostPatternSchema,
   MAX_ALLOWED_HOSTS,
   MAX_ARBITERS,
+  MAX_ELEMENTS,
   MAX_INPUT_BYTES,
   MAX_OUTPUT_BYTES,
   peerSchema,
@@ -89,6 +90,33 @@ const networkAccess = z
 
 const name = withoutNul(128).min(1);
 
+/** As text, since that is what a variable holds. */
+const matrixValue = z
+  .union([withoutNul(4096), z.number(), z.boolean()], { error: 'must be a text, a number, or true or false' })
+  .transform(String);
+
+const array = z
+  .strictObject({
+    count: z.int().min(1).max(MAX_ELEMENTS).optional().meta({ description: 'Elements 0 to count - 1' }),
+    matrix: z
+      .record(
+        z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'must be a name of letters, digits and _'),
+        z.array(matrixValue).min(1).max(MAX_ELEMENTS),
+      )
+      .optional()
+      .meta({ description: 'Name to values: one element for each combination' }),
+    retries: z
+      .int()
+      .min(0)
+      .max(20)
+      .optional()
+      .meta({ description: 'Runs of an element beyond the first, where its own code fails' }),
+  })
+  .refine(given => (given?.count === undefined) !== (given?.matrix === undefined), {
+    message: 'must have one of count and matrix',
+  })
+  .meta({ description: 'The same program once for each element, with DUX_ARRAY_INDEX in its environment' });
+
 /** The body of POST /tasks/submit: the seed's fields, and what else a task may say. */
 export const taskBodySchema = z
   .strictObject({
@@ -143,6 +171,7 @@ export const taskBodySchema = z
       .optional()
       .meta({ description: 'Who may judge a dispute: for tasks that give the same output each time' }),
     idempotent: z.boolean().optional(),
+    array: array.optional(),
     runtime: z.enum(['docker', 'container', 'runsc', 'native']).optional(),
     reuse: z.boolean().optional().meta({
       description: 'May run in a sandbox that ran tasks of yours with the same image and limits before',
@@ -167,11 +196,14 @@ export const taskBodySchema = z
     message: 'goes with command, not with code',
     when: () => true,
   })
-  .refine(body => !(body?.arbiters?.length && (body.reuse || typeof body.network === 'object')), {
-    path: ['arbiters'],
-    message: 'must not stand beside reuse or network: another run of such a task proves nothing',
-    when: () => true,
-  })
+  .refine(
+    body => !(body?.arbiters?.length && (body.reuse || body.array || typeof body.network === 'object')),
+    {
+      path: ['arbiters'],
+      message: 'must not stand beside reuse, array or network: another run of such a task proves nothing',
+      when: () => true,
+    },
+  )
   .refine(body => [body?.code, body?.command, body?.entrypoint].some(value => value !== undefined), {
     path: ['code'],
     message: 'is missing: give code (Python) or command',

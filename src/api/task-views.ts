@@ -1,7 +1,9 @@
 import {
+  type ArrayView,
   type AttemptView,
   type BidView,
   costParts,
+  type ElementView,
   type PaymentView,
   startsInMs,
   type TaskEvent,
@@ -11,6 +13,7 @@ import type { TaskInput } from '../wire/index.ts';
 import { formatAmount } from './money.ts';
 import type {
   BidReply,
+  ElementReply,
   TaskEventReply,
   TaskReply,
   TaskStatusReply,
@@ -51,13 +54,21 @@ export function paymentReplyOf(payment: PaymentView | null): TaskStatusReply['pa
   };
 }
 
+export function arrayReplyOf(array: ArrayView | null): TaskStatusReply['array'] {
+  return array && { ...array, paid: formatAmount(array.paid) };
+}
+
+function doneOf({ completed, failed }: ArrayView): number {
+  return completed + failed;
+}
+
 function headOf(task: TaskView) {
   return {
     task_id: task.taskId,
     service_name: task.policy.name,
     status: task.state,
     phase: task.phase,
-    progress: task.progress,
+    progress: task.array ? Math.floor((100 * doneOf(task.array)) / task.array.total) : task.progress,
     waiting: task.waiting,
     worker: task.worker,
     attempts: task.attempts.length,
@@ -67,7 +78,12 @@ function headOf(task: TaskView) {
     updated_at: iso(task.updatedAt),
     ended_at: isoOrNull(task.endedAt),
     error: task.failure,
+    array: arrayReplyOf(task.array),
   };
+}
+
+export function elementOf({ index, state, values, failures, bundle }: ElementView): ElementReply {
+  return { index, status: state, values: { ...values }, failures, bundle };
 }
 
 export function summaryOf(task: TaskView): TaskSummaryReply {
@@ -172,10 +188,26 @@ export function taskOf(task: TaskView): TaskReply {
       memory_mb: spec.gpus.memoryBytes / MIB,
     },
     has_receipt: task.hasReceipt,
+    array_of: task.bundle?.array ?? null,
+    elements: task.bundle && [...task.bundle.elements],
   };
 }
 
 export function eventOf(event: TaskEvent): TaskEventReply {
-  const { taskId, state, phase, worker, escrow, at } = event;
-  return { task_id: taskId, status: state, phase, worker, escrow, at: iso(at) };
+  const { taskId, state, phase, worker, escrow, elements, array, at } = event;
+  const progress = elements && {
+    total: elements.total,
+    completed: elements.completed,
+    failed: elements.failed,
+  };
+  return {
+    task_id: taskId,
+    status: state,
+    phase,
+    worker,
+    escrow,
+    array: progress,
+    array_of: array,
+    at: iso(at),
+  };
 }

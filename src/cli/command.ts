@@ -72,6 +72,9 @@ export function taskFlags(made: Command): Command {
       collect,
     )
     .option('--gpus <count>', 'GPUs')
+    .option('--array <count>', 'once for each of so many elements, with DUX_ARRAY_INDEX in the environment')
+    .option('--matrix <name=a,b,c>', 'once for each combination of such values (repeatable)', collect)
+    .option('--array-retries <n>', 'runs of an element beyond the first, where its own code fails')
     .option('--avoid <peer>', 'not this peer; self is this node (repeatable)', collect)
     .option('--require <peer>', 'only this peer (repeatable)', collect)
     .option('--arbiter <peer>', 'may judge a dispute over it (repeatable)', collect);

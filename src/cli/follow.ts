@@ -12,13 +12,20 @@ const WAIT_SECONDS = 30;
 export async function waitForResult(
   client: Client,
   taskId: string,
-  { signal, timeoutMs = Number.POSITIVE_INFINITY }: { signal: AbortSignal; timeoutMs?: number },
+  {
+    signal,
+    timeoutMs = Number.POSITIVE_INFINITY,
+    index,
+  }: { signal: AbortSignal; timeoutMs?: number; index?: string | undefined },
 ): Promise<TaskResultReply | undefined> {
   const end = performance.now() + timeoutMs;
   for (;;) {
     const left = Math.ceil((end - performance.now()) / 1000);
     const wait = String(Math.max(0, Math.min(WAIT_SECONDS, left)));
-    const reply = await client.getTaskResult({ params: { task_id: taskId }, query: { wait } }, { signal });
+    const reply = await client.getTaskResult(
+      { params: { task_id: taskId }, query: { wait, index } },
+      { signal },
+    );
     const waitsForUser = reply.status === 200 && reply.body.waiting === 'awaiting_accept';
     if (reply.status === 200 && (reply.body.status !== 'paying' || waitsForUser)) return reply.body;
     if (left <= 0) return reply.status === 200 ? reply.body : undefined;
@@ -76,6 +83,7 @@ export async function saveOutputs(
   result: TaskResultReply,
   dir: string,
   signal: AbortSignal,
+  index?: string,
 ): Promise<string[]> {
   const root = resolve(dir);
   const saved: string[] = [];
@@ -84,7 +92,9 @@ export async function saveOutputs(
     const below = relative(root, file);
     if (below === '' || below === '..' || below.startsWith(`..${sep}`))
       throw usage(`the output ${plain(path)} would land outside ${root}`);
-    const { body } = await client.getTaskOutput({ params: { task_id: result.task_id, path } }, { signal });
+    const params = { task_id: result.task_id, path };
+    const query = index === undefined ? {} : { index };
+    const { body } = await client.getTaskOutput({ params, query }, { signal });
     await mkdir(dirname(file), { recursive: true });
     await writeFile(file, body.bytes, { signal });
     saved.push(file);

@@ -65,7 +65,7 @@ function addRun(program: Command, run: Run): void {
     .option('-q, --quiet', 'nothing but the task’s own output')
     .addHelpText(
       'after',
-      '\nExamples:\n  duxnode run -- echo hello\n  duxnode run --pay 0.5 --avoid self -v data:/inputs --out results -- python work.py',
+      "\nExamples:\n  duxnode run -- echo hello\n  duxnode run --pay 0.5 --avoid self -v data:/inputs --out results -- python work.py\n  duxnode run --array 200 --array-retries 1 -- sh -c 'echo element $DUX_ARRAY_INDEX'",
     );
 }
 
@@ -110,7 +110,20 @@ function addTasks(program: Command, run: Run): void {
   );
   reading(command(program, run, 'result <id>', 'A task’s result', async () => (await load()).result))
     .option('--out <dir>', 'save output files here')
+    .option('--index <n>', 'of this element of an array')
     .option('--wait', 'until it is there');
+  reading(
+    command(program, run, 'elements <id>', 'The elements of an array', async () => (await load()).elements),
+  ).option('--status <status>', 'only these: waiting, running, completed, failed');
+  reading(
+    command(
+      program,
+      run,
+      'retry <id...>',
+      'Run again what of an array failed or was never run',
+      async () => (await load()).retry,
+    ),
+  );
   reading(
     command(program, run, 'wait <id...>', 'Wait until tasks have ended', async () => (await load()).wait),
   ).option('--timeout <seconds>', 'give up after');
@@ -142,6 +155,7 @@ function addViews(program: Command, run: Run): void {
   reading(receipt.command('export <id>', { isDefault: true }))
     .description('Write a task’s receipt')
     .option('-o, --output <file>', 'to this file')
+    .option('--index <n>', 'of the bundle that ran this element of an array')
     .action(async (id: string, _, self: Command) => {
       run.exitCode = await (await load()).exportReceipt(run.io, [id], self.optsWithGlobals());
     });

@@ -146,7 +146,7 @@ const rules: readonly Rule[] = [
     return undefined;
   },
   function price(offer, view) {
-    if (offer.requester !== view.self && view.price !== null && offer.maxPrice < view.price)
+    if (offer.requester !== view.self && view.price !== null && offer.maxPrice < priceOf(view.price, offer))
       return no('PRICE', 'asks for more than is offered', true);
     if (offer.maxPrice > 0n && offer.maxPrice < view.minAmount)
       return no('PRICE', 'less is offered than a lock of this network holds at least', true);
@@ -192,7 +192,13 @@ export function decide(offer: Request, view: BidderView, { hasSlot = false } = {
 }
 
 /** The price, which may be nothing; else what a lock holds at least. */
-function askOf({ price, minAmount }: BidderView, { maxPrice }: Request): bigint {
-  const ask = price ?? maxPrice;
+function askOf({ price, minAmount }: BidderView, offer: Request): bigint {
+  const { maxPrice } = offer;
+  const ask = price === null ? maxPrice : priceOf(price, offer);
   return ask > 0n && ask < minAmount ? minAmount : ask;
+}
+
+/** Of all runs of a bundle. */
+function priceOf(price: bigint, { needs }: Request): bigint {
+  return price * BigInt(needs.members ?? 1);
 }

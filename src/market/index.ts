@@ -1,3 +1,4 @@
+export { sizeOf } from './elements.ts';
 export * from './interface.ts';
 export { type Lending, parseHours } from './lending.ts';
 export { createMarket, type Market, type MarketComponents } from './market.ts';
@@ -8,4 +9,5 @@ export {
   MAX_TIMEOUT_MS,
   type MarketOptions,
 } from './options.ts';
+export { runFailure } from './run-failure.ts';
 export { type Choice, costParts, startsInMs } from './score.ts';

@@ -2,6 +2,7 @@ import type { SandboxUsage } from '../sandbox/index.ts';
 import type { BlobReading } from '../storage/index.ts';
 import type { Abortable } from '../util/index.ts';
 import type {
+  Elements,
   Finding,
   OutputEntry,
   Refusal,
@@ -15,9 +16,18 @@ import type { BidFacts, Choice } from './score.ts';
 
 export type { TaskFailure, TaskPhase, TaskPolicy, TaskState };
 
+/** One program, run once for each element. */
+export interface ArrayRequest {
+  readonly elements: Elements;
+  /** Runs of an element beyond the first, where its own code fails. */
+  readonly retries: number;
+}
+
 export interface TaskRequest {
   readonly spec: TaskSpec;
+  /** Of an array `payment` is for one run of one element, `maxTotal` for all together. */
   readonly policy: TaskPolicy;
+  readonly array?: ArrayRequest | undefined;
 }
 
 /** One worker's answer to one offer. */
@@ -90,6 +100,35 @@ export interface TaskView {
   readonly failure: TaskFailure | null;
   readonly payment: PaymentView | null;
   readonly hasReceipt: boolean;
+  /** Of an array: how far it is. */
+  readonly array: ArrayView | null;
+  /** Of a bundle: the array, and which of its elements. */
+  readonly bundle: { readonly array: string; readonly elements: readonly number[] } | null;
+}
+
+export interface ArrayView {
+  readonly total: number;
+  readonly completed: number;
+  readonly failed: number;
+  /** By bundles under way, and not under way yet; after the end: never run. */
+  readonly running: number;
+  readonly waiting: number;
+  /** For what has been run so far. */
+  readonly paid: bigint;
+}
+
+export type ElementState = 'waiting' | 'running' | 'completed' | 'failed';
+
+/** One element of an array. */
+export interface ElementView {
+  readonly index: number;
+  readonly state: ElementState;
+  /** Of a matrix. */
+  readonly values: Readonly<Record<string, string>>;
+  /** Runs that failed by the element's own code, or as a whole. */
+  readonly failures: number;
+  /** The task that holds its newest result, or is about to. */
+  readonly bundle: string | null;
 }
 
 export interface ResultView {
@@ -130,6 +169,10 @@ export interface TaskEvent {
   readonly worker: string | null;
   /** Of the last attempt. */
   readonly escrow: EscrowView['state'] | null;
+  /** Of an array: how many elements it has, and how far they are. */
+  readonly elements: { readonly total: number; readonly completed: number; readonly failed: number } | null;
+  /** Of a bundle: its array. */
+  readonly array: string | null;
 }
 
 export interface EngineStats {
@@ -163,7 +206,7 @@ export interface PrunedTasks {
 /**
  * Tasks as their owner sees them; the port that `api` serves. Coded errors: `TASK_NOT_FOUND`, `TASK_OVER` (it has ended or is being
  * paid), `TASK_NOT_WAITING` (nothing waits for accept or dispute), `DISPUTE_LATE`, `RESULT_NOT_READY`, `RESULT_EXPIRED`, `QUEUE_FULL`,
- * `FUNDS_INSUFFICIENT`, `TASK_LIMIT`, `DAY_LIMIT`, `BLOB_NOT_FOUND` (an input), `IDEMPOTENCY_CONFLICT` (one key, two different tasks),
+ * `TASK_NOT_ARRAY`, `ELEMENT_NOT_FOUND`, `NOTHING_TO_RETRY`, `FUNDS_INSUFFICIENT`, `TASK_LIMIT`, `DAY_LIMIT`, `BLOB_NOT_FOUND` (an input), `IDEMPOTENCY_CONFLICT` (one key, two different tasks),
  * `RATE_LIMITED` (quotes).
  */
 export interface TaskMarket {
@@ -181,8 +224,17 @@ export interface TaskMarket {
     limit: number;
     cursor?: string | undefined;
   }): Promise<{ tasks: TaskView[]; cursor: string | null }>;
-  result(taskId: string): Promise<ResultView>;
-  output(taskId: string, path: string): Promise<BlobReading>;
+  /** Of an array: that of one element, or with none `RESULT_NOT_READY`. */
+  result(taskId: string, index?: number): Promise<ResultView>;
+  output(taskId: string, path: string, index?: number): Promise<BlobReading>;
+  element(taskId: string, index: number): Promise<ElementView>;
+  /** In the order of their indices; `cursor` is the index to go on from. */
+  elements(
+    taskId: string,
+    query: { state?: ElementState | undefined; limit: number; cursor?: number | undefined },
+  ): Promise<{ elements: ElementView[]; cursor: number | null }>;
+  /** An array that has ended runs again: those elements that failed or were never run. */
+  retry(taskId: string): Promise<TaskView>;
   cancel(taskId: string): Promise<TaskView>;
   accept(taskId: string): Promise<TaskView>;
   dispute(taskId: string, reason: string): Promise<TaskView>;

@@ -142,6 +142,12 @@ export const HOPELESS_ROUNDS = 3;
 export const SLOWEST_BYTES_PER_MS = 1_000;
 /** The longest `timeout_seconds`: with all phases it stays far below what a term of a lock may last (30 days). */
 export const MAX_TIMEOUT_MS = 7 * 86_400_000;
+/** Work that a bundle should hold, milliseconds: beside it the tens of milliseconds of an award do not count. */
+export const BUNDLE_WORK_MS = 10_000;
+/** At the end of an array, what is left is shared by all places in bundles that hold this at least. */
+export const LEAST_BUNDLE_MS = 1_000;
+/** A bundle that was guessed too large starts no run after this: the rest comes back, and costs nothing. */
+export const BUNDLE_MS = 3 * BUNDLE_WORK_MS;
 /**
  * A result that is not paid yet is claimed this long before its claim's time is over (in short windows in their last quarter), and
  * tried again at most this far apart: the notaries may be away for some minutes of it.

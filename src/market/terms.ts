@@ -8,7 +8,7 @@ import {
   type Terms,
   termsHash,
 } from '../wire/index.ts';
-import { defaultWindows, SLOWEST_BYTES_PER_MS, type Windows } from './options.ts';
+import { BUNDLE_MS, defaultWindows, SLOWEST_BYTES_PER_MS, type Windows } from './options.ts';
 
 /**
  * The terms that a requester offers for a task. Without arbiters a dispute ends in halves. With them, whoever disputes has to bring
@@ -24,7 +24,7 @@ export function termsFor(
     queueMs: windows.queueMs,
     pullMs: windows.pullMs,
     stageMs: windows.stageMs + transferMs(fetchedBytes(spec)),
-    runMs: spec.timeoutMs,
+    runMs: runMsOf(spec),
     collectMs: windows.collectMs + transferMs(spec.outputBytes),
   };
   return {
@@ -41,12 +41,21 @@ export function termsFor(
   };
 }
 
+/** The longest time of all its runs: a bundle starts none after `BUNDLE_MS`. */
+export function runMsOf({ timeoutMs, members }: Pick<TaskSpec, 'timeoutMs' | 'members'>): number {
+  return members ? BUNDLE_MS + timeoutMs : timeoutMs;
+}
+
 /**
  * Whether a run of it elsewhere proves anything: not where its requester has a hand in what it meets there, by hosts that answer as
- * they like, or by tasks that were in the same sandbox before.
+ * they like, or by tasks that were in the same sandbox before; nor of a bundle, whose result says how long each run took.
  */
-export function canBeJudged({ allowHosts, reuse }: Pick<TaskSpec, 'allowHosts' | 'reuse'>): boolean {
-  return allowHosts.length === 0 && !reuse;
+export function canBeJudged({
+  allowHosts,
+  reuse,
+  members,
+}: Pick<TaskSpec, 'allowHosts' | 'reuse' | 'members'>): boolean {
+  return allowHosts.length === 0 && !reuse && !members;
 }
 
 /** How many must agree: two, of a panel of three, so that one who lies or is away decides nothing; of one or two, the one that is drawn. */

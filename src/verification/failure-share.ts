@@ -1,3 +1,5 @@
+import { bundleResultMessage, type MemberResult, ranWell, type TaskSpec } from '../wire/index.ts';
+
 export interface FailureFacts {
   /** What a success would have been paid, 1e-8 FLOP. */
   readonly ask: bigint;
@@ -19,4 +21,32 @@ export function failureShare({ ask, wallMs, timeoutMs, floorPermille }: FailureF
   const least = (ask * BigInt(floorPermille)) / 1000n;
   const used = (ask * (wall < timeout ? wall : timeout)) / timeout;
   return used > least ? used : least;
+}
+
+/** A result as far as its price depends on it. */
+export interface Earning {
+  readonly outcome: MemberResult['outcome'];
+  readonly exitCode: number;
+  readonly usage: { readonly wallMs: number };
+  readonly stdout: Uint8Array;
+}
+
+/**
+ * What a worker has earned with a result: the ask, or of a failed run its share. Of a bundle an equal part of the ask for each run that
+ * ended well, the failed run's share of that part for each that did not, and nothing for what was not run.
+ * @throws WireError for the stdout of a bundle that is none.
+ */
+export function earned(spec: TaskSpec, result: Earning, facts: Omit<FailureFacts, 'wallMs'>): bigint {
+  const { ask, floorPermille } = facts;
+  if (ranWell(result)) return ask;
+  if (!spec.members) return failureShare({ ...facts, wallMs: result.usage.wallMs });
+  const { runs } = bundleResultMessage.decode(result.stdout);
+  const members = BigInt(spec.members.length);
+  const part = { ask: ask / members, timeoutMs: spec.timeoutMs, floorPermille };
+  const good = runs.filter(ranWell).length;
+  const failed = runs.filter(run => !ranWell(run));
+  return failed.reduce(
+    (sum, { wallMs }) => sum + failureShare({ ...part, wallMs }),
+    (ask * BigInt(good)) / members,
+  );
 }

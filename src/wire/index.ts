@@ -2,6 +2,7 @@ export * from './arbitration.ts';
 export * from './attestation.ts';
 export * from './award.ts';
 export * from './bid.ts';
+export * from './bundle-result.ts';
 export * from './cbor.ts';
 export * from './certificate.ts';
 export * from './checkpoint.ts';

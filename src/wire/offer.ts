@@ -15,6 +15,7 @@ import {
   timeSchema,
 } from './primitives.ts';
 import { gpusSchema, runtimeSchema } from './sandbox-needs.ts';
+import { MAX_MEMBERS } from './task-spec.ts';
 
 /** Longest time of each phase that the requester allows, milliseconds. */
 export const phaseLimitsSchema = z.strictObject({
@@ -67,6 +68,8 @@ export const needsSchema = z.strictObject({
   inputBytes: countSchema,
   /** The most that its collected files may have together. */
   outputBytes: countSchema,
+  /** Runs in a bundle; absent: one, and no bundle. */
+  members: countSchema.min(1).max(MAX_MEMBERS).optional(),
 });
 
 /** What is asked for, whether as an offer or to know what it would cost. */

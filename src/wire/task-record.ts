@@ -19,7 +19,12 @@ import {
   timeSchema,
 } from './primitives.ts';
 import { errorClassSchema } from './task-message.ts';
-import { MAX_SPEC_BYTES } from './task-spec.ts';
+import { MAX_MEMBERS, MAX_SPEC_BYTES } from './task-spec.ts';
+
+/** Of one array: what one requester may have under way at all, and a list that a person can still look at. */
+export const MAX_ELEMENTS = 10_000;
+/** First run and retries of an element whose own code fails; `retry` adds one each time. */
+export const MAX_ELEMENT_RUNS = 100;
 
 /** A task goes through these in order, to one of the last three. */
 export const taskStateSchema = z.enum([
@@ -149,6 +154,27 @@ const attemptSchema = z.strictObject({
 });
 export type AttemptRecord = z.output<typeof attemptSchema>;
 
+/** How each element of a bundle came out: the bytes of `outcomes`. */
+export const OUTCOME = { notRun: 0, completed: 1, failed: 2 } as const;
+
+/** What makes a task a bundle: the array that it is of, its elements, and what became of each (null: nothing yet). */
+const bundleSchema = z.strictObject({
+  array: cidSchema,
+  elements: z.array(countSchema.max(MAX_ELEMENTS)).min(1).max(MAX_MEMBERS),
+  outcomes: bytesSchema(MAX_MEMBERS).nullable(),
+});
+
+/** What makes a task an array; it has no attempts of its own. */
+const arraySchema = z.strictObject({
+  total: countSchema.min(1).max(MAX_ELEMENTS),
+  /** Runs that each element may fail in before it has failed. */
+  runs: countSchema.min(1).max(MAX_ELEMENT_RUNS),
+  completed: countSchema,
+  failed: countSchema,
+  /** For all bundles that have ended. */
+  paid: amountSchema,
+});
+
 const resultSchema = z.strictObject({
   attempt: countSchema,
   worker: peerSchema,
@@ -185,17 +211,46 @@ export const taskRecordMessage = defineMessage(
     result: resultSchema.nullable(),
     accept: bytesSchema(1024).nullable(),
     hasReceipt: z.boolean(),
+    bundle: bundleSchema.nullable().default(null),
+    array: arraySchema.nullable().default(null),
   }),
   /** 128 attempts with 64 bids each, of our own writing. */
   { maxItems: 200_000 },
 );
 export type TaskRecord = ReturnType<typeof taskRecordMessage.decode>;
 
+/** Names and values of a matrix together, as text. */
+export const MAX_MATRIX_BYTES = 256 * 1024;
+export const MAX_MATRIX_NAMES = 16;
+
+/** `count`: elements 0 to count - 1. `matrix`: one for each combination of the values, the last name's changing fastest. */
+export const elementsSchema = z.union([
+  z.strictObject({ count: countSchema.min(1).max(MAX_ELEMENTS) }),
+  z.strictObject({
+    matrix: z
+      .array(
+        z.strictObject({
+          name: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/),
+          values: z.array(z.string().max(4096)).min(1).max(MAX_ELEMENTS),
+        }),
+      )
+      .min(1)
+      .max(MAX_MATRIX_NAMES),
+  }),
+]);
+export type Elements = z.output<typeof elementsSchema>;
+
 /** What a task executes, with the order and the salt that bind it. */
 export const taskOrderMessage = defineMessage(
   'task-order',
-  MAX_SPEC_BYTES + 4096,
-  z.strictObject({ order: bytesSchema(1024), salt: hashSchema, spec: bytesSchema(MAX_SPEC_BYTES) }),
+  MAX_SPEC_BYTES + MAX_MATRIX_BYTES + 4096,
+  z.strictObject({
+    order: bytesSchema(1024),
+    salt: hashSchema,
+    spec: bytesSchema(MAX_SPEC_BYTES),
+    /** Of an array: what its elements differ in. */
+    elements: elementsSchema.optional(),
+  }),
 );
 export type TaskOrder = ReturnType<typeof taskOrderMessage.decode>;
 

@@ -44,6 +44,13 @@ export function fetchedBytes(spec: { readonly inputs: readonly TaskInput[] }): n
   return fetchedInputs(spec).reduce((sum, { size }) => sum + size, 0);
 }
 
+/** Runs that one spec may ask for: ten seconds of the shortest, at a hundred a second, and results that fit into one message. */
+export const MAX_MEMBERS = 1000;
+
+const envSchema = z
+  .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/), textWithoutNul(32 * 1024))
+  .refine(env => Object.keys(env).length <= MAX_ENV, `more than ${MAX_ENV} variables`);
+
 /** What is executed: known to the requester and the worker alone, named elsewhere by its salted hash. */
 export const taskSpecSchema = z.strictObject({
   program: z.union([
@@ -56,9 +63,12 @@ export const taskSpecSchema = z.strictObject({
     }),
   ]),
   image: z.string().regex(/^[a-z0-9][a-zA-Z0-9._/:@-]{0,254}$/),
-  env: z
-    .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/), textWithoutNul(32 * 1024))
-    .refine(env => Object.keys(env).length <= MAX_ENV, `more than ${MAX_ENV} variables`),
+  env: envSchema,
+  /**
+   * A bundle: the program runs once for each of these, one run after another, with these variables beside `env`; timeout and memory are
+   * each run's own. Absent: one run.
+   */
+  members: z.array(envSchema).min(1).max(MAX_MEMBERS).optional(),
   workingDir: textWithoutNul(255).nullable(),
   inputs: z
     .array(taskInputSchema)
@@ -82,7 +92,10 @@ export const taskSpecSchema = z.strictObject({
 });
 
 export type TaskSpec = z.output<typeof taskSpecSchema>;
-export const taskSpecMessage = defineMessage('task-spec', MAX_SPEC_BYTES, taskSpecSchema);
+export const taskSpecMessage = defineMessage('task-spec', MAX_SPEC_BYTES, taskSpecSchema, {
+  // names and values of the members' variables
+  maxItems: 65_536,
+});
 
 /** What receipts and offers hold instead of the spec: H("dux-spec" || salt || dag-cbor(spec)). */
 export function saltedSpecHash(salt: Uint8Array, spec: TaskSpec): Uint8Array {

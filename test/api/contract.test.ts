@@ -25,6 +25,8 @@ const CALLS: { [Id in RouteId]: (server: TestServer, id: string) => Promise<AnyR
   listTasks: ({ client }) => client.listTasks({ query: { status: 'pending', label: 'a=b', limit: '1' } }),
   getTask: ({ client }, id) => client.getTask({ params: { task_id: id } }),
   getTaskStatus: ({ client }, id) => client.getTaskStatus({ params: { task_id: id } }),
+  listElements: ({ client }, id) => client.listElements({ params: { task_id: id }, query: { limit: '5' } }),
+  retryTask: ({ client }, id) => client.retryTask({ params: { task_id: id } }),
   cancelTask: ({ client }, id) => client.cancelTask({ params: { task_id: id } }),
   acceptTask({ client, market }, id) {
     market.move(id, { state: 'paying', phase: 'settling', waiting: 'awaiting_accept' });

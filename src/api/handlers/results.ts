@@ -1,4 +1,11 @@
-import type { ResultView, TaskMarket, TaskView } from '../../market/index.ts';
+import {
+  type ElementView,
+  type ResultView,
+  runFailure,
+  type TaskFailure,
+  type TaskMarket,
+  type TaskView,
+} from '../../market/index.ts';
 import { type Clock, deferred, hasCode } from '../../util/index.ts';
 import { ApiError } from '../errors.ts';
 import { reportReceipt } from '../receipt-report.ts';
@@ -6,7 +13,7 @@ import { attachment } from '../reply.ts';
 import { logLineOf, resultOf } from '../result-view.ts';
 import type { Frame } from '../route.ts';
 import { RECEIPT_TYPE, type resultRoutes } from '../routes/results.ts';
-import type { LogLine } from '../task-replies.ts';
+import type { LogLine, TaskResultReply } from '../task-replies.ts';
 import { statusOf } from '../task-views.ts';
 import type { HandlerParts, Handlers } from './context.ts';
 
@@ -19,13 +26,14 @@ function isReady(task: TaskView): boolean {
   return ENDED.has(task.state) || task.state === 'paying';
 }
 
-/** The task as soon as it has a result or has ended; as it is after `ms` or when the signal aborts. */
-async function waitUntilReady(
+/** What `look` sees as soon as that is ready, looking with each change of the task; what it sees after `ms` or when the signal aborts. */
+async function waitUntilReady<T extends { readonly isReady: boolean }>(
   { market, clock }: { market: TaskMarket; clock: Clock },
   taskId: string,
+  look: () => Promise<T>,
   ms: number,
   signal: AbortSignal,
-): Promise<TaskView> {
+): Promise<T> {
   const over = deferred<void>();
   let changed = deferred<void>();
   const off = market.onEvent(event => {
@@ -40,8 +48,8 @@ async function waitUntilReady(
     let isOver = signal.aborted || ms <= 0;
     for (;;) {
       const change = changed.promise;
-      const task = await market.get(taskId);
-      if (isOver || isReady(task)) return task;
+      const seen = await look();
+      if (isOver || seen.isReady) return seen;
       await Promise.race([change, over.promise.then(() => (isOver = true))]);
     }
   } finally {
@@ -51,14 +59,38 @@ async function waitUntilReady(
   }
 }
 
-/** A task that ended before it had a result has none. */
-async function resultOrNull(market: TaskMarket, task: TaskView): Promise<ResultView | null> {
+/** A task that ended before it had a result has none; nor has an array as a whole. */
+async function resultOrNull(market: TaskMarket, task: TaskView, index?: number): Promise<ResultView | null> {
   try {
-    return await market.result(task.taskId);
+    return await market.result(task.taskId, index);
   } catch (error) {
-    if (task.state !== 'completed' && hasCode(error, 'RESULT_NOT_READY')) return null;
+    const mayHaveNone = task.state !== 'completed' || task.array !== null;
+    if (mayHaveNone && hasCode(error, 'RESULT_NOT_READY')) return null;
     throw error;
   }
+}
+
+const UNFIT: TaskFailure = {
+  class: 'user',
+  code: 'RESULT_UNFIT',
+  message:
+    'it ended well, but what it wrote is not what the task asks for: its result_schema, or a file of outputs',
+};
+
+/** One element as if it were a task of its own. */
+async function elementResult(
+  market: TaskMarket,
+  task: TaskView,
+  { index, state, bundle }: ElementView,
+): Promise<TaskResultReply> {
+  const result = await resultOrNull(market, task, index);
+  const isOut = state === 'failed';
+  const whole = isOut && !result && bundle !== null ? (await market.get(bundle)).failure : null;
+  const failure = isOut ? ((result && runFailure(result)) ?? whole ?? UNFIT) : null;
+  const isDone = state === 'completed' || isOut;
+  // what never ran has ended as its array has
+  const view = isDone ? { ...task, state, failure } : task;
+  return resultOf({ ...view, payment: null, waiting: null, array: null }, result);
 }
 
 const LOG_EVENT_ID = /^(\d{1,15})-(\d{1,15})$/;
@@ -87,10 +119,18 @@ async function* logFrames(
 export function resultHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof resultRoutes> {
   const { market, events } = parts;
   return {
-    async getTaskResult({ params, query }, { signal }) {
-      const task = await waitUntilReady(parts, params.task_id, (query.wait ?? 0) * 1000, signal);
-      if (!isReady(task) && task.state !== 'paying')
+    async getTaskResult({ params: { task_id: id }, query: { wait = 0, index } }, { signal }) {
+      const look = async () => {
+        const task = await market.get(id);
+        const element = index === undefined ? null : await market.element(id, index);
+        const isDone = element?.state === 'completed' || element?.state === 'failed';
+        return { task, element, isReady: isDone || isReady(task) };
+      };
+      const seen = await waitUntilReady(parts, id, look, wait * 1000, signal);
+      const { task, element } = seen;
+      if (!seen.isReady)
         return { status: 202, headers: { 'retry-after': RETRY_AFTER_SECONDS }, body: statusOf(task) };
+      if (element) return { status: 200, body: await elementResult(market, task, element) };
       return { status: 200, body: resultOf(task, await resultOrNull(market, task)) };
     },
     async getTaskLogs({ params, query, headers }, { signal }) {
@@ -103,24 +143,26 @@ export function resultHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof
       const options = { only: query.stream, follow: query.follow, signal };
       return { status: 200, body: logFrames(parts, params.task_id, from, options) };
     },
-    async getTaskOutput({ params }) {
-      const { outputs } = await market.result(params.task_id);
+    async getTaskOutput({ params, query: { index } }) {
+      const { outputs } = await market.result(params.task_id, index);
       if (!outputs.some(output => output.path === params.path))
         throw new ApiError(
           { code: 'OUTPUT_NOT_FOUND', path: params.path },
           'the task left no such file in /task/outputs; its result lists those that are there',
         );
-      const file = await market.output(params.task_id, params.path);
+      const file = await market.output(params.task_id, params.path, index);
       return { status: 200, headers: { 'content-disposition': attachment(params.path) }, body: file };
     },
     async getTaskReceipt({ params, query }) {
-      const task = await market.get(params.task_id);
+      const { index } = query;
+      const { bundle } = index === undefined ? { bundle: null } : await market.element(params.task_id, index);
+      const task = await market.get(bundle ?? params.task_id);
       if (!task.hasReceipt)
         throw new ApiError(
           { code: 'RECEIPT_NOT_READY', taskId: task.taskId },
           'the task has no receipt (yet): one is made when a worker’s result was verified and settled',
         );
-      const receipt = await market.receipt(params.task_id);
+      const receipt = await market.receipt(task.taskId);
       if (query.format === 'binary')
         return { status: 200, headers: { 'content-type': RECEIPT_TYPE }, body: receipt };
       const report = Buffer.from(JSON.stringify(reportReceipt(receipt)));

@@ -7,7 +7,7 @@ import { ApiError, invalidRequest } from '../errors.ts';
 import type { taskRoutes } from '../routes/tasks.ts';
 import { cidsOfInputs, toTaskRequest } from '../task-body.ts';
 import type { TaskBody } from '../task-schema.ts';
-import { bidOf, statusOf, summaryOf, taskOf } from '../task-views.ts';
+import { bidOf, elementOf, statusOf, summaryOf, taskOf } from '../task-views.ts';
 import type { HandlerParts, Handlers } from './context.ts';
 
 /** A page, unless the caller wants another size. */
@@ -89,6 +89,14 @@ export function taskHandlers(parts: HandlerParts): Pick<Handlers, keyof typeof t
     },
     async getTaskStatus({ params }) {
       return { status: 200, body: statusOf(await market.get(params.task_id)) };
+    },
+    async listElements({ params, query: { status, limit = DEFAULT_LIMIT, cursor } }) {
+      const page = await market.elements(params.task_id, { state: status, limit, cursor });
+      const next = page.cursor === null ? null : String(page.cursor);
+      return { status: 200, body: { elements: page.elements.map(elementOf), cursor: next } };
+    },
+    async retryTask({ params }) {
+      return { status: 200, body: statusOf(await market.retry(params.task_id)) };
     },
     async cancelTask({ params }) {
       return { status: 200, body: statusOf(await market.cancel(params.task_id)) };

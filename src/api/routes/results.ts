@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { flag, queryInt, taskParams } from '../fields.ts';
+import { elementIndex, flag, queryInt, taskParams } from '../fields.ts';
 import { bytes, defineRoute, file, json, stream } from '../route.ts';
 import { logLine, taskEventReply, taskResultReply, taskStatusReply } from '../task-replies.ts';
 
@@ -14,9 +14,10 @@ export const resultRoutes = {
   getTaskResult: defineRoute({
     ...common,
     path: '/tasks/{task_id}/result',
-    summary: 'The result; with wait=N answers as soon as it is there, after N seconds at the latest',
+    summary:
+      'The result, with index of one element of an array; with wait=N answers as soon as it is there, after N seconds at the latest',
     params: taskParams,
-    query: z.strictObject({ wait: queryInt(0, MAX_WAIT_SECONDS).optional() }),
+    query: z.strictObject({ wait: queryInt(0, MAX_WAIT_SECONDS).optional(), index: elementIndex }),
     responses: {
       200: json(taskResultReply, 'The task has ended (or waits for its payment)'),
       202: json(taskStatusReply, 'It still runs: ask again after Retry-After seconds'),
@@ -41,15 +42,17 @@ export const resultRoutes = {
     path: '/tasks/{task_id}/outputs/{path*}',
     summary: 'One file that the task left in /task/outputs',
     params: taskParams.extend({ path: z.string().min(1).max(255) }),
+    query: z.strictObject({ index: elementIndex }),
     responses: { 200: file('application/octet-stream', 'The file, as a download') },
   }),
   getTaskReceipt: defineRoute({
     ...common,
     tag: 'receipts',
     path: '/tasks/{task_id}/receipt',
-    summary: 'The receipt: proves the whole deal offline; with format=json what it proves, as JSON',
+    summary:
+      'The receipt, with index of the bundle that ran an element: proves the whole deal offline; with format=json what it proves, as JSON',
     params: taskParams,
-    query: z.strictObject({ format: z.enum(['binary', 'json']).default('binary') }),
+    query: z.strictObject({ format: z.enum(['binary', 'json']).default('binary'), index: elementIndex }),
     responses: { 200: bytes(RECEIPT_TYPE, 'Canonical dag-cbor') },
   }),
   streamEvents: defineRoute({

@@ -1,8 +1,8 @@
 import * as z from 'zod';
 import { taskStateSchema } from '../../wire/index.ts';
-import { queryInt, taskParams } from '../fields.ts';
+import { elementIndex, queryInt, taskParams } from '../fields.ts';
 import { defineRoute, json } from '../route.ts';
-import { quoteReply, taskReply, taskStatusReply, taskSummaryReply } from '../task-replies.ts';
+import { elementReply, quoteReply, taskReply, taskStatusReply, taskSummaryReply } from '../task-replies.ts';
 import { taskBodySchema } from '../task-schema.ts';
 
 const common = { tag: 'tasks', access: 'local' } as const;
@@ -68,6 +68,32 @@ export const taskRoutes = {
     summary: 'How far a task is',
     params: taskParams,
     responses: { 200: json(taskStatusReply, 'Status, phase, worker, timings and price') },
+  }),
+  listElements: defineRoute({
+    ...common,
+    method: 'GET',
+    path: '/tasks/{task_id}/elements',
+    summary: 'The elements of an array, in the order of their indices',
+    params: taskParams,
+    query: z.strictObject({
+      status: elementReply.shape.status.optional(),
+      limit: queryInt(1, 1000).optional(),
+      cursor: elementIndex,
+    }),
+    responses: {
+      200: json(
+        z.object({ elements: z.array(elementReply), cursor: z.string().nullable() }),
+        'A page; cursor names the next one',
+      ),
+    },
+  }),
+  retryTask: defineRoute({
+    ...common,
+    method: 'POST',
+    path: '/tasks/{task_id}/retry',
+    summary: 'Run again what of an array has failed, or was never run',
+    params: taskParams,
+    responses: { 200: json(taskStatusReply, 'The new state') },
   }),
   cancelTask: defineRoute({
     ...common,

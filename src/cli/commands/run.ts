@@ -2,6 +2,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, posix, relative } from 'node:path';
 import type { Client, TaskResultReply } from '../../api/client.ts';
 import { codeOf } from '../../util/index.ts';
+import { printElements, progressOf, showProgress } from '../array.ts';
 import { EXIT, exitCodeOfTask, usage } from '../exit.ts';
 import { followLogs, saveOutputs, stderrOf, stdoutOf, waitForResult } from '../follow.ts';
 import { type InputBody, InputFiles } from '../inputs.ts';
@@ -27,6 +28,9 @@ export interface RunOptions extends TargetOptions {
   readonly reuse?: boolean;
   readonly allowHost?: readonly string[];
   readonly gpus?: string;
+  readonly array?: string;
+  readonly matrix?: readonly string[];
+  readonly arrayRetries?: string;
   readonly pay?: string;
   readonly maxTotal?: string;
   readonly verify?: string;
@@ -90,6 +94,22 @@ async function inputsOf(volumes: readonly string[], files: InputFiles): Promise<
   return inputs;
 }
 
+/** `--matrix lr=0.1,0.2 --matrix seed=1,2,3`: six elements. */
+function arrayOf({ array, matrix, arrayRetries }: RunOptions): Record<string, unknown> | undefined {
+  if (array === undefined && matrix === undefined) return undefined;
+  const pairs = matrix?.map(item => {
+    const at = item.indexOf('=');
+    if (at <= 0) throw usage(`--matrix must be NAME=VALUE,VALUE,…, not ${item}`);
+    return [item.slice(0, at), item.slice(at + 1).split(',')];
+  });
+  const given = {
+    count: numberOf('--array', array),
+    matrix: pairs && Object.fromEntries(pairs),
+    retries: numberOf('--array-retries', arrayRetries),
+  };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+}
+
 /** The flags as a task. Fields that no flag names are left to the daemon's defaults. */
 export async function taskOfFlags(
   io: Io,
@@ -116,6 +136,7 @@ export async function taskOfFlags(
     reuse: options.reuse,
     network: options.allowHost && { allow: [...options.allowHost] },
     gpus: options.gpus === undefined ? undefined : { count: numberOf('--gpus', options.gpus) },
+    array: arrayOf(options),
     payment_amount: options.pay,
     max_total: options.maxTotal,
     verification: options.verify,
@@ -188,6 +209,26 @@ async function follow(io: Io, client: Client, taskId: string, options: RunOption
   return result.exit_code ?? exitCodeOfTask(result);
 }
 
+/** An array's output comes when all of it is there, in the order of its elements. */
+async function followArray(io: Io, client: Client, taskId: string, options: RunOptions): Promise<number> {
+  const { signal } = io;
+  const live = new AbortController();
+  const showing = options.quiet ? undefined : showProgress(io, client, taskId, live);
+  const result = await waitForResult(client, taskId, { signal }).finally(() => live.abort());
+  await showing;
+  if (result === undefined) return EXIT.failed;
+  await printElements(io, client, taskId, options.out);
+  const good = result.status === 'completed' || result.status === 'paying';
+  if (!options.quiet) {
+    const { array, error } = result;
+    const paid = money(array?.paid ?? '0', (await client.getNode({}, { signal })).body);
+    const how = error === null ? result.status : `${result.status}: ${plainLine(error.message)}`;
+    const line = `${how}  ${array ? progressOf(array) : ''}  paid ${paid}`;
+    await io.err(`${colour(io, good ? 'green' : 'red', line, io.errIsTerminal)}\n`);
+  }
+  return good ? EXIT.done : exitCodeOfTask(result);
+}
+
 /** Like docker run, on the network: live output, Ctrl-C cancels, the task's own exit code. */
 export async function run(io: Io, command: readonly string[], options: RunOptions): Promise<number> {
   const files = new InputFiles(() => clientOf(io, options), io.signal);
@@ -197,7 +238,7 @@ export async function run(io: Io, command: readonly string[], options: RunOption
   const { task_id: taskId } = submitted.body;
   if (!options.quiet) await io.err(`${colour(io, 'dim', `task ${taskId}`, io.errIsTerminal)}\n`);
   try {
-    return await follow(io, client, taskId, options);
+    return await (submitted.body.array ? followArray : follow)(io, client, taskId, options);
   } catch (error) {
     if (!io.signal.aborted) throw error;
     return cancel(io, client, taskId);

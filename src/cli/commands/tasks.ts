@@ -1,4 +1,5 @@
-import type { Client, TaskReply } from '../../api/client.ts';
+import type { Client, ElementReply, TaskReply } from '../../api/client.ts';
+import { elementsOf, printElements, progressOf } from '../array.ts';
 import { whyOf } from '../bids.ts';
 import { EXIT, exitCodeOfTask, usage } from '../exit.ts';
 import { followLogs, saveOutputs, sink, stdoutOf, waitForResult } from '../follow.ts';
@@ -133,16 +134,22 @@ export async function show(
   else {
     const { body: node } = await client.getNode({}, { signal: io.signal });
     const { payment, error } = task;
-    const pairs: [string, string | number | null][] = [
+    const pairs: (readonly [string, string | number | null])[] = [
       ['task', task.task_id],
       ['name', task.service_name],
       ['status', `${task.status} (${phaseOf(task)})`],
+      ...(task.array ? ([['elements', progressOf(task.array)]] as const) : []),
+      ...(task.array_of ? ([['array', task.array_of]] as const) : []),
       ['worker', task.worker],
       ['image', task.image],
       ['pays up to', money(task.payment_amount, node)],
       [
         'payment',
-        payment === null ? null : `${payment.state} ${money(payment.amount, node)}, fee ${payment.fee}`,
+        task.array
+          ? `paid ${money(task.array.paid, node)}`
+          : payment === null
+            ? null
+            : `${payment.state} ${money(payment.amount, node)}, fee ${payment.fee}`,
       ],
       ['escrow', escrowOf(payment)],
       ['submitted', task.submitted_at],
@@ -169,24 +176,53 @@ export async function logs(
 export async function result(
   io: Io,
   args: readonly string[],
-  options: ReadOptions & { out?: string; wait?: boolean },
+  options: ReadOptions & { out?: string; wait?: boolean; index?: string },
 ): Promise<number> {
   const [id = ''] = idsOf(args);
+  const { index } = options;
   const client = await clientOf(io, options);
   const timeoutMs = options.wait ? Number.POSITIVE_INFINITY : 0;
-  const found = await waitForResult(client, id, { signal: io.signal, timeoutMs });
+  const found = await waitForResult(client, id, { signal: io.signal, timeoutMs, index });
   if (found === undefined) {
     await io.err(`${id} still runs: wait for it with --wait\n`);
     return EXIT.failed;
   }
   if (options.json) await io.out(json(found));
+  else if (found.array) await printElements(io, client, id, options.out);
   else await sink(io.outIsTerminal, content => io.out(content))(stdoutOf(found));
   if (found.usage && io.outIsTerminal) await io.err(`${usedLine(found.usage)}\n`);
   if (found.error) await io.err(`${found.status}: ${plainLine(found.error.message)}\n`);
   if (options.out !== undefined)
-    for (const file of await saveOutputs(client, found, options.out, io.signal))
+    for (const file of await saveOutputs(client, found, options.out, io.signal, index))
       await io.err(`saved ${plainLine(file)}\n`);
   return exitCodeOfTask(found.status === 'paying' ? { ...found, status: 'completed' } : found);
+}
+
+export async function elements(
+  io: Io,
+  args: readonly string[],
+  options: ReadOptions & { status?: ElementReply['status'] },
+): Promise<number> {
+  const [id = ''] = idsOf(args);
+  const client = await clientOf(io, options);
+  const all: ElementReply[] = [];
+  for await (const element of elementsOf(client, id, { status: options.status, signal: io.signal }))
+    all.push(element);
+  if (options.json) await io.out(json(all));
+  else if (options.quiet) await io.out(all.map(({ index }) => `${index}\n`).join(''));
+  else {
+    const rows = all.map(({ index, status, failures, values, bundle }) => [
+      String(index),
+      status,
+      String(failures),
+      bundle ?? '-',
+      Object.entries(values)
+        .map(([name, value]) => `${name}=${value}`)
+        .join(' '),
+    ]);
+    await io.out(table(['INDEX', 'STATUS', 'FAILURES', 'BUNDLE', 'VALUES'], rows));
+  }
+  return EXIT.done;
 }
 
 type Change = (client: Client, taskId: string) => Promise<{ body: { status: string; task_id: string } }>;
@@ -208,6 +244,9 @@ async function changeAll(
 
 export const cancel = (io: Io, args: readonly string[], options: ReadOptions): Promise<number> =>
   changeAll(io, args, options, (client, id) => client.cancelTask({ params: { task_id: id } }));
+
+export const retry = (io: Io, args: readonly string[], options: ReadOptions): Promise<number> =>
+  changeAll(io, args, options, (client, id) => client.retryTask({ params: { task_id: id } }));
 
 export const accept = (io: Io, args: readonly string[], options: ReadOptions): Promise<number> =>
   changeAll(io, args, options, (client, id) => client.acceptTask({ params: { task_id: id } }));

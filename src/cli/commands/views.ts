@@ -85,7 +85,7 @@ export async function peers(io: Io, _: readonly string[], options: ReadOptions):
 export async function exportReceipt(
   io: Io,
   [id]: readonly string[],
-  options: ReadOptions & { output?: string },
+  options: ReadOptions & { output?: string; index?: string },
 ): Promise<number> {
   if (id === undefined) throw usage('give a task id');
   const toFile = options.output !== undefined && options.output !== '-';
@@ -94,7 +94,7 @@ export async function exportReceipt(
   const client = await clientOf(io, options);
   const format = options.json ? ('json' as const) : ('binary' as const);
   const { body } = await client.getTaskReceipt(
-    { params: { task_id: id }, query: { format } },
+    { params: { task_id: id }, query: { format, index: options.index } },
     { signal: io.signal },
   );
   if (toFile) await writeFile(options.output as string, body);

@@ -21,6 +21,7 @@ export function askedFor(
       image: spec.image,
       inputBytes: taskSpecMessage.encode(spec).length + fetchedBytes(spec),
       outputBytes: spec.outputBytes,
+      ...(spec.members ? { members: spec.members.length } : {}),
     },
     terms: termsFor(spec, options.windows, isPaid ? policy.arbiters : []),
     maxPrice: policy.payment,

@@ -1,17 +1,21 @@
 import { codeOf, messageOf } from '../../util/index.ts';
-import { failureShare, type VerifiedResult, verifyResult } from '../../verification/index.ts';
+import { earned, type VerifiedResult, verifyResult } from '../../verification/index.ts';
 import {
   acceptKind,
   attestationKind,
   awardKind,
-  type ErrorClass,
+  OUTCOME,
   offerKind,
   open,
   outputManifest,
   type ResultRecord,
+  ranWell,
   seal,
   type TaskFailure,
+  type TaskSpec,
 } from '../../wire/index.ts';
+import { runFailure } from '../run-failure.ts';
+import { bundleOutcomes } from './bundle-outcomes.ts';
 import type { Delivery } from './follow-end.ts';
 import type { RequesterComponents } from './interface.ts';
 import type { Treasurer } from './money.ts';
@@ -20,7 +24,7 @@ import { attemptOf, type LiveTask, type TaskStore } from './task-store.ts';
 /** A result whose user's format is not met: only the task's own code can mend that. */
 const MISSHAPEN = /^(RESULT_SCHEMA$|RESULT_NOT_JSON$|SCHEMA_)/;
 /** A result that its worker has made up. */
-const FORGED = /^(ATTESTATION_|WIRE_|RESULT_HASH$|RESULT_REPLAYED$)/;
+const FORGED = /^(ATTESTATION_|WIRE_|RESULT_HASH$|RESULT_REPLAYED$|BUNDLE_INVALID$)/;
 
 export type Verdict =
   | { readonly good: true; readonly failure: TaskFailure | null }
@@ -57,16 +61,29 @@ async function judge(
 ): Promise<Verdict> {
   let verified: VerifiedResult;
   let misshapen: TaskFailure | null = null;
+  let outcomes: Uint8Array | null = null;
+  const spec = await store.spec(task.record.taskId);
   try {
     ({ verified, misshapen } = verify(components, task, attempt, delivery));
+    if (spec.members) outcomes = bundleOutcomes(components, spec, task.record.policy, delivery);
   } catch (error) {
     const { worker } = attemptOf(task.record, attempt);
     if (worker && FORGED.test(codeOf(error))) components.network.report(worker, codeOf(error), 20);
     return { good: false, failure: { class: 'worker', code: codeOf(error), message: messageOf(error) } };
   }
-  const failure = misshapen ?? (await ownFailure(store, task, delivery));
-  await keep(components, store, treasurer, { task, attempt, delivery, verified, failure });
+  const failure = misshapen ?? (outcomes ? ofBundle(outcomes) : ownFailure(spec, delivery));
+  await keep(components, store, treasurer, { task, spec, attempt, delivery, verified, failure, outcomes });
   return { good: true, failure };
+}
+
+function ofBundle(outcomes: Uint8Array): TaskFailure | null {
+  const good = outcomes.filter(outcome => outcome === OUTCOME.completed).length;
+  if (good === outcomes.length) return null;
+  return {
+    class: 'user',
+    code: 'BUNDLE_INCOMPLETE',
+    message: `${outcomes.length - good} of its ${outcomes.length} runs failed, or are still to be made`,
+  };
 }
 
 /** Integrity is the worker's matter; the format is the task's: a result of another form is verified without it. */
@@ -76,9 +93,13 @@ function verify(
   attempt: number,
   delivery: Delivery,
 ): { verified: VerifiedResult; misshapen: TaskFailure | null } {
-  const { verification } = task.record.policy;
+  const { policy, bundle } = task.record;
   try {
-    return { verified: verifyIn(verification, components, task, attempt, delivery), misshapen: null };
+    // of a bundle each run's output has the format
+    return {
+      verified: verifyIn(bundle ? 'none' : policy.verification, components, task, attempt, delivery),
+      misshapen: null,
+    };
   } catch (error) {
     if (!MISSHAPEN.test(codeOf(error))) throw error;
     return {
@@ -117,41 +138,29 @@ function verifyIn(
 }
 
 /** What the task's own code did wrong, if it did. */
-async function ownFailure(
-  store: TaskStore,
-  task: LiveTask,
-  { message, outputs }: Delivery,
-): Promise<TaskFailure | null> {
-  const { outcome, exitCode } = open(attestationKind, message.attestation).body;
-  const fail = (code: string, text: string): TaskFailure => ({
-    class: 'user' as ErrorClass,
-    code,
-    message: text,
-  });
-  if (outcome === 'timeout') return fail('TASK_TIMEOUT', 'the task ran longer than its timeout_seconds');
-  if (outcome === 'out_of_memory')
-    return fail('TASK_OUT_OF_MEMORY', 'the task needed more than its memory_mb');
-  if (outcome === 'output_limit')
-    return fail('TASK_OUTPUT_LIMIT', 'the task wrote more than stdout or stderr may hold');
-  if (exitCode !== 0) return fail('TASK_EXIT', `the task ended with exit code ${exitCode}`);
-  const wanted = (await store.spec(task.record.taskId)).outputs;
-  const missing = wanted.find(path => !outputs.some(file => file.path === path));
-  return missing === undefined ? null : fail('OUTPUT_MISSING', `the task did not write outputs/${missing}`);
+function ownFailure(spec: TaskSpec, { message, outputs }: Delivery): TaskFailure | null {
+  const failure = runFailure(open(attestationKind, message.attestation).body);
+  const missing = spec.outputs.find(path => !outputs.some(file => file.path === path));
+  if (failure || missing === undefined) return failure;
+  return { class: 'user', code: 'OUTPUT_MISSING', message: `the task did not write outputs/${missing}` };
 }
 
 interface Kept {
   readonly task: LiveTask;
+  readonly spec: TaskSpec;
   readonly attempt: number;
   readonly delivery: Delivery;
   readonly verified: VerifiedResult;
   readonly failure: TaskFailure | null;
+  /** Of a bundle's elements. */
+  readonly outcomes: Uint8Array | null;
 }
 
 async function keep(
   components: RequesterComponents,
   store: TaskStore,
   treasurer: Treasurer,
-  { task, attempt, delivery, verified, failure }: Kept,
+  { task, spec, attempt, delivery, verified, failure, outcomes }: Kept,
 ): Promise<void> {
   const { blobs, clock } = components;
   const { message, outputs, files } = delivery;
@@ -170,9 +179,9 @@ async function keep(
   };
   const entry = attemptOf(task.record, attempt);
   // the run itself ended well: its worker cannot know what the user wants to find in it, and has earned its price
-  const agreed = verified.attestation.body.outcome === 'exited' && verified.attestation.body.exitCode === 0;
+  const agreed = ranWell(verified.attestation.body);
   const accept = agreed ? sealAccept(components, task, entry.escrowId, attempt, verified) : null;
-  const split = agreed ? undefined : splitOf(treasurer, entry, delivery, verified);
+  const split = agreed ? undefined : splitOf(treasurer, spec, entry, delivery, verified);
   await store.update(task, record => ({
     state: 'paying',
     phase: 'settling',
@@ -180,6 +189,7 @@ async function keep(
     result,
     failure,
     accept,
+    bundle: record.bundle && { ...record.bundle, outcomes },
     attempts: record.attempts.map(other =>
       other.attempt === attempt
         ? {
@@ -214,19 +224,19 @@ function sealAccept(
 /** A failed run is paid by the time it used: the worker proposed the split, we sign it if it is what the rule gives. */
 function splitOf(
   treasurer: Treasurer,
+  spec: TaskSpec,
   entry: ReturnType<typeof attemptOf>,
   { message }: Delivery,
   verified: VerifiedResult,
 ): Uint8Array | undefined {
   if (!entry.escrowId || !message.mutual || entry.price === null) return undefined;
   const { limits, failureFloorPermille } = open(offerKind, entry.offer).body.terms;
-  const { wallMs } = verified.attestation.body.usage;
-  const most = failureShare({
-    ask: entry.price,
-    wallMs,
-    timeoutMs: limits.runMs,
-    floorPermille: failureFloorPermille,
-  });
+  const { outcome, exitCode, usage } = verified.attestation.body;
+  const most = earned(
+    spec,
+    { outcome, exitCode, usage, stdout: verified.stdout },
+    { ask: entry.price, timeoutMs: limits.runMs, floorPermille: failureFloorPermille },
+  );
   return treasurer.agree(message.mutual, entry.escrowId, entry.worker as string, most);
 }
 

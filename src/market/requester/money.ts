@@ -93,10 +93,11 @@ export class Treasurer {
   #mostFor(task: LiveTask, { failure, offer, price, awardedAt, endedAt }: AttemptRecord): bigint {
     const isCancelled = failure?.code === 'CANCELLED' || hasCode(task.stop.signal.reason, 'CANCELLED');
     if (!isCancelled || price === null || awardedAt === null) return 0n;
-    const { limits, failureFloorPermille } = open(offerKind, offer).body.terms;
+    const { terms, needs } = open(offerKind, offer).body;
+    const { limits, failureFloorPermille } = terms;
     const wallMs = (endedAt ?? this.#components.clock.now()) - awardedAt;
     return failureShare({
-      ask: price,
+      ask: price / BigInt(needs.members ?? 1),
       wallMs,
       timeoutMs: limits.runMs,
       floorPermille: failureFloorPermille,

@@ -1,8 +1,9 @@
 import type { BlobReading } from '../../storage/index.ts';
 import { type Abortable, CodedError, codeOf, every, messageOf, raceSignal } from '../../util/index.ts';
-import { refKey, type StatusState, type TaskRecord, type TaskRef } from '../../wire/index.ts';
+import { refKey, type StatusState, type TaskRef } from '../../wire/index.ts';
 import type {
   BidView,
+  ElementView,
   EngineStats,
   LogChunk,
   ResultView,
@@ -15,17 +16,20 @@ import { LONGEST_SWEEP_MS } from '../options.ts';
 import { AuctionLimit } from './aimd.ts';
 import { Answers } from './answers.ts';
 import { Arbitration } from './arbitration.ts';
+import { ArrayRunner } from './array-runner.ts';
+import { Arrays } from './arrays.ts';
 import { AuctionHouse } from './auction.ts';
 import { Claims } from './claims.ts';
 import type { RequesterComponents } from './interface.ts';
 import { Treasurer } from './money.ts';
 import { Quotes } from './quotes.ts';
+import { Results } from './results.ts';
 import { createRetention } from './retention.ts';
 import { Settler } from './settler.ts';
 import { Submissions, type SubmitOptions } from './submit.ts';
 import { TaskRunner } from './task-runner.ts';
-import { hasEnded, type LiveTask, TaskStore } from './task-store.ts';
-import { attested, engineStats, taskView } from './views.ts';
+import { hasEnded, isOver, type LiveTask, TaskStore } from './task-store.ts';
+import { engineStats, taskView } from './views.ts';
 import { WaitingRoom } from './waiting-room.ts';
 
 /** Old results are looked for this often. */
@@ -44,6 +48,9 @@ export class Requester implements TaskMarket {
   readonly #submissions: Submissions;
   readonly #answers: Answers;
   readonly #quotes: Quotes;
+  readonly #arrayRunner: ArrayRunner;
+  readonly #arrays: Arrays;
+  readonly #results: Results;
   /** Removes now what is past its retention time. */
   readonly prune: TaskMarket['prune'];
   readonly #sweepOld: () => Promise<void>;
@@ -66,6 +73,9 @@ export class Requester implements TaskMarket {
     this.#submissions = new Submissions(components, this.#store);
     ({ prune: this.prune, sweep: this.#sweepOld } = createRetention(components, this.#store));
     this.#settler = new Settler(components, this.#store, treasurer);
+    this.#arrayRunner = new ArrayRunner(components, this.#store, task => this.#run(task));
+    this.#arrays = new Arrays(this.#store, this.#arrayRunner);
+    this.#results = new Results(components, this.#store, this.#arrays);
     const limit = new AuctionLimit();
     this.#room = new WaitingRoom(components.clock, limit);
     this.#runner = new TaskRunner(components, {
@@ -127,7 +137,8 @@ export class Requester implements TaskMarket {
   async get(taskId: string): Promise<TaskView> {
     const record = await this.#store.get(taskId);
     const spec = await this.#store.spec(taskId);
-    return taskView(record, spec, this.#store.live.get(taskId)?.progress ?? null);
+    const progress = this.#store.live.get(taskId)?.progress ?? null;
+    return taskView(record, spec, progress, this.#arrays.running(taskId));
   }
 
   async list({ state, label, limit, cursor }: Parameters<TaskMarket['list']>[0]): Promise<{
@@ -143,36 +154,29 @@ export class Requester implements TaskMarket {
     return { tasks, cursor: null };
   }
 
-  async result(taskId: string): Promise<ResultView> {
-    const { result, policy } = await this.#store.get(taskId);
-    if (!result) throw new CodedError({ code: 'RESULT_NOT_READY', taskId }, 'the task has no result yet');
-    if (result.expired)
-      throw new CodedError(
-        { code: 'RESULT_EXPIRED', taskId },
-        'the result was removed after its retention time',
-      );
-    const { stdoutCid, stderrCid, exitCode, outcome, usage, imageDigest, runtime } = attested(result);
-    return {
-      stdout: await this.#blob(stdoutCid),
-      stderr: await this.#blob(stderrCid),
-      exitCode,
-      outcome,
-      usage,
-      imageDigest,
-      runtime,
-      oomKilled: result.oomKilled,
-      truncated: result.truncated,
-      outputs: result.outputs,
-      worker: result.worker,
-      attestation: result.attestation,
-      verification: { mode: policy.verification, passed: true, checks: result.checks },
-    };
+  result(taskId: string, index?: number): Promise<ResultView> {
+    return this.#results.result(taskId, index);
   }
 
-  async output(taskId: string, path: string): Promise<BlobReading> {
-    const entry = (await this.result(taskId)).outputs.find(output => output.path === path);
-    if (!entry) throw new CodedError({ code: 'OUTPUT_NOT_FOUND', path }, `the task wrote no outputs/${path}`);
-    return (await this.#components.blobs.read(entry.cid)) ?? goneBytes(entry.cid);
+  output(taskId: string, path: string, index?: number): Promise<BlobReading> {
+    return this.#results.output(taskId, path, index);
+  }
+
+  receipt(taskId: string): Promise<Uint8Array> {
+    return this.#results.receipt(taskId);
+  }
+
+  element(taskId: string, index: number): Promise<ElementView> {
+    return this.#arrays.element(taskId, index);
+  }
+
+  elements(...args: Parameters<TaskMarket['elements']>): ReturnType<TaskMarket['elements']> {
+    return this.#arrays.elements(...args);
+  }
+
+  async retry(taskId: string): Promise<TaskView> {
+    this.#run(await this.#arrays.retry(taskId, this.#components.clock.now()));
+    return this.get(taskId);
   }
 
   async cancel(taskId: string): Promise<TaskView> {
@@ -193,22 +197,19 @@ export class Requester implements TaskMarket {
   }
 
   async accept(taskId: string): Promise<TaskView> {
-    await this.#answers.accept(taskId);
+    await this.#answer(taskId, id => this.#answers.accept(id));
     return this.get(taskId);
   }
 
   async dispute(taskId: string, reason: string): Promise<TaskView> {
-    await this.#answers.dispute(taskId, reason);
+    await this.#answer(taskId, id => this.#answers.dispute(id, reason));
     return this.get(taskId);
   }
 
-  async receipt(taskId: string): Promise<Uint8Array> {
-    await this.#store.get(taskId);
-    // its end is told while the receipt is still on its way to the disk
-    await this.#store.live.get(taskId)?.written;
-    const receipt = await this.#components.receipts.get(taskId);
-    if (!receipt) throw new CodedError({ code: 'RECEIPT_NOT_READY', taskId }, 'the task has no receipt yet');
-    return receipt;
+  /** What is said of an array is said of all its bundles that wait for it. */
+  async #answer(taskId: string, say: (taskId: string) => Promise<void>): Promise<void> {
+    const { array } = await this.#store.get(taskId);
+    await (array ? this.#arrays.answer(taskId, say) : say(taskId));
   }
 
   async *logs(
@@ -268,13 +269,10 @@ export class Requester implements TaskMarket {
     return entry.failure || hasEnded(record) ? 'superseded' : 'wanted';
   }
 
-  async #blob(cid: string): Promise<Uint8Array> {
-    return (await this.#components.blobs.get(cid)) ?? goneBytes(cid);
-  }
-
   #run(task: LiveTask): void {
     if (this.#stopping.signal.aborted) task.stop.abort(this.#stopping.signal.reason);
-    const running = this.#runner
+    const runner = task.record.array ? this.#arrayRunner : this.#runner;
+    const running = runner
       .run(task)
       .catch(error =>
         this.#components.logger.error({ code: codeOf(error), error: messageOf(error) }, 'a task was left'),
@@ -282,13 +280,4 @@ export class Requester implements TaskMarket {
       .finally(() => this.#running.delete(running));
     this.#running.add(running);
   }
-}
-
-function goneBytes(cid: string): never {
-  throw new CodedError({ code: 'RESULT_EXPIRED', cid }, 'the bytes of this result are not here any more');
-}
-
-/** Too late to cancel. */
-function isOver(record: TaskRecord): boolean {
-  return hasEnded(record) || record.state === 'verifying' || record.state === 'paying';
 }

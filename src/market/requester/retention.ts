@@ -45,11 +45,11 @@ async function prune(components: RequesterComponents, store: TaskStore): Promise
   const before = clock.now() - options.retentionMs;
   const kept = new Set(await worker.liveCids());
   const old: TaskRecord[] = [];
-  const forgotten: string[] = [];
+  const past: TaskRecord[] = [];
   for await (const [, record] of tasks.iterate(ALL)) {
-    if (isOld(record, before) && old.length < MAX_REMOVED) old.push(record);
+    if (isOld(record, before) && !isOfLive(store, record) && old.length < MAX_REMOVED) old.push(record);
     else for (const cid of cidsOf(record)) kept.add(cid);
-    if (isForgotten(record, before - options.retentionMs)) forgotten.push(record.taskId);
+    if (isForgotten(record, before - options.retentionMs)) past.push(record);
   }
   for (const record of old) {
     const result = record.result && { ...record.result, expired: true };
@@ -58,9 +58,19 @@ async function prune(components: RequesterComponents, store: TaskStore): Promise
   const usedBytes = blobs.size();
   await blobs.sweep(kept, clock.now() - YOUNG_MS);
   const bytes = Math.max(0, usedBytes - blobs.size());
-  for (const taskId of forgotten) await db.write(store.forget(taskId));
-  await forgetKeys(components, new Set(forgotten));
+  // an array's bundles are what it is known by: they go after it
+  const going = new Set(past.map(({ taskId }) => taskId));
+  const forgotten = past.filter(
+    ({ bundle }) => !bundle || going.has(bundle.array) || !store.has(bundle.array),
+  );
+  for (const record of forgotten) await db.write(store.forget(record));
+  await forgetKeys(components, new Set(forgotten.map(({ taskId }) => taskId)));
   return { results: old.length, tasks: forgotten.length, bytes };
+}
+
+/** The results of an array's elements are as young as its last one. */
+function isOfLive(store: TaskStore, { bundle }: TaskRecord): boolean {
+  return bundle !== null && store.live.has(bundle.array);
 }
 
 /** An idempotency key lives as long as its task. */

@@ -15,6 +15,7 @@ import {
   taskIdOf,
   taskSpecMessage,
 } from '../../wire/index.ts';
+import { sizeOf } from '../elements.ts';
 import type { TaskRequest } from '../interface.ts';
 import { MAX_TIMEOUT_MS } from '../options.ts';
 import type { RequesterComponents } from './interface.ts';
@@ -76,9 +77,10 @@ async function submit(
   }
   await requireTakeable(components, request);
   const { order, taskId } = makeOrder(components, request, { key: idempotencyKey, salt });
+  const record = newRecord(components, taskId, request);
   const ops =
     idempotencyKey === undefined ? [] : [idempotency.putOp(idempotencyKey, { taskId, request: fingerprint })];
-  return { task: await store.create(newRecord(components, taskId, request), order, ops), taskId };
+  return { task: await store.create(record, order, ops), taskId };
 }
 
 /** @throws CodedError for a task that this node takes from nobody: see `Submissions`. */
@@ -109,17 +111,24 @@ async function requireInputs({ blobs }: RequesterComponents, spec: TaskSpec): Pr
 }
 
 /** A task that nobody but strangers may run, for more than there is: better said now than waited for. */
-function requireFunds({ settlement }: RequesterComponents, { policy }: TaskRequest): void {
+function requireFunds({ settlement }: RequesterComponents, { policy, array }: TaskRequest): void {
   const { free, locked } = settlement.balance();
-  if (policy.payment === 0n || !policy.avoidSelf || free + locked >= policy.payment) return;
+  const needed = paymentOf({ policy, array });
+  if (needed === 0n || !policy.avoidSelf || free + locked >= needed) return;
   throw new CodedError(
-    { code: 'FUNDS_INSUFFICIENT', needed: policy.payment, free },
-    'the wallet holds less than payment_amount: lower it, or get money from another member',
+    { code: 'FUNDS_INSUFFICIENT', needed, free },
+    'the wallet holds less than payment_amount (for each element of an array): lower it, or get money from another member',
   );
 }
 
+/** What one execution of everything may cost. */
+function paymentOf({ policy, array }: Pick<TaskRequest, 'policy' | 'array'>): bigint {
+  return policy.payment * BigInt(array ? sizeOf(array.elements) : 1);
+}
+
 /** A task that no lock could pay, or that this node's owner has forbidden, is refused before anything is signed. */
-function requireLimits({ genesis, settlement, options }: RequesterComponents, { policy }: TaskRequest): void {
+function requireLimits({ genesis, settlement, options }: RequesterComponents, request: TaskRequest): void {
+  const { policy } = request;
   if (policy.payment === 0n) return;
   requireAmount(policy.payment, genesis);
   const { maxPerTask } = options;
@@ -129,21 +138,23 @@ function requireLimits({ genesis, settlement, options }: RequesterComponents, { 
       'max_total is more than ledger.max_per_task lets one task of this node cost: lower it, or raise the limit',
     );
   const { perDay, today } = settlement.spending();
-  if (perDay !== null && today + policy.payment > perDay)
+  const amount = paymentOf(request);
+  if (perDay !== null && today + amount > perDay)
     throw new CodedError(
-      { code: 'DAY_LIMIT', limit: perDay, spent: today, amount: policy.payment },
+      { code: 'DAY_LIMIT', limit: perDay, spent: today, amount },
       'payment_amount is more than is left of ledger.max_per_day: wait until tomorrow (UTC), or raise the limit',
     );
 }
 
 /** The deadline moves with the clock: not part of what makes two requests the same. */
-function requestHash({ spec, policy }: TaskRequest): Uint8Array {
-  return sha256(encodeCbor([spec, { ...policy, deadline: 0 }]));
+function requestHash({ spec, policy, array }: TaskRequest): Uint8Array {
+  return sha256(encodeCbor([spec, { ...policy, deadline: 0 }, ...(array ? [array] : [])]));
 }
 
-function makeOrder(
-  { genesis, signer }: RequesterComponents,
-  { spec }: TaskRequest,
+/** A signed order, and the id that follows from it. */
+export function makeOrder(
+  { genesis, signer }: Pick<RequesterComponents, 'genesis' | 'signer'>,
+  { spec, array }: Pick<TaskRequest, 'spec' | 'array'>,
   { key, salt = new Uint8Array(randomBytes(32)) }: SubmitOptions,
 ): { order: TaskOrder; taskId: string } {
   const nonce =
@@ -155,13 +166,20 @@ function makeOrder(
     { net: genesis.net, requester: signer.peer, nonce, saltedSpecHash: saltedSpecHash(salt, spec) },
     signer,
   );
-  return { order: { order: order.bytes, salt, spec: taskSpecMessage.encode(spec) }, taskId: taskIdOf(order) };
+  const elements = array ? { elements: array.elements } : {};
+  return {
+    order: { order: order.bytes, salt, spec: taskSpecMessage.encode(spec), ...elements },
+    taskId: taskIdOf(order),
+  };
 }
 
-function newRecord(
-  { clock }: RequesterComponents,
+const NOTHING_DONE = { completed: 0, failed: 0, paid: 0n };
+
+/** A task at its beginning. */
+export function newRecord(
+  { clock }: Pick<RequesterComponents, 'clock'>,
   taskId: string,
-  { policy, spec }: TaskRequest,
+  { policy, spec, array }: TaskRequest,
 ): TaskRecord {
   const now = clock.now();
   return {
@@ -181,5 +199,7 @@ function newRecord(
     result: null,
     accept: null,
     hasReceipt: false,
+    bundle: null,
+    array: array ? { ...NOTHING_DONE, total: sizeOf(array.elements), runs: 1 + array.retries } : null,
   };
 }

@@ -18,6 +18,11 @@ const ENDED: readonly TaskState[] = ['completed', 'failed', 'cancelled'];
 /** Specs of up to 3 MiB each, of the tasks being worked on: bounded by their bytes. */
 const SPEC_CACHE_BYTES = 32 * 2 ** 20;
 
+/** Too late to cancel. */
+export function isOver(record: Pick<TaskRecord, 'state'>): boolean {
+  return hasEnded(record) || record.state === 'verifying' || record.state === 'paying';
+}
+
 export function hasEnded(record: Pick<TaskRecord, 'state'>): boolean {
   return ENDED.includes(record.state);
 }
@@ -49,8 +54,10 @@ export class TaskStore {
   readonly #orders: LRUCache<string, TaskOrder>;
   readonly bus: Bus<{ task: TaskEvent }> = createBus();
   readonly counts = { completed: 0, failed: 0, cancelled: 0 };
-  /** Every record here, oldest first: what lists are made from. */
+  /** Every record here but those of bundles: what lists are made from. */
   readonly #index = new Map<string, number>();
+  /** The bundles of each array, and when they were made. */
+  readonly #bundles = new Map<string, Map<string, number>>();
   #seq = 0;
 
   constructor(components: RequesterComponents) {
@@ -68,8 +75,8 @@ export class TaskStore {
   /** Loads what has not ended, or has money under way. */
   async start(): Promise<LiveTask[]> {
     for await (const [, record] of this.#components.tasks.iterate({ limit: Number.MAX_SAFE_INTEGER })) {
-      this.#index.set(record.taskId, record.submittedAt);
-      if (hasEnded(record)) this.counts[record.state as keyof typeof this.counts]++;
+      this.#enlist(record);
+      if (hasEnded(record) && !record.bundle) this.counts[record.state as keyof typeof this.counts]++;
       if (!hasEnded(record) || record.attempts.some(moneyMoves))
         this.#live.set(record.taskId, new LiveTask(record));
     }
@@ -86,14 +93,14 @@ export class TaskStore {
     const { db, tasks, orders } = this.#components;
     const task = new LiveTask(record);
     this.#live.set(record.taskId, task);
-    this.#index.set(record.taskId, record.submittedAt);
+    this.#enlist(record);
     this.#orders.set(record.taskId, order);
     const writes = [tasks.putOp(record.taskId, record), orders.putOp(record.taskId, order), ...ops];
     try {
       await db.write(writes, { sync: true });
     } catch (error) {
       this.#live.delete(record.taskId);
-      this.#index.delete(record.taskId);
+      this.#strike(record);
       throw error;
     }
     this.#announce(task);
@@ -147,8 +154,45 @@ export class TaskStore {
     }
   }
 
-  forget(taskId: string): BatchOp[] {
+  /** Ids of an array's bundles, oldest first. */
+  bundlesOf(arrayId: string): string[] {
+    const bundles = [...(this.#bundles.get(arrayId) ?? [])];
+    return bundles.sort((a, b) => a[1] - b[1]).map(([taskId]) => taskId);
+  }
+
+  /** Whether an array or a task that is no bundle is here. */
+  has(taskId: string): boolean {
+    return this.#index.has(taskId);
+  }
+
+  /** A task that had ended lives again. */
+  async revive(ended: TaskRecord, change: Partial<TaskRecord>): Promise<LiveTask> {
+    const task = new LiveTask(ended);
+    this.#live.set(ended.taskId, task);
+    this.counts[ended.state as keyof typeof this.counts]--;
+    await this.update(task, change, [], { sync: true });
+    return task;
+  }
+
+  #enlist({ taskId, submittedAt, bundle }: TaskRecord): void {
+    if (!bundle) {
+      this.#index.set(taskId, submittedAt);
+      return;
+    }
+    const others = this.#bundles.get(bundle.array) ?? new Map<string, number>();
+    this.#bundles.set(bundle.array, others.set(taskId, submittedAt));
+  }
+
+  #strike({ taskId, bundle }: TaskRecord): void {
     this.#index.delete(taskId);
+    const others = bundle && this.#bundles.get(bundle.array);
+    others?.delete(taskId);
+    if (bundle && others?.size === 0) this.#bundles.delete(bundle.array);
+  }
+
+  forget(record: TaskRecord): BatchOp[] {
+    const { taskId } = record;
+    this.#strike(record);
     return [this.#components.tasks.delOp(taskId), this.#components.orders.delOp(taskId)];
   }
 
@@ -180,19 +224,22 @@ export class TaskStore {
 
   #ended(task: LiveTask): void {
     const { clock, metrics } = this.#components;
-    const { state, submittedAt } = task.record;
-    this.counts[state as keyof typeof this.counts]++;
+    const { state, submittedAt, bundle } = task.record;
     task.log.end();
+    if (bundle) return;
+    this.counts[state as keyof typeof this.counts]++;
     metrics.count('tasks_ended_total', { state });
     metrics.observe('task_seconds', (clock.now() - submittedAt) / 1000, { state });
   }
 
   #announce(task: LiveTask): void {
-    const { taskId, state, phase, updatedAt, attempts } = task.record;
+    const { taskId, state, phase, updatedAt, attempts, array: elements, bundle } = task.record;
     const last = attempts.at(-1);
     const worker = last?.worker ?? null;
     const escrow = last?.escrow?.state ?? null;
-    this.bus.emit('task', { seq: ++this.#seq, at: updatedAt, taskId, state, phase, worker, escrow });
+    const array = bundle?.array ?? null;
+    const seq = ++this.#seq;
+    this.bus.emit('task', { seq, at: updatedAt, taskId, state, phase, worker, escrow, elements, array });
     const { changed } = task;
     task.changed = deferred();
     changed.resolve();

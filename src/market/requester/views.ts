@@ -6,13 +6,18 @@ import {
   type TaskRecord,
   type TaskSpec,
 } from '../../wire/index.ts';
-import type { AttemptView, BidView, EngineStats, PaymentView, TaskView } from '../interface.ts';
+import type { ArrayView, AttemptView, BidView, EngineStats, PaymentView, TaskView } from '../interface.ts';
 import { choiceOf } from '../score.ts';
 import type { Worker } from '../worker/worker.ts';
 import { hasEnded, type TaskStore } from './task-store.ts';
 
 /** A task as its owner sees it. */
-export function taskView(record: TaskRecord, spec: TaskSpec, progress: number | null): TaskView {
+export function taskView(
+  record: TaskRecord,
+  spec: TaskSpec,
+  progress: number | null,
+  running: number,
+): TaskView {
   const {
     taskId,
     state,
@@ -46,7 +51,17 @@ export function taskView(record: TaskRecord, spec: TaskSpec, progress: number | 
     failure,
     payment: current ? paymentView(current) : null,
     hasReceipt,
+    array: record.array && arrayView(record.array, running),
+    bundle: record.bundle,
   };
+}
+
+/** `running`: of its elements now. */
+function arrayView(
+  { total, completed, failed, paid }: NonNullable<TaskRecord['array']>,
+  running: number,
+): ArrayView {
+  return { total, completed, failed, running, waiting: total - completed - failed - running, paid };
 }
 
 function attemptView(entry: AttemptRecord): AttemptView {
@@ -95,7 +110,7 @@ export function attested(record: NonNullable<TaskRecord['result']>) {
 
 export function engineStats({ live, counts }: TaskStore, worker: Worker, slots: number): EngineStats {
   const { completed, failed, cancelled } = counts;
-  const open = [...live.values()].filter(task => !hasEnded(task.record));
+  const open = [...live.values()].filter(({ record }) => !hasEnded(record) && !record.bundle);
   const pending = open.filter(task => task.record.state === 'pending').length;
   const ended = completed + failed;
   const { capacity, draining, executed } = worker;

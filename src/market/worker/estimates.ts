@@ -7,18 +7,21 @@ const FIRST_GUESS_MS = 1_000;
 /** Weight of the newest execution: about the last ten count. */
 const NEWEST = 0.2;
 
-/** What a worker expects of its next execution, from those before: an exponentially weighted mean. */
+/** What a worker expects of its next execution, from those before: exponentially weighted means. */
 export class Estimates {
   #meanMs = FIRST_GUESS_MS;
+  /** Of one run: less, where bundles hold many. */
+  #runMs = FIRST_GUESS_MS;
 
-  /** Notes how long an execution took, staging and collecting included. */
-  learn(ms: number): void {
+  /** Notes how long an execution of so many runs took, staging and collecting included. */
+  learn(ms: number, runs = 1): void {
     this.#meanMs += NEWEST * (ms - this.#meanMs);
+    this.#runMs += NEWEST * (ms / runs - this.#runMs);
   }
 
-  /** From the start of staging to the result; never beyond the task's own limit and its overhead. */
-  executionMs(limitMs: number): number {
-    return Math.round(Math.min(this.#meanMs, limitMs + FIRST_GUESS_MS));
+  /** From the start of staging to the result of so many runs; never beyond the task's own limit and its overhead. */
+  executionMs(limitMs: number, runs = 1): number {
+    return Math.round(Math.min(this.#runMs * runs, limitMs + FIRST_GUESS_MS));
   }
 
   /** Until the task at this position would start, with this many running side by side; at most what a bid can say. */
@@ -33,6 +36,10 @@ export class Estimates {
   ): Pick<Estimate, 'queuePosition' | 'queueMs' | 'etaMs'> {
     const position = capacity.fitsNow(needs, requester) ? 0 : capacity.queued + 1;
     const queueMs = position === 0 ? 0 : this.queueMs(position, capacity.running);
-    return { queuePosition: position, queueMs, etaMs: this.executionMs(terms.limits.runMs) };
+    return {
+      queuePosition: position,
+      queueMs,
+      etaMs: this.executionMs(terms.limits.runMs, needs.members ?? 1),
+    };
   }
 }

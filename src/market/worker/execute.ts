@@ -1,5 +1,5 @@
-import type { PreparedSandbox, SandboxImage, SandboxResult, SandboxTask } from '../../sandbox/index.ts';
-import { codeOf, messageOf, withDeadline } from '../../util/index.ts';
+import type { PreparedSandbox, SandboxImage, SandboxTask } from '../../sandbox/index.ts';
+import { codeOf, hasCode, messageOf, withDeadline } from '../../util/index.ts';
 import { attest, type KeptResult } from '../../verification/index.ts';
 import {
   type ErrorClass,
@@ -10,6 +10,7 @@ import {
   type TaskSpec,
 } from '../../wire/index.ts';
 import type { Capacity } from '../capacity.ts';
+import { type FilesLeft, memberTask, runBundle } from './bundle.ts';
 import type { Estimates } from './estimates.ts';
 import type { WorkerComponents } from './interface.ts';
 import type { Lease, LeaseFailure } from './lease.ts';
@@ -43,7 +44,8 @@ export async function execute(
   try {
     const started = clock.monotonic();
     const result = await runStaged(components, capacity, lease, slot);
-    if (result.outcome === 'exited') estimates.learn(clock.monotonic() - started);
+    const runs = lease.spec?.members?.length ?? 1;
+    if (result.outcome === 'exited') estimates.learn(clock.monotonic() - started, runs);
     metrics.count('executions_total', { outcome: result.outcome });
   } catch (error) {
     const failure = failureOf(lease.stop.signal.aborted ? lease.stop.signal.reason : error);
@@ -77,24 +79,36 @@ async function runStaged(
       capacity.acquire(spec, { requester, priority, deadline }, { signal }),
     ));
   let prepared: PreparedSandbox | undefined;
-  const keeper = new OutputKeeper(components.blobs);
   try {
     const image = await within(limits.pullMs, 'the image', signal => pull(components, lease, spec, signal));
     await lease.enter('staging');
+    const { members } = spec;
+    const task = sandboxTask(components, lease, spec);
+    const prepare = (signal: AbortSignal, member = 0, left: FilesLeft = task.limits) => {
+      const env = members?.[member];
+      return components.executor.prepare(env ? memberTask(task, env, left) : task, image, { signal });
+    };
     prepared = await within(limits.stageMs, 'staging', async signal => {
       await lease.inputs?.fetch({ signal });
-      return components.executor.prepare(sandboxTask(components, lease, spec), image, { signal });
+      return prepare(signal);
     });
     await lease.awaitLock();
     const { runtime } = prepared;
-    const ran = await run(components, lease, prepared, keeper);
+    await lease.enter('executing');
+    lease.executingSince = clock.monotonic();
+    const result = members
+      ? await runBundle(components, lease, prepared, (...next) =>
+          within(limits.stageMs, 'staging', signal => prepare(signal, ...next)),
+        )
+      : await run(components, lease, prepared);
     prepared = undefined;
-    const result = { ...ran, outputs: outputManifest(keeper.entries) };
-    await within(limits.collectMs, 'collecting', () => collect(components, lease, runtime, image, result));
+    const kept = () => collect(components, lease, runtime, image, result);
+    // a bundle that was cancelled has a result all the same: of what had run by then
+    const isPart = members && hasCode(signal.reason, 'CANCELLED');
+    await withDeadline(limits.collectMs, 'collecting', kept, { ...(isPart ? {} : { signal }), clock });
     return result;
   } finally {
     release();
-    await keeper.close();
     await prepared?.discard();
   }
 }
@@ -119,25 +133,28 @@ async function pull(
 }
 
 async function run(
-  { clock }: WorkerComponents,
+  { blobs }: WorkerComponents,
   lease: Lease,
   prepared: PreparedSandbox,
-  keeper: OutputKeeper,
-): Promise<SandboxResult> {
-  await lease.enter('executing');
-  lease.executingSince = clock.monotonic();
-  return prepared.run(
-    {
-      stdout: bytes => lease.output('stdout', bytes),
-      stderr: bytes => lease.output('stderr', bytes),
-      file(output) {
-        // said, not waited for: a requester that reads slowly must not hold up the sandbox
-        if (lease.phase !== 'collecting') void lease.enter('collecting');
-        return keeper.file(output);
+): Promise<KeptResult> {
+  const keeper = new OutputKeeper(blobs);
+  try {
+    const ran = await prepared.run(
+      {
+        stdout: bytes => lease.output('stdout', bytes),
+        stderr: bytes => lease.output('stderr', bytes),
+        file(output) {
+          // said, not waited for: a requester that reads slowly must not hold up the sandbox
+          if (lease.phase !== 'collecting') void lease.enter('collecting');
+          return keeper.file(output);
+        },
       },
-    },
-    { signal: lease.stop.signal },
-  );
+      { signal: lease.stop.signal },
+    );
+    return { ...ran, outputs: outputManifest(keeper.entries) };
+  } finally {
+    await keeper.close();
+  }
 }
 
 async function collect(

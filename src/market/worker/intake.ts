@@ -23,7 +23,7 @@ import {
   taskSpecMessage,
   termsHash,
 } from '../../wire/index.ts';
-import { canBeJudged } from '../terms.ts';
+import { canBeJudged, runMsOf } from '../terms.ts';
 import type { WorkerComponents } from './interface.ts';
 import type { LeaseBook } from './leases.ts';
 import type { OfferDesk } from './offers.ts';
@@ -85,7 +85,8 @@ export function checkAward(message: AwardMessage, from: string, self: string, ne
     spec.runtime === needs.runtime &&
     spec.allowHosts.length > 0 === needs.network &&
     sameGpus(spec.gpus, needs.gpus) &&
-    spec.timeoutMs <= terms.limits.runMs &&
+    runMsOf(spec) <= terms.limits.runMs &&
+    spec.members?.length === needs.members &&
     message.spec.length + fetchedBytes(spec) <= needs.inputBytes &&
     spec.outputBytes <= needs.outputBytes &&
     (terms.arbiters.length === 0 || canBeJudged(spec));

@@ -1,7 +1,7 @@
 import type { BatchOp } from '../../db/index.ts';
 import { type Closing, readLock } from '../../ledger/index.ts';
 import { CodedError, type Deferred, deferred, hasCode, withDeadline } from '../../util/index.ts';
-import { failureShare, type KeptResult } from '../../verification/index.ts';
+import { earned, failureShare, type KeptResult } from '../../verification/index.ts';
 import {
   type Award,
   attestationKind,
@@ -15,6 +15,7 @@ import {
   type Offer,
   offerKind,
   open,
+  ranWell,
   refKey,
   seal,
   type TaskSpec,
@@ -174,11 +175,12 @@ export class Lease {
       );
   }
 
-  /** The price of a failed run: a share by the time used, never more than the lock. */
+  /** The price of a cancelled run, of a bundle its first one: a share by the time used. */
   shareOf(wallMs: number): bigint {
-    const { limits, failureFloorPermille } = this.offer.terms;
+    const { terms, needs } = this.offer;
+    const { limits, failureFloorPermille } = terms;
     return failureShare({
-      ask: this.record.price,
+      ask: this.record.price / BigInt(needs.members ?? 1),
       wallMs,
       timeoutMs: limits.runMs,
       floorPermille: failureFloorPermille,
@@ -219,9 +221,11 @@ export class Lease {
     const { escrowId, state } = this.record;
     if (state !== 'accepted')
       throw new CodedError({ code: 'LEASE_OVER' }, 'the lease was given up meanwhile');
-    const failed = result.outcome !== 'exited' || result.exitCode !== 0;
-    const pay = failed ? this.shareOf(result.usage.wallMs) : this.record.price;
-    const split = failed && escrowId ? seal(mutualKind, { net: genesis.net, escrowId, pay }, signer) : null;
+    const { limits, failureFloorPermille } = this.offer.terms;
+    const facts = { ask: this.record.price, timeoutMs: limits.runMs, floorPermille: failureFloorPermille };
+    const pay = earned(this.spec as TaskSpec, result, facts);
+    const split =
+      !ranWell(result) && escrowId ? seal(mutualKind, { net: genesis.net, escrowId, pay }, signer) : null;
     this.outlet.log.end();
     await this.save({ ...change, state: 'attested', evidence: split?.bytes ?? null, pay });
   }

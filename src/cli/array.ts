@@ -1,0 +1,80 @@
+import type { Client, ElementReply, TaskResultReply } from '../api/client.ts';
+import { sleep } from '../util/index.ts';
+import { saveOutputs, sink, stderrOf, stdoutOf } from './follow.ts';
+import type { Io } from './io.ts';
+import { colour, plainLine } from './print.ts';
+
+/** Between two looks at an array that runs. */
+const LOOK_MS = 500;
+/** Elements asked for at a time. */
+const PAGE = '1000';
+
+/** Says on stderr how far an array is, whenever that has changed. Ends with the signal; never rejects. */
+export async function showProgress(
+  io: Io,
+  client: Client,
+  taskId: string,
+  { signal }: { signal: AbortSignal },
+): Promise<void> {
+  let said = '';
+  try {
+    for (;;) {
+      await sleep(LOOK_MS, { signal });
+      const { body } = await client.getTaskStatus({ params: { task_id: taskId } }, { signal });
+      const { array } = body;
+      if (!array) return;
+      const line = `${progressOf(array)}${body.waiting ? `, waits: ${body.waiting}` : ''}`;
+      if (line !== said) await io.err(`${colour(io, 'dim', line, io.errIsTerminal)}\n`);
+      said = line;
+    }
+  } catch {
+    // It is said for comfort alone: what is wrong with the daemon is told by what follows the task itself.
+  }
+}
+
+/** `120 of 200 completed, 3 failed, 40 running`. */
+export function progressOf({
+  total,
+  completed,
+  failed,
+  running,
+}: NonNullable<TaskResultReply['array']>): string {
+  return `${completed} of ${total} completed, ${failed} failed, ${running} running`;
+}
+
+/** All elements, page by page, in the order of their indices. */
+export async function* elementsOf(
+  client: Client,
+  taskId: string,
+  { status, signal }: { status?: ElementReply['status'] | undefined; signal: AbortSignal },
+): AsyncGenerator<ElementReply> {
+  for (let cursor: string | undefined; ; ) {
+    const query = { status, limit: PAGE, cursor };
+    const { body } = await client.listElements({ params: { task_id: taskId }, query }, { signal });
+    yield* body.elements;
+    if (body.cursor === null) return;
+    cursor = body.cursor;
+  }
+}
+
+/** What the elements that have run wrote, one after another; their files below a folder for each. */
+export async function printElements(
+  io: Io,
+  client: Client,
+  taskId: string,
+  out: string | undefined,
+): Promise<void> {
+  const { signal } = io;
+  const write = sink(io.outIsTerminal, content => io.out(content));
+  const complain = sink(io.errIsTerminal, content => io.err(content));
+  for await (const { index, status } of elementsOf(client, taskId, { signal })) {
+    if (status !== 'completed' && status !== 'failed') continue;
+    const params = { task_id: taskId };
+    const { body } = await client.getTaskResult({ params, query: { index: String(index) } }, { signal });
+    const result = body as TaskResultReply;
+    await write(stdoutOf(result));
+    await complain(stderrOf(result));
+    if (result.error) await io.err(`element ${index}: ${plainLine(result.error.message)}\n`);
+    if (out !== undefined) await saveOutputs(client, result, `${out}/${index}`, signal, String(index));
+  }
+}
