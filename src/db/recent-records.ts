@@ -18,45 +18,66 @@ export class RecentRecords {
     maxSize: MAX_BYTES,
     sizeCalculation: (value, name) => value.length + name.length + OVERHEAD_BYTES,
   });
-  /** Goes up when a write begins and when it ends: what was read in between may be either. */
-  #writes = 0;
+  /** Names of the batch that is on its way. */
+  readonly #writing = new Set<string>();
+  /** Names that are being read, each with the last read of it; none that a write has met since. */
+  readonly #reading = new Map<string, object>();
 
   /** From here, or by `read` where one of `keys` is not known. */
   async getMany(
     keys: Uint8Array[],
     read: (keys: Uint8Array[]) => Promise<(Uint8Array | undefined)[]>,
   ): Promise<(Uint8Array | undefined)[]> {
-    const found = keys.map(key => this.#values.get(nameOf(key)));
-    const missing = keys.filter((_, i) => found[i] === undefined);
+    const names = keys.map(nameOf);
+    const found = names.map(name => this.#values.get(name));
+    const missing = names.flatMap((name, i) => (found[i] === undefined ? [{ name, key: keys[i]! }] : []));
     if (missing.length > 0) {
-      const before = this.#writes;
-      const values = await read(missing);
-      if (this.#writes === before && before % 2 === 0)
-        for (const [i, key] of missing.entries()) this.#keep(key, values[i]);
-      const rest = values.values();
-      return found.map(value => (value === undefined ? rest.next().value : presentOf(value)));
+      const values = (await this.#read(missing, read)).values();
+      return found.map(value => (value === undefined ? values.next().value : presentOf(value)));
     }
     return found.map(presentOf);
   }
 
+  /** What no write has met on its way is kept. */
+  async #read(
+    missing: readonly { readonly name: string; readonly key: Uint8Array }[],
+    read: (keys: Uint8Array[]) => Promise<(Uint8Array | undefined)[]>,
+  ): Promise<(Uint8Array | undefined)[]> {
+    const turn = {};
+    for (const { name } of missing) if (!this.#writing.has(name)) this.#reading.set(name, turn);
+    const isUnmet = ({ name }: { name: string }) =>
+      this.#reading.get(name) === turn && this.#reading.delete(name);
+    try {
+      const values = await read(missing.map(({ key }) => key));
+      for (const [i, entry] of missing.entries()) if (isUnmet(entry)) this.#keep(entry.name, values[i]);
+      return values;
+    } finally {
+      missing.forEach(isUnmet);
+    }
+  }
+
   /** `ops` are about to be written: one batch at a time. */
   begin(ops: readonly BatchOp[]): void {
-    this.#writes++;
-    for (const { key } of ops) this.#values.delete(nameOf(key));
+    for (const { key } of ops) {
+      const name = nameOf(key);
+      this.#values.delete(name);
+      this.#reading.delete(name);
+      this.#writing.add(name);
+    }
   }
 
   /** `ops` were written. */
   done(ops: readonly BatchOp[]): void {
-    this.#writes++;
-    for (const op of ops) this.#keep(op.key, op.type === 'put' ? op.value : undefined);
+    this.#writing.clear();
+    for (const op of ops) this.#keep(nameOf(op.key), op.type === 'put' ? op.value : undefined);
   }
 
   clear(): void {
     this.#values.clear();
   }
 
-  #keep(key: Uint8Array, value: Uint8Array = ABSENT): void {
-    this.#values.set(nameOf(key), value);
+  #keep(name: string, value: Uint8Array = ABSENT): void {
+    this.#values.set(name, value);
   }
 }
 

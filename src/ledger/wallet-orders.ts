@@ -226,24 +226,24 @@ export class WalletOrders {
 
   /** Leaves out locks that another order of ours made meanwhile, and answers them with it. */
   async #withoutDecided(pending: readonly Pending[]): Promise<Pending[]> {
-    const fresh: Pending[] = [];
-    for (const item of pending) {
-      const escrow = item.op.op === 'lock' ? await decidedLock(this.#parts, item.op) : undefined;
-      if (escrow) {
-        this.#strike([item]);
-        item.done.resolve({ decided: escrow.decided, escrow });
-      } else fresh.push(item);
+    const made = await Promise.all(
+      pending.map(({ op }) => (op.op === 'lock' ? decidedLock(this.#parts, op) : undefined)),
+    );
+    for (const [i, escrow] of made.entries()) {
+      if (!escrow) continue;
+      this.#strike([pending[i]!]);
+      pending[i]!.done.resolve({ decided: escrow.decided, escrow });
     }
-    return fresh;
+    return pending.filter((_, i) => !made[i]);
   }
 
-  /** Sends the order until its slot is decided. */
+  /** Sends the order until its slot is decided: the first time without a look at the book, where it cannot be yet. */
   async #carry(underWay: UnderWay, signal: AbortSignal): Promise<void> {
     const { book, signer, changed, client, clock } = this.#parts;
     const slot = orderSlot(signer.peer, underWay.order.body.seq);
     for (let attempt = 0; ; attempt++) {
       signal.throwIfAborted();
-      const decided = await book.decided(slot);
+      const decided = attempt > 0 ? await book.decided(slot) : undefined;
       if (decided) {
         this.#settle(decided, underWay);
         return changed();

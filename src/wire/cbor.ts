@@ -1,6 +1,6 @@
 import { decode, encode } from '@ipld/dag-cbor';
 import { CodedError } from '../util/index.ts';
-import { shapeFault } from './cbor-shape.ts';
+import { shapeOf } from './cbor-shape.ts';
 
 export type WireErrorType =
   | { code: 'WIRE_TOO_LARGE'; what: string; bytes: number; maxBytes: number }
@@ -51,22 +51,22 @@ export function decodeCanonical(
   maxItems = MAX_ITEMS,
 ): unknown {
   checkSize(bytes, maxBytes, what);
-  const fault = shapeFault(bytes, maxItems);
-  if (fault === 'complex')
+  const shape = shapeOf(bytes, maxItems);
+  if (shape === 'complex')
     throw new WireError(
       { code: 'WIRE_TOO_COMPLEX', what, maxItems },
       `${what} is nested too deeply, or has more than ${maxItems} parts`,
     );
-  if (fault) throw new WireError({ code: 'WIRE_MALFORMED', what }, `${what} is not dag-cbor`);
+  if (shape === 'malformed') throw new WireError({ code: 'WIRE_MALFORMED', what }, `${what} is not dag-cbor`);
   let value: unknown;
-  let again: Uint8Array;
+  let isCanonical: boolean;
   try {
     value = decode(bytes);
-    again = encode(value);
+    isCanonical = shape === 'plain' || sameBytes(encode(value), bytes);
   } catch (cause) {
     throw new WireError({ code: 'WIRE_MALFORMED', what }, `${what} is not dag-cbor`, { cause });
   }
-  if (!sameBytes(again, bytes))
+  if (!isCanonical)
     throw new WireError({ code: 'WIRE_NOT_CANONICAL', what }, `${what} is not in canonical encoding`);
   return value;
 }

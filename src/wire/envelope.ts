@@ -53,6 +53,22 @@ const envelopeSchema = z.strictObject({
   signatures: z.array(z.strictObject({ key: peerSchema, sig: bytesSchema(64) })).max(MAX_SIGNATURES),
 });
 
+type Envelope = z.output<typeof envelopeSchema>;
+
+/** Envelopes by their bytes, as long as these are at hand: who opens one has mostly looked at its kind before. */
+const known = new WeakMap<Uint8Array, Envelope>();
+
+/** @throws WireError `WIRE_TOO_LARGE`, `WIRE_TOO_COMPLEX`, `WIRE_MALFORMED`, `WIRE_NOT_CANONICAL`, `WIRE_SCHEMA`. */
+function readEnvelope(bytes: Uint8Array, maxBytes: number, what: string): Envelope {
+  checkSize(bytes, maxBytes, what);
+  const found = known.get(bytes);
+  if (found) return found;
+  const parsed = envelopeSchema.safeParse(decodeCanonical(bytes, maxBytes, what));
+  if (!parsed.success) throw schemaError(what, parsed.error);
+  known.set(bytes, parsed.data);
+  return parsed.data;
+}
+
 function typeOf(kind: Kind<z.ZodType>): string {
   return `application/vnd.duxnode.${kind.name}.v${kind.version}+dag-cbor`;
 }
@@ -141,15 +157,14 @@ export function mergeSignatures<B>(kind: Kind<z.ZodType>, envelopes: readonly Op
   return { ...first, bytes, signers: signatures.map(({ key }) => key) };
 }
 
-function parseEnvelope(kind: Kind<z.ZodType>, bytes: Uint8Array): z.output<typeof envelopeSchema> {
-  const parsed = envelopeSchema.safeParse(decodeCanonical(bytes, kind.maxBytes, kind.name));
-  if (!parsed.success) throw schemaError(kind.name, parsed.error);
-  if (parsed.data.type !== typeOf(kind))
+function parseEnvelope(kind: Kind<z.ZodType>, bytes: Uint8Array): Envelope {
+  const envelope = readEnvelope(bytes, kind.maxBytes, kind.name);
+  if (envelope.type !== typeOf(kind))
     throw new WireError(
       { code: 'WIRE_SCHEMA', what: kind.name, path: 'type' },
-      `expected ${typeOf(kind)}, got ${parsed.data.type}`,
+      `expected ${typeOf(kind)}, got ${envelope.type}`,
     );
-  return parsed.data;
+  return envelope;
 }
 
 function parseBody<S extends z.ZodType>(kind: Kind<S>, value: unknown): z.output<S> {
@@ -199,10 +214,8 @@ export function open<S extends z.ZodType>(kind: Kind<S>, bytes: Uint8Array): Ope
 /** The name of the kind that an envelope claims, without checking anything else; undefined where it is no envelope. */
 export function peekKind(bytes: Uint8Array, maxBytes: number): string | undefined {
   try {
-    const parsed = envelopeSchema.safeParse(decodeCanonical(bytes, maxBytes, 'envelope'));
-    return parsed.success
-      ? /^application\/vnd\.duxnode\.([a-z-]+)\.v\d+\+dag-cbor$/.exec(parsed.data.type)?.[1]
-      : undefined;
+    const { type } = readEnvelope(bytes, maxBytes, 'envelope');
+    return /^application\/vnd\.duxnode\.([a-z-]+)\.v\d+\+dag-cbor$/.exec(type)?.[1];
   } catch {
     return undefined;
   }

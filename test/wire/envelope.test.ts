@@ -115,6 +115,20 @@ test('a map whose keys are out of order is refused', () => {
   assert.ok(codeOf(() => decodeCanonical(twice, 100, 'x')).startsWith('WIRE_'));
 });
 
+test('what would read as something else than it says is refused', () => {
+  const wrong = {
+    'a key that no object keeps': 'a1695f5f70726f746f5f5f00',
+    'no UTF-8': '61ff',
+    'a float': 'f93c00',
+  };
+  for (const [name, hex] of Object.entries(wrong))
+    assert.is(
+      codeOf(() => decodeCanonical(Buffer.from(hex, 'hex'), 100, 'x')),
+      'WIRE_NOT_CANONICAL',
+      name,
+    );
+});
+
 test('no signature, a wrong one, a foreign one, or one twice is refused', () => {
   for (const sample of kindSamples.filter(({ signers }) => signers.length > 0)) {
     const { kind } = sample;

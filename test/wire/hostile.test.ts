@@ -141,6 +141,65 @@ test('a message that was changed on its way is refused, or is the one encoding o
   );
 });
 
+test('whatever decodes is the one encoding of what it says', () => {
+  // Heads in short and long forms, keys in and out of order, text that is UTF-8 or not, floats, tags.
+  const piece = fc.constantFrom(
+    ...['00', '17', '18', '1817', '1818', '1900ff', '190100', '1b0000000100000000', '1b00ffffffffffffff'],
+    ...[
+      '20',
+      '3817',
+      '3818',
+      '40',
+      '4161',
+      '581800',
+      '60',
+      '6161',
+      '6162',
+      '626161',
+      '61ff',
+      '62c3a9',
+      '781a',
+    ],
+    ...[
+      '80',
+      '81',
+      '82',
+      '9801',
+      'a0',
+      'a1',
+      'a2',
+      'a3',
+      'b801',
+      'c0',
+      'd82a',
+      'f4',
+      'f5',
+      'f6',
+      'f7',
+      'f814',
+    ],
+    ...['f90000', 'f97e00', 'fa3f800000', 'fb3ff0000000000000', 'fb3ff8000000000000', '695f5f70726f746f5f5f'],
+  );
+  const pieces = fc
+    .array(piece, { minLength: 1, maxLength: 8 })
+    .map(parts => Buffer.from(parts.join(''), 'hex'));
+  const mutated = fc
+    .tuple(mutation, fc.constantFrom(...encoded))
+    .map(([change, { bytes }]) => mutate(bytes, change));
+  let accepted = 0;
+  fc.assert(
+    fc.property(fc.oneof(pieces, mutated), bytes => {
+      const code = codeOf(() => {
+        assert.ok(sameBytes(encodeCbor(decodeCanonical(bytes, 1_000_000, 'bytes')), bytes));
+        accepted++;
+      });
+      assert.is.not(code, 'WIRE_TOO_LARGE');
+    }),
+    { numRuns: 10_000 },
+  );
+  assert.ok(accepted > 1000, `${accepted} were accepted`);
+});
+
 test('what could not be read again is not written', () => {
   const file = messageSamples.find(({ variant }) => variant === 'file');
   assert.ok(file);
