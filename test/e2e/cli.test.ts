@@ -130,6 +130,28 @@ async function submitsAndReads({ dir, auto, on, json }: Fixture): Promise<void> 
   assertCode(await command(['receipt', 'verify', receipt]), 1);
 }
 
+async function runsArrays({ dir, on, json }: Fixture): Promise<void> {
+  const code = 'import os, sys; i = os.environ["DUX_ARRAY_INDEX"]; print(i); sys.exit(int(i == "2"))';
+  const ran = assertCode(await on('run', '--array', '4', ...python(code)), 1);
+  assert.is(ran.stdout, '0\n1\n2\n3\n');
+  assert.match(ran.stderr, /element 2: .* exit code 1/);
+  const [id = ''] = /bafy\w+/.exec(ran.stderr) ?? [];
+  assert.equal(lines((await on('elements', id, '-q', '--status', 'failed')).stdout), ['2']);
+  assert.match((await on('task', id)).stdout, /elements +3 of 4 completed, 1 failed/);
+  assertCode(await on('retry', id), 0);
+  assertCode(await on('wait', id), 1);
+  const [element] = (await json('elements', id, '--status', 'failed')) as unknown as { failures: number }[];
+  assert.is(element?.failures, 2);
+  assert.is(assertCode(await on('result', id, '--index', '3'), 0).stdout, '3\n');
+
+  const named = 'import os; open("outputs/n", "w").write(os.environ["x"] + os.environ["y"])';
+  const out = join(dir, 'array');
+  const matrix = ['--matrix', 'x=a,b', '--matrix', 'y=1,2'];
+  assertCode(await on('run', ...matrix, '--out', out, ...python(named)), 0);
+  const files = await Promise.all([0, 1, 2, 3].map(index => readFile(join(out, `${index}`, 'n'), 'utf8')));
+  assert.equal(files, ['a1', 'a2', 'b1', 'b2']);
+}
+
 async function cancelsAndAccepts({ on, onManual }: Fixture): Promise<void> {
   const long = join(tmpdir(), `duxnode-long-${process.pid}.json`);
   await writeFile(long, JSON.stringify({ code: 'import time\ntime.sleep(60)', avoid: ['self'] }));
@@ -219,6 +241,7 @@ test('every verb against two daemons, and its exit code', () =>
     await runsLikeDocker(fixture);
     await interruptCancels(fixture);
     await submitsAndReads(fixture);
+    await runsArrays(fixture);
     await cancelsAndAccepts(fixture);
     await showsTheNode(fixture);
     await saysNo(fixture);

@@ -99,9 +99,9 @@ export class Arrays {
   }
 
   async #array(taskId: string): Promise<LiveArray> {
+    const record = arrayOf(await this.#store.get(taskId));
     const known = this.#runner.live(taskId) ?? this.#ended.get(taskId);
     if (known) return known;
-    const record = arrayOf(await this.#store.get(taskId));
     const { array, bundles } = await this.#runner.load(new LiveTask(record));
     for (const bundle of bundles) array.note(bundle);
     if (bundles.every(hasEnded) && hasEnded(record)) this.#ended.set(taskId, array);

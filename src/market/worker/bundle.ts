@@ -43,6 +43,9 @@ export function memberTask(
   };
 }
 
+/** Per cent between two words of progress: of runs that take milliseconds each would cost as much as a run. */
+const STEP = 10;
+
 type Components = Pick<WorkerComponents, 'blobs' | 'clock'>;
 
 /**
@@ -82,7 +85,8 @@ export async function runBundle(
     left.outputFiles -= kept.length;
     if (results.length === members.length || room < MEMBER_ROOM_BYTES || clock.monotonic() > end) break;
     const percent = Math.floor((100 * results.length) / members.length);
-    if (percent > shown) void lease.enter('executing', percent);
+    if (percent < shown + STEP) continue;
+    void lease.enter('executing', percent);
     shown = percent;
   }
   return bundleResult(results, outputs, members.length);
