@@ -187,7 +187,8 @@ export class CommitteeNotary implements Notary, RoundNotary {
     if (intents.some(intent => 'error' in intent && intent.error.code === 'LEDGER_LOST'))
       draft.meta = { ...draft.meta, lost: true };
     const operations = draft.operations();
-    if (operations.length > 0) await this.store.db.write(operations, { sync: true });
+    const sync = draft.meta.lost === true || intents.some(isBinding);
+    if (operations.length > 0) await this.store.db.write(operations, { sync });
     this.#meta = draft.meta;
     if (draft.meta.lost) throw ledgerLost();
     const answers = batch.map((job, i) => this.#keepWaiting(job, intents[i]!));
@@ -254,4 +255,12 @@ export class CommitteeNotary implements Notary, RoundNotary {
         );
       });
   }
+}
+
+/**
+ * False for what others have decided: where a power cut takes it back, they tell it again, and what is signed later is synced behind it.
+ * What was refused may have been remembered.
+ */
+function isBinding(intent: Ruled): boolean {
+  return 'error' in intent || (intent.type !== 'taken' && intent.type !== 'decided');
 }

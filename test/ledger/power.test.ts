@@ -45,13 +45,13 @@ const alone = { genesis: s.genesis, signer: s.admin };
 async function withOne<N extends Notary = CommitteeNotary>(
   dir: string,
   fn: (notary: N, db: Database) => Promise<void>,
-  afterSync: () => Promise<void> = async () => {},
+  afterWrite: (isSynced: boolean) => Promise<void> = async () => {},
   seat = ofFour,
 ): Promise<void> {
   const db = await openDb(dir);
   const write: Database['write'] = async (ops, options) => {
     await db.write(ops, options);
-    await afterSync();
+    await afterWrite(options?.sync === true);
   };
   const repository: Database['repository'] = (bucket, codec) => db.repository(bucket, codec);
   const notary = createNotary(
@@ -145,6 +145,20 @@ test('power fails after the sync and before the answer: what was to be said is s
     const [, ...synced] = await cutAfterSync(root, steps);
     for (const [i, dir] of synced.entries())
       assert.equal(await goOn(dir, i + 1), ['SLOT_VOTED', 'SLOT_VOTED', 'decided'][i]);
+  }));
+
+test('what is signed is synced before; what others have decided need not be', () =>
+  withTempDir(async dir => {
+    const synced: boolean[] = [];
+    await withOne(
+      dir,
+      async notary => {
+        synced.length = 0;
+        for (const step of steps) await step(notary);
+      },
+      async isSynced => void synced.push(isSynced),
+    );
+    assert.equal(synced, [true, true, false]);
   }));
 
 /** Directories as cuts before the sync of each step leave them; `answered` are the steps before. */
