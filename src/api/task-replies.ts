@@ -93,6 +93,10 @@ const bidReply = z.object({
       bytes_missing: z.number(),
       expected_ms: z.number().meta({ description: 'Of the run, by what is known of this worker' }),
       success: z.number().meta({ description: 'At least to be expected, 0 to 1' }),
+      doubtful: z.boolean().meta({
+        description:
+          'It has lately refused awards that it bid for, or failed, twice in a row: others go first',
+      }),
     })
     .nullable()
     .meta({ description: 'What the parts were made of' }),

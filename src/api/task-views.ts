@@ -124,6 +124,7 @@ export function bidOf({ worker, ask, etaMs, score, facts, refusal }: BidView): B
       bytes_missing: facts.bytesMissing,
       expected_ms: facts.expectedMs,
       success: facts.success,
+      doubtful: facts.isDoubtful,
     },
     refusal,
   };

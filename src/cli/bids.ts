@@ -11,7 +11,7 @@ const flop = (amount: number | undefined): string => amount?.toFixed(6) ?? '-';
 function answerOf({ facts, refusal, score }: BidReply): string {
   if (refusal) return `${score === null ? '' : 'refused the award: '}${refusal.code}: ${refusal.reason}`;
   if (!facts) return 'bids';
-  const sure = `${Math.round(facts.success * 100)} % sure`;
+  const sure = facts.doubtful ? 'doubtful of late' : `${Math.round(facts.success * 100)} % sure`;
   return `starts in ${duration(facts.starts_in_ms)}, runs ${duration(facts.expected_ms)}, ${sure}`;
 }
 

@@ -14,13 +14,19 @@ export interface BidFacts {
   readonly success: number;
   /** What a second of waiting is worth to the requester, 1e-8 FLOP. */
   readonly secondValue: bigint;
+  /** Its worker has lately broken what it promised: others go first, whatever it asks. */
+  readonly isDoubtful: boolean;
 }
 
 /** A bid in the light of what is known of its worker. Rounded to what a record keeps, so that its score can be told again. */
 export function factsOf(
   bid: Estimate,
   known: Experience,
-  { isSelf, secondValue }: { readonly isSelf: boolean; readonly secondValue: bigint },
+  {
+    isSelf,
+    secondValue,
+    isDoubtful = false,
+  }: { readonly isSelf: boolean; readonly secondValue: bigint; readonly isDoubtful?: boolean },
 ): BidFacts {
   const { ask, queueMs, etaMs, imageCached, bytesMissing } = bid;
   const missing = (isSelf ? 0 : bytesMissing) + (imageCached ? 0 : ASSUMED_IMAGE_BYTES);
@@ -31,6 +37,7 @@ export function factsOf(
     expectedMs: Math.round(expectedMs(known, etaMs)),
     success: Math.round(successBound(known) * 1e6) / 1e6,
     secondValue,
+    isDoubtful,
   };
 }
 
@@ -88,14 +95,20 @@ const EXPLORE = 0.03;
 
 /**
  * The order in which to try bids: one at random among those within 3 % of the best goes first (with 3 %, one at random among
- * all), then the others by cost. `random` gives [0, 1).
+ * all), then the others by cost; those of doubtful workers after all others. `random` gives [0, 1).
  */
-export function rank<T extends { readonly score: number }>(bids: readonly T[], random: () => number): T[] {
-  const sorted = [...bids].sort((a, b) => a.score - b.score);
+export function rank<T extends { readonly score: number; readonly isDoubtful?: boolean }>(
+  bids: readonly T[],
+  random: () => number,
+): T[] {
+  const sorted = [...bids].sort(
+    (a, b) => Number(a.isDoubtful ?? 0) - Number(b.isDoubtful ?? 0) || a.score - b.score,
+  );
   const best = sorted[0];
   if (!best) return [];
   const explore = random() < EXPLORE;
-  const pool = explore ? sorted : sorted.filter(bid => isInBand(bid.score, best.score));
+  const isEqual = (bid: T) => bid.isDoubtful === best.isDoubtful && isInBand(bid.score, best.score);
+  const pool = explore ? sorted : sorted.filter(isEqual);
   const first = pool[Math.floor(random() * pool.length)] ?? best;
   return [first, ...sorted.filter(bid => bid !== first)];
 }
@@ -114,7 +127,7 @@ export type Choice = 'only' | 'best' | 'equals' | 'explore' | 'next' | 'first_fr
 interface Tried {
   readonly worker: string;
   readonly score: number | null;
-  readonly facts: Pick<BidFacts, 'queueMs'> | null;
+  readonly facts: Pick<BidFacts, 'queueMs' | 'isDoubtful'> | null;
   readonly refusal: { readonly code: string } | null;
 }
 
@@ -127,7 +140,9 @@ export function choiceOf(bids: readonly Tried[], worker: string | null): Choice 
   const free = scored.filter(({ facts }) => !facts?.queueMs);
   if (winner.refusal || !free.includes(winner)) return 'first_free';
   if (free.indexOf(winner) > 0) return 'next';
-  const best = Math.min(...free.map(({ score }) => score));
-  if (!isInBand(winner.score, best)) return 'explore';
-  return free.filter(({ score }) => isInBand(score, best)).length > 1 ? 'equals' : 'best';
+  const sure = free.filter(({ facts }) => !facts?.isDoubtful);
+  const known = sure.length > 0 ? sure : free;
+  const best = Math.min(...known.map(({ score }) => score));
+  if (!known.includes(winner) || !isInBand(winner.score, best)) return 'explore';
+  return known.filter(({ score }) => isInBand(score, best)).length > 1 ? 'equals' : 'best';
 }

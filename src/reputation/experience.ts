@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { BatchOp, Database, Repository } from '../db/index.ts';
 import type { Clock } from '../util/index.ts';
 import { type ExperienceRecord, experienceRecordMessage, MICROS } from '../wire/index.ts';
+import { Breaker } from './breaker.ts';
 import { type Experience, NO_EXPERIENCE, type TaskOutcome, withOutcome } from './score.ts';
 
 export interface ExperienceComponents {
@@ -22,6 +23,10 @@ export interface ExperienceBook {
   of(peer: string): Experience;
   /** Takes an outcome in at once; the changes for the disk go into the caller's own atomic write. */
   record(peer: string, outcome: TaskOutcome): BatchOp[];
+  /** It bid, and did not take the award. */
+  refused(peer: string): void;
+  /** It has broken what it promised twice in a row or more, lately: others are tried before it. */
+  isDoubtful(peer: string): boolean;
   /** Everyone there is experience with, latest first. */
   list(): readonly { readonly peer: string; readonly experience: Experience }[];
 }
@@ -42,6 +47,7 @@ class Book implements ExperienceBook {
   readonly #records: Repository<ExperienceRecord>;
   readonly #maxPeers: number;
   readonly #known: LRUCache<string, Experience>;
+  readonly #breaker: Breaker;
 
   constructor({ db, clock }: ExperienceComponents, maxPeers: number) {
     this.#db = db;
@@ -49,6 +55,7 @@ class Book implements ExperienceBook {
     this.#records = db.repository('experience', experienceRecordMessage);
     this.#maxPeers = maxPeers;
     this.#known = new LRUCache({ max: maxPeers });
+    this.#breaker = new Breaker(maxPeers);
   }
 
   /** More than the limit are on disk only when the limit was lowered since; what is over is removed. */
@@ -68,6 +75,8 @@ class Book implements ExperienceBook {
 
   record(peer: string, outcome: TaskOutcome): BatchOp[] {
     const next = withOutcome(this.of(peer), outcome, this.#clock.now());
+    if (outcome.success) this.#breaker.kept(peer);
+    else this.#breaker.broke(peer, this.#clock.monotonic());
     const ops: BatchOp[] = [];
     if (!this.#known.has(peer) && this.#known.size >= this.#maxPeers) {
       const forgotten = this.#known.rkeys().next().value;
@@ -79,6 +88,14 @@ class Book implements ExperienceBook {
     this.#known.set(peer, next);
     ops.push(this.#records.putOp(peer, toRecord(peer, next)));
     return ops;
+  }
+
+  refused(peer: string): void {
+    this.#breaker.broke(peer, this.#clock.monotonic());
+  }
+
+  isDoubtful(peer: string): boolean {
+    return this.#breaker.isResting(peer, this.#clock.monotonic());
   }
 
   list(): { peer: string; experience: Experience }[] {

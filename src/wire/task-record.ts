@@ -103,6 +103,7 @@ const bidRecordSchema = z.strictObject({
       expectedMs: countSchema,
       successMicros: countSchema.max(MICROS),
       secondValue: amountSchema,
+      isDoubtful: z.boolean().default(false),
     })
     .nullable()
     .default(null),

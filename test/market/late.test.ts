@@ -266,7 +266,7 @@ function claimsWith(answer: () => Promise<Uint8Array>) {
 
 const scored = (bid: Opened<Bid>): ScoredBid => {
   const facts = factsOf(bid.body, NO_EXPERIENCE, { isSelf: false, secondValue: 0n });
-  return { bid, facts, score: 1 };
+  return { bid, facts, score: 1, isDoubtful: false };
 };
 const placed = async () => placeAnswerMessage.encode({ placed: true });
 const never = new AbortController().signal;

@@ -278,7 +278,7 @@ test('a slot that is kept for the owner is claimed for the owner alone, past tho
   assert.is(places.claim()?.reservation.key, '1');
 });
 
-const candidate = (score: number, isFree: boolean) => ({ score, isFree });
+const candidate = (score: number, isFree: boolean, isDoubtful = false) => ({ score, isFree, isDoubtful });
 const worth = { secondValue: 100_000n, isOnly: false };
 
 test('a free slot goes first, unless a busy one is cheaper by more than the wait may cost', () => {
@@ -288,6 +288,14 @@ test('a free slot goes first, unless a busy one is cheaper by more than the wait
   assert.equal(nextStep([dear, busyBest], worth), { award: dear, atOnce: true }, 'drawn to explore');
   assert.equal(nextStep([busyBest], { ...worth, isOnly: true }), { award: busyBest, atOnce: false });
   assert.equal(nextStep([busyBest], worth), { waitFor: [busyBest] });
+  const liar = candidate(0, true, true);
+  assert.equal(
+    nextStep([busyBest, liar], worth),
+    { waitFor: [busyBest] },
+    'no slot is free but a doubtful one',
+  );
+  assert.equal(nextStep([dear, liar], worth), { award: dear, atOnce: true });
+  assert.equal(nextStep([liar], worth), { award: liar, atOnce: true }, 'better than nobody');
   assert.is(nextStep([], worth), undefined);
   const many = Array.from({ length: 20 }, (_, i) => candidate(1 + i / 1_000, false));
   assert.equal(nextStep(many, worth), { waitFor: many.slice(0, 8) });

@@ -27,6 +27,7 @@ test('the cost of a bid is its ask, its waiting, and the risk of its failure', (
     expectedMs: 10_000,
     success: 1,
     secondValue: 100_000n,
+    isDoubtful: false,
   };
   near(costOf(facts), 1 + 0.001 * 10);
   near(costOf({ ...facts, queueMs: 5_000 }), 1 + 0.001 * 15);
@@ -44,6 +45,7 @@ const facts: fc.Arbitrary<BidFacts> = fc.record({
   expectedMs: fc.nat(2 ** 40),
   success: fc.double({ min: 0, max: 1, noNaN: true }),
   secondValue: fc.bigInt(0n, MAX_SECOND_VALUE),
+  isDoubtful: fc.boolean(),
 });
 
 test('the parts of a cost are none of them negative, and add up to it', () => {
@@ -131,7 +133,7 @@ test('any bid of any worker has facts that a record can keep, and a finite cost'
   fc.assert(
     fc.property(bid, known, fc.boolean(), (one, experience, isSelf) => {
       const known = factsOf(one, experience, { isSelf, secondValue: 100_000n });
-      const { ask: _, secondValue: __, success, ...counts } = known;
+      const { ask: _, secondValue: __, isDoubtful: ___, success, ...counts } = known;
       assert.ok(Object.values(counts).every(count => Number.isSafeInteger(count) && count >= 0));
       assert.ok(success > 0 && success < 1);
       assert.is(Math.round(success * 1e6) / 1e6, success);
@@ -149,10 +151,11 @@ test('bids are tried from the best on; one within the band goes first', () => {
   assert.equal(rank([], Math.random), []);
 });
 
-const bidOf = <T extends number | null>(worker: string, score: T, queueMs = 0) => ({
+const bidOf = <T extends number | null>(worker: string, score: T, isDoubtful = false) => ({
   worker,
   score,
-  facts: { queueMs },
+  isDoubtful,
+  facts: { queueMs: 0, isDoubtful },
   refusal: null,
 });
 const scored = fc
@@ -182,6 +185,33 @@ test('every bid is tried once; the first is within 3 % of the best or explored, 
   );
 });
 
+test('who is doubtful comes after all others, whatever it asks, and is the best only among its like', () => {
+  const bids = [bidOf('liar', 0.1, true), bidOf('dear', 3), bidOf('fair', 2), bidOf('thief', 0.2, true)];
+  const order = rank(bids, () => 0.5);
+  assert.equal(
+    order.map(({ worker }) => worker),
+    ['fair', 'dear', 'liar', 'thief'],
+  );
+  assert.is(choiceOf(order, 'fair'), 'best');
+  const explored = rank(
+    bids,
+    (
+      draws => () =>
+        draws.shift() ?? 0
+    )([0, 0.9]),
+  );
+  assert.is(explored[0]?.worker, 'thief');
+  assert.is(choiceOf(explored, 'thief'), 'explore');
+  const alone = bids.filter(({ isDoubtful }) => isDoubtful);
+  assert.is(
+    choiceOf(
+      rank(alone, () => 0.5),
+      'liar',
+    ),
+    'best',
+  );
+});
+
 test('there is no reason for a choice that nobody made', () => {
   const bids = [bidOf('a', 1), bidOf('b', null)];
   assert.is(choiceOf(bids, null), null);
@@ -191,7 +221,11 @@ test('there is no reason for a choice that nobody made', () => {
 });
 
 test('busy bidders are no choice while another is free; the first of them that has a slot is', () => {
-  const bids = [bidOf('busy', 1, 500), bidOf('free', 2), bidOf('dear', 4)];
+  const bids = [
+    { ...bidOf('busy', 1), facts: { queueMs: 500, isDoubtful: false } },
+    bidOf('free', 2),
+    bidOf('dear', 4),
+  ];
   assert.equal(
     bids.map(({ worker }) => choiceOf(bids, worker)),
     ['first_free', 'best', 'next'],

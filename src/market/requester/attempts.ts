@@ -129,6 +129,7 @@ function bidRecord({ score, facts, ...view }: BidView): AttemptRecord['bids'][nu
       expectedMs: facts.expectedMs,
       successMicros: Math.round(facts.success * MICROS),
       secondValue: facts.secondValue,
+      isDoubtful: facts.isDoubtful,
     },
   };
 }

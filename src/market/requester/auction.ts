@@ -26,6 +26,7 @@ export interface ScoredBid {
   readonly bid: Opened<Bid>;
   readonly score: number;
   readonly facts: BidFacts;
+  readonly isDoubtful: boolean;
 }
 
 export interface AuctionResult {
@@ -219,8 +220,9 @@ class Auction {
     const facts = factsOf(body, experience.of(from), {
       isSelf: from === signer.peer,
       secondValue: options.secondValue,
+      isDoubtful: experience.isDoubtful(from),
     });
-    return { bid, score: costOf(facts), facts };
+    return { bid, score: costOf(facts), facts, isDoubtful: facts.isDoubtful };
   }
 
   #check(): void {

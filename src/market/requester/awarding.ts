@@ -65,6 +65,7 @@ export class Awarding {
     let left = bids.map(choice => ({
       choice,
       score: choice.score,
+      isDoubtful: choice.isDoubtful,
       isFree: choice.bid.body.queuePosition === 0,
     }));
     for (;;) {
@@ -123,6 +124,7 @@ export class Awarding {
         await store.updateAttempt(task, attempt, { acceptance: answer.acceptance.bytes });
         return { attempt, follower: new Follower(components, store, task, attempt, answer.channel) };
       }
+      components.experience.refused(worker);
       await this.#refused(worker, answer.refusal);
       return { refused: answer.refusal };
     } catch (error) {

@@ -65,6 +65,7 @@ export class Quotes {
     const facts = factsOf(answer, experience.of(worker), {
       isSelf: worker === signer.peer,
       secondValue: options.secondValue,
+      isDoubtful: experience.isDoubtful(worker),
     });
     return {
       worker,

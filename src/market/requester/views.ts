@@ -93,6 +93,7 @@ function bidView({ score, facts, ...bid }: AttemptRecord['bids'][number]): BidVi
       expectedMs: facts.expectedMs,
       success: facts.successMicros / MICROS,
       secondValue: facts.secondValue,
+      isDoubtful: facts.isDoubtful,
     },
   };
 }
