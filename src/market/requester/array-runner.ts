@@ -1,5 +1,5 @@
 import { CodedError, codeOf, hasCode, messageOf, reasonOf, sleep, withDeadline } from '../../util/index.ts';
-import { MAX_MEMBERS, type TaskFailure, type TaskRecord } from '../../wire/index.ts';
+import type { TaskFailure, TaskRecord } from '../../wire/index.ts';
 import { bundleSize, envOf } from '../elements.ts';
 import { CANCEL_WAIT_MS, LONGEST_SWEEP_MS } from '../options.ts';
 import type { RequesterComponents } from './interface.ts';
@@ -118,12 +118,12 @@ export class ArrayRunner {
       const { waiting } = tally.counts;
       if (waiting === 0 || open >= MOST_OPEN) return;
       const left = maxTotal - array.held;
-      const paidFor = payment === 0n ? MAX_MEMBERS : Math.max(0, Number(left / payment));
+      const paidFor = payment === 0n ? waiting : Math.max(0, Number(left / payment));
       const size = bundleSize({
         waiting,
         meanMs: mean.ms,
         places: array.places,
-        most: Math.min(MAX_MEMBERS, paidFor),
+        most: Math.min(array.mostMembers, paidFor),
       });
       if (size === 0 && open === 0) array.hopeless = spent;
       if (size === 0) return;
@@ -173,7 +173,7 @@ export class ArrayRunner {
         : isThrough
           ? ({ state: 'paying', phase: 'settling' } as const)
           : ({ state: 'running', phase: 'executing' } as const)),
-      waiting: !hasEndedAll && array.isAwaited ? 'awaiting_accept' : null,
+      waiting: hasEndedAll ? null : array.waiting,
       failure: hasEndedAll ? failure : null,
       array: { ...before, completed, failed, paid },
     };
