@@ -10,6 +10,7 @@ import {
   MAX_MATRIX_NAMES,
   MAX_OUTPUT_BYTES,
   MAX_SPEC_BYTES,
+  MEMBERS_BYTES,
   type TaskInput,
 } from '../wire/index.ts';
 import { type FieldError, invalidRequest } from './errors.ts';
@@ -156,6 +157,7 @@ function conflicts({ spec, policy, array }: TaskRequest, self: string, now: numb
   const errors: FieldError[] = [];
   const { elements } = array ?? {};
   const count = countOf(elements);
+  const maxSpecBytes = elements ? MAX_SPEC_BYTES - MEMBERS_BYTES : MAX_SPEC_BYTES;
   if (count > MAX_ELEMENTS)
     errors.push({ field: 'array.matrix', message: `must have at most ${MAX_ELEMENTS} combinations` });
   if (elements && encodeCbor(elements).length > MAX_MATRIX_BYTES)
@@ -174,8 +176,8 @@ function conflicts({ spec, policy, array }: TaskRequest, self: string, now: numb
     });
   else if (fetchedBytes(spec) > MAX_INPUTS_BYTES)
     errors.push({ field: 'inputs', message: `must have at most ${MAX_INPUTS_BYTES} bytes together` });
-  else if (encodeCbor(spec).length > MAX_SPEC_BYTES)
-    errors.push({ field: '', message: `the task must have at most ${MAX_SPEC_BYTES} bytes together` });
+  else if (encodeCbor(spec).length > maxSpecBytes)
+    errors.push({ field: '', message: `the task must have at most ${maxSpecBytes} bytes together` });
   if (new Set(spec.inputs.map(input => input.path)).size < spec.inputs.length)
     errors.push({ field: 'inputs', message: 'must not name one target twice' });
   if (policy.maxTotal < policy.payment * BigInt(count))

@@ -1,4 +1,4 @@
-import type { Elements } from '../wire/index.ts';
+import { type Elements, MAX_MEMBERS, MEMBERS_BYTES } from '../wire/index.ts';
 import { BUNDLE_WORK_MS, LEAST_BUNDLE_MS } from './options.ts';
 
 type Values = Readonly<Record<string, string>>;
@@ -30,6 +30,22 @@ export function envOf(elements: Elements, index: number, run: number): Values {
     DUX_ARRAY_COUNT: String(sizeOf(elements)),
     DUX_ARRAY_RUN: String(run),
   };
+}
+
+/** The variables that every element has, their names, and what encodes them. */
+const OWN_BYTES = 100;
+/** Of a name or a value, around its text. */
+const AROUND_BYTES = 5;
+
+/** How many elements' variables a spec has room for, whichever they are. */
+export function mostMembers(elements: Elements): number {
+  const matrix = 'matrix' in elements ? elements.matrix : [];
+  const longest = (texts: readonly string[]) => Math.max(...texts.map(text => Buffer.byteLength(text)));
+  const each = matrix.reduce(
+    (sum, { name, values }) => sum + name.length + longest(values) + 2 * AROUND_BYTES,
+    OWN_BYTES,
+  );
+  return Math.min(MAX_MEMBERS, Math.floor(MEMBERS_BYTES / each));
 }
 
 export interface BundleFacts {

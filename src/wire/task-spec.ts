@@ -46,6 +46,8 @@ export function fetchedBytes(spec: { readonly inputs: readonly TaskInput[] }): n
 
 /** Runs that one spec may ask for: ten seconds of the shortest, at a hundred a second, and results that fit into one message. */
 export const MAX_MEMBERS = 1000;
+/** Of a spec's bytes, what the variables of its members may take. */
+export const MEMBERS_BYTES = 512 * 1024;
 
 const envSchema = z
   .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/), textWithoutNul(32 * 1024))

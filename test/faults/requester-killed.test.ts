@@ -34,6 +34,32 @@ async function killAt(
   return taskId;
 }
 
+const ELEMENTS = 100;
+
+/** An array goes on where its bundles are: each element is run to its end, and each bundle paid for once. */
+async function killInArray(requester: DaemonProcess, joins: readonly string[]): Promise<void> {
+  const events = await followEvents(requester);
+  const code = 'import time\ntime.sleep(0.02)\nprint(1)';
+  const array = { count: ELEMENTS };
+  const id = await submit(requester, taskBody(code, { array, payment_amount: '0.01', avoid: ['self'] }));
+  await events.first(event => event.task_id === id && (event.array?.completed ?? 0) > 2, 'some to be done');
+  await requester.kill();
+  events.stop();
+  await requester.start(joins);
+  const result = await completed(requester, id);
+  assert.equal(
+    [result.array?.completed, result.array?.failed, result.array?.paid],
+    [ELEMENTS, 0, '1'],
+    'an element costs what it is to cost',
+  );
+  const params = { task_id: id };
+  const { body } = await requester.client.listElements({ params, query: { limit: String(ELEMENTS) } });
+  for (const bundle of new Set(body.elements.map(element => element.bundle as string))) {
+    const kinds = await historyOf(requester, bundle);
+    assert.is(kinds.filter(kind => kind === 'paid').length, 1, bundle);
+  }
+}
+
 test('at each moment: after its restart the result is there, paid once, with a receipt', () =>
   withDevnet(
     2,
@@ -56,6 +82,7 @@ test('at each moment: after its restart the result is there, paid once, with a r
         const open = async () => (await count(requester, 'lock')) - (await count(requester, 'refunded')) - 1;
         await waitFor(async () => (await open()) === 0, `no second lock to stay open (${moment})`, 30_000);
       }
+      await killInArray(requester, joins);
     },
     { settings: FAST_LEASES },
   ));

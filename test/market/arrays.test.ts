@@ -2,7 +2,7 @@ import { text } from 'node:stream/consumers';
 import * as fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { bundleSize, envOf, MeanTime, sizeOf, valuesOf } from '../../src/market/elements.ts';
+import { bundleSize, envOf, MeanTime, mostMembers, sizeOf, valuesOf } from '../../src/market/elements.ts';
 import type { TaskRequest } from '../../src/market/index.ts';
 import { ArrayTally } from '../../src/market/requester/array-tally.ts';
 import { bundleOutcomes } from '../../src/market/requester/bundle-outcomes.ts';
@@ -10,7 +10,14 @@ import type { DuxNode } from '../../src/node/node.ts';
 import type { MemoryProgram } from '../../src/sandbox/index.ts';
 import { systemClock } from '../../src/util/index.ts';
 import { earned, verifyReceipt } from '../../src/verification/index.ts';
-import { bundleResultMessage, type Elements, type MemberResult, OUTCOME } from '../../src/wire/index.ts';
+import {
+  bundleResultMessage,
+  type Elements,
+  encodeCbor,
+  MEMBERS_BYTES,
+  type MemberResult,
+  OUTCOME,
+} from '../../src/wire/index.ts';
 import { ended, FLOP, taskRequest } from '../fixtures/nodes.ts';
 import { waitFor } from '../fixtures/wait.ts';
 import { codeThrown, gate, quick, seen, withNet } from './support.ts';
@@ -51,6 +58,10 @@ test('of a matrix each combination is one element', () => {
     { name: 'lr', values: ['0.1', '0.2'] },
     { name: 'seed', values: ['1', '2', '3'] },
   ];
+  assert.is(mostMembers({ count: 10 }), 1000);
+  const long = [{ name: 'text', values: ['x', 'x'.repeat(4096)] }];
+  const members = Array(mostMembers({ matrix: long })).fill(envOf({ matrix: long }, 1, 100));
+  assert.ok(members.length < 130 && encodeCbor(members).length <= MEMBERS_BYTES);
   assert.equal(valuesOf({ matrix }, 1), { lr: '0.1', seed: '2' });
   assert.equal(envOf({ matrix }, 4, 2), {
     lr: '0.2',

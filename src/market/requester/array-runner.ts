@@ -1,5 +1,5 @@
 import { CodedError, codeOf, hasCode, messageOf, reasonOf, sleep, withDeadline } from '../../util/index.ts';
-import { MAX_MEMBERS, type TaskFailure, type TaskRecord } from '../../wire/index.ts';
+import type { TaskFailure, TaskRecord } from '../../wire/index.ts';
 import { bundleSize, envOf } from '../elements.ts';
 import { CANCEL_WAIT_MS, LONGEST_SWEEP_MS } from '../options.ts';
 import type { RequesterComponents } from './interface.ts';
@@ -32,21 +32,22 @@ export class ArrayRunner {
     return this.#live.get(taskId);
   }
 
-  /** Resolves when it has ended, or the node stops. Never rejects. */
+  /** Resolves when it has ended, or the node stops. */
   async run(task: LiveTask): Promise<void> {
     const { taskId } = task.record;
     const news = new Map<string, BundleRecord>();
     let array: LiveArray | undefined;
+    let isLoaded = false;
     const off = this.#store.bus.on('task', event => {
       const record = event.array === taskId ? this.#store.live.get(event.taskId)?.record : undefined;
       if (!record || !isBundle(record)) return;
-      if (array) array.note(record);
+      if (isLoaded || array?.has(record.taskId)) array?.note(record);
       else news.set(record.taskId, record);
     });
     try {
-      const found = await this.load(task);
-      for (const record of found.bundles) found.array.note(news.get(record.taskId) ?? record);
-      array = found.array;
+      array = await this.open(task);
+      await this.load(array, news);
+      isLoaded = true;
       // what it failed by before its last retry is no reason now
       array.hopeless = null;
       this.#live.set(taskId, array);
@@ -71,14 +72,21 @@ export class ArrayRunner {
     }
   }
 
-  /** The array with the records of its bundles, oldest first; none of them is noted yet. */
-  async load(task: LiveTask): Promise<{ array: LiveArray; bundles: BundleRecord[] }> {
+  /** An array of which no bundle is noted yet. @throws CodedError `TASK_NOT_ARRAY`. */
+  async open(task: LiveTask): Promise<LiveArray> {
     const { taskId } = task.record;
     const { elements } = await this.#store.order(taskId);
     if (!elements) throw new CodedError({ code: 'TASK_NOT_ARRAY', taskId }, 'the task is no array');
-    const array = new LiveArray(task, await this.#store.spec(taskId), elements);
-    const bundles = await Promise.all(this.#store.bundlesOf(taskId).map(id => this.#store.get(id)));
-    return { array, bundles: bundles.filter(isBundle) };
+    return new LiveArray(task, await this.#store.spec(taskId), elements);
+  }
+
+  /** Notes all its bundles, the oldest first; `news`: what has changed of them since. One record at a time: they may be thousands. */
+  async load(array: LiveArray, news?: ReadonlyMap<string, BundleRecord>): Promise<void> {
+    for (const id of this.#store.bundlesOf(array.task.record.taskId)) {
+      const record = await this.#store.get(id);
+      const newest = news?.get(id) ?? record;
+      if (isBundle(newest)) array.note(newest);
+    }
   }
 
   async #toTheEnd(array: LiveArray): Promise<void> {
@@ -118,12 +126,12 @@ export class ArrayRunner {
       const { waiting } = tally.counts;
       if (waiting === 0 || open >= MOST_OPEN) return;
       const left = maxTotal - array.held;
-      const paidFor = payment === 0n ? MAX_MEMBERS : Math.max(0, Number(left / payment));
+      const paidFor = payment === 0n ? waiting : Math.max(0, Number(left / payment));
       const size = bundleSize({
         waiting,
         meanMs: mean.ms,
         places: array.places,
-        most: Math.min(MAX_MEMBERS, paidFor),
+        most: Math.min(array.mostMembers, paidFor),
       });
       if (size === 0 && open === 0) array.hopeless = spent;
       if (size === 0) return;
@@ -173,7 +181,7 @@ export class ArrayRunner {
         : isThrough
           ? ({ state: 'paying', phase: 'settling' } as const)
           : ({ state: 'running', phase: 'executing' } as const)),
-      waiting: !hasEndedAll && array.isAwaited ? 'awaiting_accept' : null,
+      waiting: hasEndedAll ? null : array.waiting,
       failure: hasEndedAll ? failure : null,
       array: { ...before, completed, failed, paid },
     };

@@ -102,9 +102,9 @@ export class Arrays {
     const record = arrayOf(await this.#store.get(taskId));
     const known = this.#runner.live(taskId) ?? this.#ended.get(taskId);
     if (known) return known;
-    const { array, bundles } = await this.#runner.load(new LiveTask(record));
-    for (const bundle of bundles) array.note(bundle);
-    if (bundles.every(hasEnded) && hasEnded(record)) this.#ended.set(taskId, array);
+    const array = await this.#runner.open(new LiveTask(record));
+    await this.#runner.load(array);
+    if (array.open.length === 0 && hasEnded(record)) this.#ended.set(taskId, array);
     return array;
   }
 }

@@ -8,7 +8,7 @@ import {
   type TaskRecord,
   type TaskSpec,
 } from '../../wire/index.ts';
-import { MeanTime } from '../elements.ts';
+import { MeanTime, mostMembers } from '../elements.ts';
 import { ArrayTally } from './array-tally.ts';
 import { hasEnded, type LiveTask, moneyMoves } from './task-store.ts';
 
@@ -41,6 +41,8 @@ export class LiveArray {
   readonly elements: NonNullable<TaskOrder['elements']>;
   readonly tally: ArrayTally;
   readonly mean = new MeanTime();
+  /** Of one bundle, by the size of their variables. */
+  readonly mostMembers: number;
   /** Why no further bundle is worth a try. */
   hopeless: TaskFailure | null = null;
   /** Settles with the next news of a bundle. */
@@ -51,6 +53,7 @@ export class LiveArray {
     this.task = task;
     this.spec = spec;
     this.elements = elements;
+    this.mostMembers = mostMembers(elements);
     const { total, runs } = task.record.array as NonNullable<TaskRecord['array']>;
     this.tally = new ArrayTally(total, runs);
   }
@@ -109,9 +112,11 @@ export class LiveArray {
     return [...this.#bundles.values()].filter(({ state }) => state === 'running').length;
   }
 
-  /** Whether one of them waits for its owner's word. */
-  get isAwaited(): boolean {
-    return [...this.#bundles.values()].some(({ waiting }) => waiting === 'awaiting_accept');
+  /** What it waits for: its owner's word, or while none of its bundles runs what the next of them waits for. */
+  get waiting(): string | null {
+    const all = [...this.#bundles.values()].flatMap(({ waiting }) => waiting ?? []);
+    const isAwaited = all.includes('awaiting_accept');
+    return isAwaited ? 'awaiting_accept' : this.places > 0 ? null : (all[0] ?? null);
   }
 
   #sum(of: (known: Known) => bigint): bigint {
