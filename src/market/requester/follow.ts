@@ -112,7 +112,7 @@ export class Follower {
    * for what this node cannot do; or the signal's reason.
    */
   async run({ signal }: { signal: AbortSignal }): Promise<FollowEnd> {
-    const { options, clock, logger } = this.#components;
+    const { options, clock, logger, network, signer } = this.#components;
     for (;;) {
       this.#limits.check();
       try {
@@ -127,7 +127,9 @@ export class Follower {
         logger.debug({ task: this.#task.record.taskId, error: messageOf(error) }, 'worker’s stream broke');
         if (/^(WIRE_|PROTOCOL$)/.test(codeOf(error))) await this.#breach(error);
         this.abandon(error instanceof Error ? error : new Error(messageOf(error)));
-        if (clock.monotonic() - this.#heard >= options.deadMs) throw this.#dead();
+        // who hears nobody at all is away itself, and asks when it is back
+        const isAlone = network.peers().length === 0 && this.award.worker !== signer.peer;
+        if (clock.monotonic() - this.#heard >= options.deadMs && !isAlone) throw this.#dead();
         await sleep(REATTACH_MS, { signal, clock });
       }
     }

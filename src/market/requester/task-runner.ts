@@ -205,12 +205,15 @@ export class TaskRunner {
       const lost = hasCode(error, 'WORKER_DEAD', 'LEASE_LOST', 'RESULT_UNREADABLE');
       const overdue = hasCode(error, 'LEASE_OVERDUE');
       const ours = hasCode(error, ...OWN_FAULTS);
-      const reason = overdue
-        ? 'the task took longer than agreed'
-        : ours
-          ? 'the requester could not go on'
-          : 'the payment could not be locked';
+      const reason = ours ? 'the requester could not go on' : 'the payment could not be locked';
       if (lost) follower.abandon(error);
+      // who took longer than agreed is not paid for the time it used
+      else if (overdue)
+        await follower.finish({
+          type: 'rejected',
+          code: codeOf(error),
+          reason: messageOf(error).slice(0, 300),
+        });
       else await follower.finish({ type: 'cancel', reason });
       await writeOff(this.#components, this.#parts, task, attempt, {
         class: funds ? 'funds' : lost || overdue ? 'worker' : ours ? 'user' : 'network',
