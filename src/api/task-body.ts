@@ -143,6 +143,7 @@ function policyOf(
     avoidPeers: [...new Set(avoid.filter(peer => peer !== defaults.self))],
     requirePeers: [...new Set(require)],
     labels: body.labels ?? {},
+    idempotent: body.idempotent ?? false,
     automaticPayment: defaults.automaticPayment,
     // nobody judges in its own matter
     arbiters: [...new Set(body.arbiters ?? (body.array ? [] : defaults.arbiters))].filter(

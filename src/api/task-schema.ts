@@ -170,7 +170,10 @@ export const taskBodySchema = z
       .max(MAX_ARBITERS)
       .optional()
       .meta({ description: 'Who may judge a dispute: for tasks that give the same output each time' }),
-    idempotent: z.boolean().optional(),
+    idempotent: z.boolean().optional().meta({
+      description:
+        'May run twice: while its worker is silent another one runs it too, and the first result counts',
+    }),
     array: array.optional(),
     runtime: z.enum(['docker', 'container', 'runsc', 'native']).optional(),
     reuse: z.boolean().optional().meta({

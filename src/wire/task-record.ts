@@ -81,6 +81,8 @@ export const taskPolicySchema = z.strictObject({
   /** Empty: any peer. */
   requirePeers: z.array(peerSchema).max(64),
   labels: z.record(z.string().max(63), z.string().max(255)),
+  /** May run twice: a silent worker's attempt gets a second one beside it. */
+  idempotent: z.boolean().default(false),
   /** False: a verified task waits in *paying* for accept or dispute. */
   automaticPayment: z.boolean(),
   /** Who may judge a dispute; records of earlier versions name none. */

@@ -73,7 +73,8 @@ function following(say: (stream: number) => (WorkerMessage | Uint8Array)[]) {
     { ...body, ...hashes, termsHash: termsHash(terms), awardedAt: clock.now() },
     requester,
   );
-  const entry = { ...ref, award: award.bytes, offer: offer.bytes, lock: null, startedAt: null };
+  const live = { acceptance: bytes(5), failure: null, endedAt: null };
+  const entry = { ...ref, ...live, award: award.bytes, offer: offer.bytes, lock: null, startedAt: null };
   const record = { taskId: TASK, state: 'scheduled', phase: 'awarding', inputs: [], attempts: [entry] };
   const task = { record, log: { size: () => 0 } };
   const peers: string[] = [worker.peer];

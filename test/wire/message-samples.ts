@@ -66,6 +66,7 @@ const policy = {
   avoidPeers: [],
   requirePeers: [bob.peer],
   labels: { project: 'x' },
+  idempotent: true,
   automaticPayment: true,
   arbiters: [],
 };

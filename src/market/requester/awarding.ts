@@ -45,6 +45,7 @@ export class Awarding {
     task: LiveTask,
     result: AuctionResult,
     order: TaskOrder,
+    { isHedge = false } = {},
   ) {
     this.#components = components;
     this.#store = store;
@@ -52,7 +53,8 @@ export class Awarding {
     this.#result = result;
     this.#order = order;
     this.#begun = store.update(task, record => ({
-      phase: 'awarding',
+      // a hedge leaves the task in the phase of the attempt that it runs beside
+      ...(isHedge ? {} : { phase: 'awarding' }),
       attempts: [...record.attempts.filter(entry => entry.attempt !== this.#attempt), emptyAttempt(result)],
     }));
   }

@@ -27,6 +27,11 @@ export function hasEnded(record: Pick<TaskRecord, 'state'>): boolean {
   return ENDED.includes(record.state);
 }
 
+/** Whether it needs no further result: it has one that is being paid, or has ended. */
+export function isTaken(record: Pick<TaskRecord, 'state'>): boolean {
+  return record.state === 'paying' || hasEnded(record);
+}
+
 /** A task that has not ended, or whose money is still moving. */
 export class LiveTask {
   record: TaskRecord;
@@ -249,6 +254,15 @@ export class TaskStore {
 /** Whether all that went wrong with this worker went wrong on the way to it: it is asked again when there is no other. */
 export function lostOnTheWay({ attempts }: Pick<TaskRecord, 'attempts'>, peer: string): boolean {
   return attempts.every(({ worker, failure }) => worker !== peer || !failure || failure.class === 'network');
+}
+
+/** Whether its worker may still bring a result that is taken. */
+export function isLive({
+  acceptance,
+  failure,
+  endedAt,
+}: Pick<AttemptRecord, 'acceptance' | 'failure' | 'endedAt'>): boolean {
+  return acceptance !== null && failure === null && endedAt === null;
 }
 
 /** Whether an attempt's escrow has yet to close. */
