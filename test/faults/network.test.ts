@@ -130,8 +130,7 @@ async function silentWorkers({ daemons, lines, executing, elsewhere, done }: Ben
 /** The requester is cut off until it notices: back in time it goes on with the same attempt. */
 async function silentRequester({ daemons, lines, executing, done }: Bench): Promise<void> {
   const requester = daemons[REQUESTER] as DaemonProcess;
-  // nobody hears of a second one either
-  const { taskId } = await executing(3, [], true);
+  const { taskId } = await executing(3);
   await lines.cut(REQUESTER);
   const silence = new RegExp(`"task":"${taskId}".*the worker is silent`);
   const isSuspect = () => silence.test(requester.output);
