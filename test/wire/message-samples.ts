@@ -67,6 +67,7 @@ const policy = {
   requirePeers: [bob.peer],
   labels: { project: 'x' },
   idempotent: true,
+  after: [output.cid],
   automaticPayment: true,
   arbiters: [],
 };
@@ -360,6 +361,7 @@ const recordSamples: readonly MessageSample[] = [
     attempts: [attempt],
     failedWorkers: [alice.peer],
     inputs: [output.cid],
+    bound: [{ cid: output.cid, size: 1 }],
     failure,
     result: {
       attempt: 1,

@@ -118,7 +118,9 @@ export class Awarding {
       store.updateAttempt(task, attempt, change, { sync: true }),
     ]).then(() => undefined);
     try {
-      const message = { offer: offer.bytes, ...this.#order, atOnce };
+      const { bound } = task.record;
+      const given = bound.length > 0 ? { bound } : {};
+      const message = { offer: offer.bytes, ...this.#order, atOnce, ...given };
       const answer = await sendAward(components, award, message, { signal, written });
       if (answer.accepted) {
         task.log.restart();

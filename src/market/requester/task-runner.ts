@@ -20,6 +20,7 @@ import type { Claims } from './claims.ts';
 import { Follower } from './follow.ts';
 import type { RequesterComponents } from './interface.ts';
 import type { Treasurer } from './money.ts';
+import { failureBefore } from './predecessors.ts';
 import { type RaceEnd, runRace } from './race.ts';
 import type { Settler } from './settler.ts';
 import { hasEnded, isLive, isTaken, type LiveTask, moneyMoves, type TaskStore } from './task-store.ts';
@@ -84,6 +85,8 @@ export class TaskRunner {
 
   async #toTheEnd(task: LiveTask): Promise<void> {
     const { settler, room } = this.#parts;
+    const failure = await failureBefore(this.#components, this.#parts.store, task);
+    if (failure) return void (await this.#fail(task, failure));
     const rounds: Rounds = { count: 0, hopeless: 0, asked: [], refused: new Set() };
     let accepted = await this.#resume(task);
     let race: RaceEnd = { winner: null, rest: Promise.resolve() };

@@ -3,6 +3,7 @@ import type { BatchOp } from '../../db/index.ts';
 import { type Bus, CodedError, createBus, type Deferred, deferred } from '../../util/index.ts';
 import {
   type AttemptRecord,
+  bindInputs,
   type TaskOrder,
   type TaskRecord,
   type TaskSpec,
@@ -223,8 +224,11 @@ export class TaskStore {
     return order;
   }
 
+  /** With its given inputs bound, once they are. */
   async spec(taskId: string): Promise<TaskSpec> {
-    return taskSpecMessage.decode((await this.order(taskId)).spec);
+    const spec = taskSpecMessage.decode((await this.order(taskId)).spec);
+    const { bound } = await this.get(taskId);
+    return (bound.length > 0 && bindInputs(spec, bound)) || spec;
   }
 
   #ended(task: LiveTask): void {
