@@ -15,9 +15,10 @@ import {
   taskBody,
   withDevnet,
 } from '../fixtures/processes.ts';
+import { killInArray } from './array-killed.ts';
 import { auditTasks } from './audit.ts';
 
-const test = suite('faults: kill -9 in each phase');
+const test = suite('faults: kill -9 in each phase, and in the middle of an array');
 
 /** Everything that a task goes through before it is done. */
 const PHASES = [
@@ -139,12 +140,13 @@ test('the requester’s, then the worker’s: every task completes, paid once, w
             () => requester,
             one => sent.push(one),
           );
-          for (const one of sent) {
-            await check(requester, one);
-          }
+          for (const one of sent) await check(requester, one);
           const byName = (peer: string | null) => daemons[peer ? names.indexOf(peer) : 2] as DaemonProcess;
           await round(registry, 'shell:2', daemons, byName, one => check(requester, one));
           await auditTasks(daemons);
+          const [notary, , ...workers] = daemons;
+          // the notary submits: its death would be another fault
+          await killInArray(notary as DaemonProcess, workers);
         },
         index => ({ settings: { ...FAST_LEASES, 'worker.enabled': String(index > 1) } }),
       ),

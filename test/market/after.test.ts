@@ -5,7 +5,7 @@ import type { TaskRequest } from '../../src/market/index.ts';
 import type { DuxNode } from '../../src/node/node.ts';
 import type { MemoryProgram } from '../../src/sandbox/index.ts';
 import { deferred } from '../../src/util/index.ts';
-import { ended, taskRequest } from '../fixtures/nodes.ts';
+import { ended, FLOP, taskRequest } from '../fixtures/nodes.ts';
 import { codeThrown, seen, withNet } from './support.ts';
 
 const test = suite('market: tasks after tasks');
@@ -65,6 +65,26 @@ test('what tasks write goes into the next ones, which wait for it, over a restar
     const { spec } = await node.market.tasks.get(second);
     const [output] = (await node.market.tasks.result(first)).outputs;
     assert.equal(spec.inputs, [{ path: 'inputs/a', cid: output?.cid, size: 5 }]);
+  });
+});
+
+test('an array takes what a task writes, and is waited for as a whole', () => {
+  const { run, open } = programs();
+  return withNet([{}, { run }], async net => {
+    const node = net.nodes[0]!;
+    const { tasks } = node.market;
+    const first = (await tasks.submit(request('wait'))).taskId;
+    const array = { elements: { count: 3 }, retries: 0 };
+    const given = { after: [first], given: { x: `${first}:out` }, maxTotal: 100n * FLOP };
+    const many = (await tasks.submit({ ...request('b', given), array })).taskId;
+    const last = (await tasks.submit(request('c', { after: [many] }))).taskId;
+    for (const id of [many, last])
+      await seen(node, id, 'waiting', ({ waiting }) => waiting === 'predecessors');
+    open();
+    assert.is((await ended(node, many)).state, 'completed');
+    assert.is((await ended(node, last)).state, 'completed');
+    const over = await tasks.submit({ ...request('d', { after: [many], given: { x: `${many}:out` } }) });
+    assert.is((await ended(node, over.taskId)).failure?.code, 'OUTPUT_MISSING');
   });
 });
 
