@@ -35,22 +35,26 @@ function faultsOf(
 ): string[] {
   const isPaid = status === 'completed' && Number(payment_amount) > 0 && worker !== requester;
   const states = attempts.map(({ payment }) => payment?.state);
+  // who had attested when its requester had gone on without it claims, and is disputed: that has dates of its own
+  const disputed = attempts.filter(({ error, payment }) => error && payment?.escrow?.state === 'disputed');
   const released = attempts.filter(({ payment }) => payment?.state === 'released').map(entry => entry.worker);
   const of = (peer: string, kind: string) => history.get(peer)?.get(`${task_id} ${kind}`) ?? 0;
   const who = [...history.keys()].filter(peer => of(peer, 'paid') > 0);
   const wanted = isPaid ? [requester, worker] : [];
   return [
-    ...(states.includes('locked') ? ['an escrow is open'] : []),
+    ...(states.filter(state => state === 'locked').length > disputed.length ? ['an escrow is open'] : []),
     ...(String(released) === String(isPaid ? [worker] : []) ? [] : [`released to ${released}`]),
     ...(String(who.sort()) === String(wanted.sort()) ? [] : [`paid in the books of ${who}`]),
     ...(of(requester, 'paid') > 1 ? ['paid twice'] : []),
-    ...(of(requester, 'lock') === of(requester, 'refunded') + released.length ? [] : ['a lock is lost']),
+    ...(of(requester, 'lock') === of(requester, 'refunded') + released.length + disputed.length
+      ? []
+      : ['a lock is lost']),
   ].map(fault => `${task_id} (${status}, ${states}): ${fault}`);
 }
 
 /**
  * Nothing that any of them submitted is lost: it has ended; one that is completed was paid once and to its worker, any other to nobody; every
- * other lock came back, and all who are concerned know so. Each account's trail proves itself.
+ * other lock came back, or is disputed until its dates; all who are concerned know so. Each account's trail proves itself.
  */
 export async function auditTasks(daemons: readonly DaemonProcess[]): Promise<void> {
   const peers = await Promise.all(daemons.map(daemon => daemon.peer()));
