@@ -4,11 +4,11 @@ import type { TaskPhase } from '../src/wire/index.ts';
 import { auditTasks } from '../test/faults/audit.ts';
 import type { DaemonProcess } from '../test/fixtures/daemons.ts';
 import {
+  commandBody,
   completed,
   FAST_LEASES,
   followEvents,
   submit,
-  taskBody,
   withDevnet,
 } from '../test/fixtures/processes.ts';
 import { randomOf } from '../test/fixtures/random.ts';
@@ -39,7 +39,7 @@ async function round(
   const events = await followEvents(requester);
   const phase = PHASES[draw(PHASES.length)] as TaskPhase;
   const bodies = Array.from({ length: 1 + draw(MOST_TASKS) }, () =>
-    taskBody(`import time\ntime.sleep(${draw(20) / 10})\nprint("done")`, {
+    commandBody(`sleep ${draw(20) / 10} && echo done`, {
       payment_amount: '1',
       retries: 20,
       idempotent: draw(2) === 0,

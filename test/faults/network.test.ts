@@ -5,7 +5,14 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { DaemonProcess } from '../fixtures/daemons.ts';
 import { type Lines, withLines } from '../fixtures/net/lines.ts';
-import { completed, FAST_LEASES, followEvents, submit, taskBody, withDevnet } from '../fixtures/processes.ts';
+import {
+  commandBody,
+  completed,
+  FAST_LEASES,
+  followEvents,
+  submit,
+  withDevnet,
+} from '../fixtures/processes.ts';
 import { waitFor } from '../fixtures/wait.ts';
 import { auditTasks } from './audit.ts';
 
@@ -73,11 +80,11 @@ async function benchOf(daemons: readonly DaemonProcess[], lines: Lines, clocks: 
     lines,
     clocks,
     async executing(seconds, require = [], idempotent = false) {
-      const code = `import time\ntime.sleep(${seconds})\nprint("done")`;
+      const command = `sleep ${seconds} && echo done`;
       const peers = require.map(index => names[index]);
       const taskId = await submit(
         requester,
-        taskBody(code, { payment_amount: '1', require: peers, idempotent, deadline: 36_000 }),
+        commandBody(command, { payment_amount: '1', require: peers, idempotent, deadline: 36_000 }),
       );
       const { worker } = await events.first(
         event => event.task_id === taskId && event.phase === 'executing',

@@ -7,12 +7,12 @@ import { rawCid, type TaskPhase } from '../../src/wire/index.ts';
 import { type Registry, withRegistry } from '../docker/registry.ts';
 import type { DaemonProcess } from '../fixtures/daemons.ts';
 import {
+  commandBody,
   completed,
   engine,
   FAST_LEASES,
   followEvents,
   submit,
-  taskBody,
   withDevnet,
 } from '../fixtures/processes.ts';
 import { killInArray } from './array-killed.ts';
@@ -49,10 +49,9 @@ interface Sent {
 async function send(requester: DaemonProcess, phase: Phase, image: string): Promise<Sent> {
   const bytes = randomBytes(LARGE.includes(phase) ? LARGE_BYTES : 1000);
   const { body } = await requester.client.putBlob({ body: Readable.from([bytes]) });
-  const taskId = await submit(requester, {
-    ...taskBody('', {
-      code: undefined,
-      command: COMMAND,
+  const taskId = await submit(
+    requester,
+    commandBody(COMMAND, {
       image,
       inputs: [{ target: 'inputs/data', cid: body.cid }],
       memory_mb: 128,
@@ -60,7 +59,7 @@ async function send(requester: DaemonProcess, phase: Phase, image: string): Prom
       disk_mb: phase === 'executing' ? 512 : LARGE_BYTES / 2 ** 20 + 8,
       payment_amount: '1',
     }),
-  });
+  );
   return { taskId, cid: body.cid, digest: createHash('sha256').update(bytes).digest('hex') };
 }
 
