@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests need (npm packages, iproute2, Docker engine, gVisor, bubblewrap, base images), builds, checks types and style, and runs every
+# Installs what the tests need (npm packages, iproute2, libfaketime, Docker engine, gVisor, bubblewrap, base images), builds, checks types and style, and runs every
 # test. Ends with the runner's line `N passed, N failed` and its exit code. May be run again, from any directory.
 #
 # Usage: scripts/test.sh [file, folder or part of a path of tests ...]
@@ -44,6 +44,10 @@ fi
 command -v ip >/dev/null 2>&1 ||
   step iproute2 sh -c 'apt-get -o DPkg::Lock::Timeout=300 update -qq &&
     apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends iproute2'
+# Tests of wrong clocks give a daemon one that is off.
+[ -n "$(find /usr/lib -name libfaketimeMT.so.1 -print -quit)" ] ||
+  step faketime sh -c 'apt-get -o DPkg::Lock::Timeout=300 update -qq &&
+    apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends libfaketime'
 step engine scripts/docker-engine.sh
 # Only root can give an engine gVisor: elsewhere its tests are skipped, and say so.
 if [ -n "${CI:-}" ] || [ "$(id -u)" = 0 ]; then step gvisor scripts/runsc.sh; fi

@@ -65,6 +65,7 @@ export const ERRORS: Readonly<Record<string, Entry>> = {
   NOT_ADMIN: entry(403, 'Only the network’s admin may do that'),
   NOT_FOUND: entry(404, 'There is nothing at this path'),
   TASK_NOT_FOUND: entry(404, 'This node knows no such task'),
+  AFTER_UNKNOWN: entry(404, 'A task is to come after one that this node does not know'),
   OUTPUT_NOT_FOUND: entry(404, 'The task made no such file'),
   ELEMENT_NOT_FOUND: entry(404, 'The array has no such element'),
   BLOB_NOT_FOUND: entry(404, 'This node has no such bytes'),

@@ -3,6 +3,7 @@ import {
   type Elements,
   encodeCbor,
   fetchedBytes,
+  MAX_AFTER,
   MAX_ELEMENTS,
   MAX_INPUT_BYTES,
   MAX_INPUTS_BYTES,
@@ -60,7 +61,8 @@ export function cidsOfInputs({ inputs = [] }: TaskBody): string[] {
 }
 
 function inputsOf(body: TaskBody, sizes: Sizes): TaskInput[] {
-  return (body.inputs ?? []).map(({ inline, base64, cid, target }) => {
+  return (body.inputs ?? []).map(({ inline, base64, cid, task, output, target }) => {
+    if (task !== undefined && output !== undefined) return { path: target, task, output };
     if (cid !== undefined) return { path: target, cid, size: sizes.get(cid) ?? 0 };
     const bytes = base64 === undefined ? Buffer.from(inline ?? '', 'utf8') : Buffer.from(base64, 'base64');
     return { path: target, bytes: new Uint8Array(bytes) };
@@ -111,9 +113,20 @@ function specOf(body: TaskBody, defaults: TaskDefaults, sizes: Sizes): TaskReque
   };
 }
 
+/** A task comes after those whose files it takes, too. */
+function afterOf(body: TaskBody): string[] {
+  return [...new Set([...(body.after ?? []), ...givenTasks(body)])];
+}
+
+function givenTasks({ inputs = [] }: TaskBody): string[] {
+  return inputs.flatMap(({ task }) => task ?? []);
+}
+
 function deadlineOf(body: TaskBody, timeoutMs: number, retries: number, now: number): number {
   if (typeof body.deadline === 'string') return Date.parse(body.deadline);
   if (body.deadline !== undefined) return now + Math.round(body.deadline * 1000);
+  // how long those before it take is not known
+  if (afterOf(body).length > 0) return now + MAX_DEADLINE_MS;
   return now + Math.min(MAX_DEADLINE_MS, DEFAULT_SEARCH_SECONDS * 1000 + timeoutMs * (retries + 1));
 }
 
@@ -144,11 +157,13 @@ function policyOf(
     avoidPeers: [...new Set(avoid.filter(peer => peer !== defaults.self))],
     requirePeers: [...new Set(require)],
     labels: body.labels ?? {},
+    idempotent: body.idempotent ?? false,
+    after: afterOf(body),
     automaticPayment: defaults.automaticPayment,
     // nobody judges in its own matter
-    arbiters: [...new Set(body.arbiters ?? (body.array ? [] : defaults.arbiters))].filter(
-      peer => peer !== defaults.self,
-    ),
+    arbiters: [
+      ...new Set(body.arbiters ?? (body.array || givenTasks(body).length > 0 ? [] : defaults.arbiters)),
+    ].filter(peer => peer !== defaults.self),
   };
 }
 
@@ -184,6 +199,11 @@ function conflicts({ spec, policy, array }: TaskRequest, self: string, now: numb
     errors.push({
       field: 'max_total',
       message: 'must not be below payment_amount, for each element of an array',
+    });
+  if (policy.after.length > MAX_AFTER)
+    errors.push({
+      field: 'after',
+      message: `must name at most ${MAX_AFTER} tasks, those of inputs among them`,
     });
   if (policy.deadline <= now) errors.push({ field: 'deadline', message: 'must be in the future' });
   if (policy.deadline > now + MAX_DEADLINE_MS)

@@ -145,7 +145,9 @@ export const taskReply = taskStatusReply.omit({ attempts: true }).extend({
   command: z.array(z.string()).nullable(),
   env: z.record(z.string(), z.string()),
   working_dir: z.string().nullable(),
-  inputs: z.array(z.object({ target: z.string(), size: z.int(), cid: z.string().nullable() })),
+  inputs: z
+    .array(z.object({ target: z.string(), size: z.int().nullable(), cid: z.string().nullable() }))
+    .meta({ description: 'The size of what another task has yet to write is null' }),
   outputs: z.array(z.string()),
   cpu_cores: z.number(),
   memory_mb: z.number(),
@@ -154,6 +156,8 @@ export const taskReply = taskStatusReply.omit({ attempts: true }).extend({
   timeout_seconds: z.number(),
   runtime: z.string().nullable(),
   reuse: z.boolean(),
+  idempotent: z.boolean(),
+  after: z.array(z.string()),
   network: z.union([z.literal('none'), z.object({ allow: z.array(z.string()) })]),
   gpus: z.object({ count: z.int(), vendor: z.string().nullable(), memory_mb: z.number() }).nullable(),
   has_receipt: z.boolean(),

@@ -3,6 +3,7 @@ import { MAX_TIMEOUT_MS } from '../market/index.ts';
 import {
   cidSchema,
   hostPatternSchema,
+  MAX_AFTER,
   MAX_ALLOWED_HOSTS,
   MAX_ARBITERS,
   MAX_ELEMENTS,
@@ -48,10 +49,22 @@ const inputFile = z
       .max(Math.ceil(MAX_INPUT_BYTES / 3) * 4)
       .optional(),
     cid: cidSchema.optional().meta({ description: 'Of bytes that were sent by PUT /blobs' }),
+    task: cidSchema
+      .optional()
+      .meta({ description: 'The task that writes it, which this one then comes after' }),
+    output: taskPath('outputs/').optional().meta({ description: 'What that task calls it, below outputs' }),
     target: taskPath('').meta({ description: 'Where it lands, below /task' }),
   })
-  .refine(file => [file?.inline, file?.base64, file?.cid].filter(given => given !== undefined).length === 1, {
-    message: 'must have one of inline, base64 and cid',
+  .refine(
+    file =>
+      [file?.inline, file?.base64, file?.cid, file?.task].filter(given => given !== undefined).length === 1,
+    {
+      message: 'must have one of inline, base64, cid and task',
+    },
+  )
+  .refine(file => (file?.task === undefined) === (file?.output === undefined), {
+    path: ['output'],
+    message: 'goes with task, and task with it',
   });
 
 const outputFile = z.union(
@@ -117,6 +130,11 @@ const array = z
   })
   .meta({ description: 'The same program once for each element, with DUX_ARRAY_INDEX in its environment' });
 
+/** Asked of bodies of any form. */
+function hasGiven({ inputs }: { readonly inputs?: unknown }): boolean {
+  return Array.isArray(inputs) && inputs.some(input => input?.task !== undefined);
+}
+
 /** The body of POST /tasks/submit: the seed's fields, and what else a task may say. */
 export const taskBodySchema = z
   .strictObject({
@@ -170,7 +188,10 @@ export const taskBodySchema = z
       .max(MAX_ARBITERS)
       .optional()
       .meta({ description: 'Who may judge a dispute: for tasks that give the same output each time' }),
-    idempotent: z.boolean().optional(),
+    idempotent: z.boolean().optional().meta({
+      description:
+        'May run twice: while its worker is silent another one runs it too, and the first result counts',
+    }),
     array: array.optional(),
     runtime: z.enum(['docker', 'container', 'runsc', 'native']).optional(),
     reuse: z.boolean().optional().meta({
@@ -184,6 +205,10 @@ export const taskBodySchema = z
         memory_mb: z.int().min(1).max(16_777_216).optional(),
       })
       .optional(),
+    after: z.array(cidSchema).max(MAX_AFTER).optional().meta({
+      description:
+        'Task ids of this node: it starts when all of them have a good result, and fails when one has none',
+    }),
     labels: z.record(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/), z.string().max(255)).optional(),
   })
   .refine(body => !(body?.code !== undefined && body?.command !== undefined), {
@@ -197,10 +222,15 @@ export const taskBodySchema = z
     when: () => true,
   })
   .refine(
-    body => !(body?.arbiters?.length && (body.reuse || body.array || typeof body.network === 'object')),
+    body =>
+      !(
+        body?.arbiters?.length &&
+        (body.reuse || body.array || typeof body.network === 'object' || hasGiven(body))
+      ),
     {
       path: ['arbiters'],
-      message: 'must not stand beside reuse, array or network: another run of such a task proves nothing',
+      message:
+        'must not stand beside reuse, array, network or inputs of other tasks: another run of such a task proves nothing',
       when: () => true,
     },
   )

@@ -148,9 +148,9 @@ function attemptOf(view: AttemptView): TaskReply['attempts'][number] {
 
 /** All that the owner may see: the whole spec, but inputs by size alone. */
 function inputOf(input: TaskInput): TaskReply['inputs'][number] {
-  return 'bytes' in input
-    ? { target: input.path, size: input.bytes.length, cid: null }
-    : { target: input.path, size: input.size, cid: input.cid };
+  const target = input.path;
+  if ('bytes' in input) return { target, size: input.bytes.length, cid: null };
+  return 'cid' in input ? { target, size: input.size, cid: input.cid } : { target, size: null, cid: null };
 }
 
 export function taskOf(task: TaskView): TaskReply {
@@ -182,6 +182,8 @@ export function taskOf(task: TaskView): TaskReply {
     timeout_seconds: spec.timeoutMs / 1000,
     runtime: spec.runtime,
     reuse: spec.reuse,
+    idempotent: policy.idempotent,
+    after: [...policy.after],
     network: spec.allowHosts.length > 0 ? { allow: [...spec.allowHosts] } : ('none' as const),
     gpus: spec.gpus && {
       count: spec.gpus.count,

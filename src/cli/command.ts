@@ -63,9 +63,12 @@ export function taskFlags(made: Command): Command {
     .option('--priority <n>', '1 to 10')
     .option('-e, --env <name=value>', 'environment variable (repeatable)', collect)
     .option('-v, --volume <path:target>', 'files to take along (repeatable)', collect)
+    .option('--after <task>', 'start when this task has a good result (repeatable)', collect)
+    .option('--from <task:output:target>', 'take a file that this task writes (repeatable)', collect)
     .option('--label <name=value>', 'label (repeatable)', collect)
     .option('--runtime <name>', 'docker, runsc (gVisor) or native; default whatever the worker uses')
     .option('--reuse', 'may run in a sandbox that ran tasks of yours before: faster')
+    .option('--idempotent', 'may run twice: a silent worker’s task is given to another one too')
     .option(
       '--allow-host <host>',
       'let the task reach this host; workers that permit it (repeatable)',

@@ -206,7 +206,7 @@ export interface PrunedTasks {
 /**
  * Tasks as their owner sees them; the port that `api` serves. Coded errors: `TASK_NOT_FOUND`, `TASK_OVER` (it has ended or is being
  * paid), `TASK_NOT_WAITING` (nothing waits for accept or dispute), `DISPUTE_LATE`, `RESULT_NOT_READY`, `RESULT_EXPIRED`, `QUEUE_FULL`,
- * `TASK_NOT_ARRAY`, `ELEMENT_NOT_FOUND`, `NOTHING_TO_RETRY`, `FUNDS_INSUFFICIENT`, `TASK_LIMIT`, `DAY_LIMIT`, `BLOB_NOT_FOUND` (an input), `IDEMPOTENCY_CONFLICT` (one key, two different tasks),
+ * `TASK_NOT_ARRAY`, `ELEMENT_NOT_FOUND`, `NOTHING_TO_RETRY`, `FUNDS_INSUFFICIENT`, `TASK_LIMIT`, `DAY_LIMIT`, `BLOB_NOT_FOUND` (an input), `AFTER_UNKNOWN` (no task to come after), `IDEMPOTENCY_CONFLICT` (one key, two different tasks),
  * `RATE_LIMITED` (quotes).
  */
 export interface TaskMarket {

@@ -1,6 +1,7 @@
 import {
   type Award,
   fetchedBytes,
+  givenInputs,
   type Lock,
   MAX_RERUNS,
   type Offer,
@@ -48,14 +49,11 @@ export function runMsOf({ timeoutMs, members }: Pick<TaskSpec, 'timeoutMs' | 'me
 
 /**
  * Whether a run of it elsewhere proves anything: not where its requester has a hand in what it meets there, by hosts that answer as
- * they like, or by tasks that were in the same sandbox before; nor of a bundle, whose result says how long each run took.
+ * they like, by tasks that were in the same sandbox before, or by inputs that the order does not name by their content; nor of a bundle,
+ * whose result says how long each run took.
  */
-export function canBeJudged({
-  allowHosts,
-  reuse,
-  members,
-}: Pick<TaskSpec, 'allowHosts' | 'reuse' | 'members'>): boolean {
-  return allowHosts.length === 0 && !reuse && !members;
+export function canBeJudged(spec: Pick<TaskSpec, 'allowHosts' | 'reuse' | 'members' | 'inputs'>): boolean {
+  return spec.allowHosts.length === 0 && !spec.reuse && !spec.members && givenInputs(spec).length === 0;
 }
 
 /** How many must agree: two, of a panel of three, so that one who lies or is away decides nothing; of one or two, the one that is drawn. */

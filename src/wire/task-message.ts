@@ -5,7 +5,14 @@ import { defineMessage } from './message.ts';
 import { OFFER_BYTES } from './offer.ts';
 import { relativePathSchema } from './path.ts';
 import { bytesSchema, cidSchema, countSchema, hashSchema, taskRef } from './primitives.ts';
-import { MAX_INPUTS_BYTES, MAX_OUTPUT_BYTES, MAX_OUTPUT_FILES, MAX_SPEC_BYTES } from './task-spec.ts';
+import {
+  boundInputSchema,
+  MAX_INPUTS,
+  MAX_INPUTS_BYTES,
+  MAX_OUTPUT_BYTES,
+  MAX_OUTPUT_FILES,
+  MAX_SPEC_BYTES,
+} from './task-spec.ts';
 
 /** stdout and stderr that a result may carry each. */
 export const MAX_STREAM_BYTES = 1024 * 1024;
@@ -44,6 +51,8 @@ export const requesterMessage = defineMessage(
       spec: bytesSchema(MAX_SPEC_BYTES),
       /** Refused unless a slot is free for it now; else it may wait in the worker's queue. */
       atOnce: z.boolean(),
+      /** What the spec's given inputs are, where it has any. */
+      bound: z.array(boundInputSchema).max(MAX_INPUTS).optional(),
     }),
     /** Takes up an accepted award on a new stream: the logs from these offsets, the files after so many, the next one from its offset. */
     z.strictObject({

@@ -19,7 +19,7 @@ import {
   timeSchema,
 } from './primitives.ts';
 import { errorClassSchema } from './task-message.ts';
-import { MAX_MEMBERS, MAX_SPEC_BYTES } from './task-spec.ts';
+import { boundInputSchema, MAX_INPUTS, MAX_MEMBERS, MAX_SPEC_BYTES } from './task-spec.ts';
 
 /** Of one array: what one requester may have under way at all, and a list that a person can still look at. */
 export const MAX_ELEMENTS = 10_000;
@@ -61,6 +61,9 @@ export const taskFailureSchema = z.strictObject({
 });
 export type TaskFailure = z.output<typeof taskFailureSchema>;
 
+/** Tasks that one may come after. */
+export const MAX_AFTER = 64;
+
 /** How the requester's node handles a task; only what is in the offer leaves it. */
 export const taskPolicySchema = z.strictObject({
   name: z.string().max(200),
@@ -81,6 +84,10 @@ export const taskPolicySchema = z.strictObject({
   /** Empty: any peer. */
   requirePeers: z.array(peerSchema).max(64),
   labels: z.record(z.string().max(63), z.string().max(255)),
+  /** May run twice: a silent worker's attempt gets a second one beside it. */
+  idempotent: z.boolean().default(false),
+  /** It starts when all of these have a good result. */
+  after: z.array(cidSchema).max(MAX_AFTER).default([]),
   /** False: a verified task waits in *paying* for accept or dispute. */
   automaticPayment: z.boolean(),
   /** Who may judge a dispute; records of earlier versions name none. */
@@ -207,7 +214,9 @@ export const taskRecordMessage = defineMessage(
     /** Never asked again for this task. */
     failedWorkers: z.array(peerSchema).max(128),
     /** Kept in the storage until the task has ended. */
-    inputs: z.array(cidSchema).max(256),
+    inputs: z.array(cidSchema).max(2 * MAX_INPUTS),
+    /** What the spec's given inputs turned out to be; empty until then. */
+    bound: z.array(boundInputSchema).max(MAX_INPUTS).default([]),
     failure: taskFailureSchema.nullable(),
     result: resultSchema.nullable(),
     accept: bytesSchema(1024).nullable(),

@@ -23,15 +23,35 @@ const textWithoutNul = (max: number) =>
     .max(max)
     .refine(text => !text.includes('\0'), 'must not hold NUL');
 
+/** What another task of the same requester wrote: bound to its bytes when that task is done, and told to the winner beside the spec. */
+const givenInputSchema = z.strictObject({
+  path: relativePathSchema,
+  task: cidSchema,
+  output: relativePathSchema,
+});
+
 const taskInputSchema = z.union([
   z.strictObject({ path: relativePathSchema, bytes: bytesSchema(MAX_INPUT_BYTES) }),
   /** The worker fetches it from the requester, unless it has it. */
   z.strictObject({ path: relativePathSchema, cid: cidSchema, size: countSchema.max(MAX_INPUTS_BYTES) }),
+  givenInputSchema,
 ]);
+
+/** What a given input turned out to be. */
+export const boundInputSchema = z.strictObject({ cid: cidSchema, size: countSchema.max(MAX_INPUTS_BYTES) });
+export type BoundInput = z.output<typeof boundInputSchema>;
+export const MAX_INPUTS = 256;
 
 export type TaskInput = z.output<typeof taskInputSchema>;
 /** An input that is named by its content. */
 export type FetchedInput = Extract<TaskInput, { cid: string }>;
+
+/** An input that is named by the task that writes it. */
+export type GivenInput = z.output<typeof givenInputSchema>;
+
+export function givenInputs({ inputs }: { readonly inputs: readonly TaskInput[] }): GivenInput[] {
+  return inputs.filter((input): input is GivenInput => 'task' in input);
+}
 
 /** Each content once, however many places it goes to. */
 export function fetchedInputs({ inputs }: { readonly inputs: readonly TaskInput[] }): FetchedInput[] {
@@ -74,7 +94,7 @@ export const taskSpecSchema = z.strictObject({
   workingDir: textWithoutNul(255).nullable(),
   inputs: z
     .array(taskInputSchema)
-    .max(256)
+    .max(MAX_INPUTS)
     .refine(inputs => fetchedBytes({ inputs }) <= MAX_INPUTS_BYTES, `more than ${MAX_INPUTS_BYTES} bytes`),
   outputs: z.array(relativePathSchema).max(256),
   milliCpus: countSchema.min(10).max(1_024_000),
@@ -94,6 +114,21 @@ export const taskSpecSchema = z.strictObject({
 });
 
 export type TaskSpec = z.output<typeof taskSpecSchema>;
+/** All of whose inputs are known by their bytes. */
+export type BoundSpec = Omit<TaskSpec, 'inputs'> & { inputs: Exclude<TaskInput, GivenInput>[] };
+
+/** The spec with its given inputs as what they turned out to be, in their order; undefined where `bound` is not for this spec. */
+export function bindInputs(spec: TaskSpec, bound: readonly BoundInput[]): BoundSpec | undefined {
+  const rest = [...bound];
+  const inputs = spec.inputs.flatMap(input => {
+    if (!('task' in input)) return [input];
+    const next = rest.shift();
+    return next ? [{ path: input.path, ...next }] : [];
+  });
+  const fits = rest.length === 0 && inputs.length === spec.inputs.length;
+  return fits && fetchedBytes({ inputs }) <= MAX_INPUTS_BYTES ? { ...spec, inputs } : undefined;
+}
+
 export const taskSpecMessage = defineMessage('task-spec', MAX_SPEC_BYTES, taskSpecSchema, {
   // names and values of the members' variables
   maxItems: 65_536,

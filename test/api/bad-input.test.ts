@@ -5,10 +5,12 @@ import * as assert from 'uvu/assert';
 import type { Problem } from '../../src/api/errors.ts';
 import { ruleTaskBody } from '../../src/api/task-body.ts';
 import { taskBodySchema } from '../../src/api/task-schema.ts';
+import { rawCid } from '../../src/wire/index.ts';
 import { selfSigner, workerSigner } from '../fixtures/api/memory-market.ts';
 import { readJson, type TestServer, withServer } from '../fixtures/api/server.ts';
 
 const test = suite('api: bad input');
+const TASK = rawCid(Buffer.from('some task'));
 
 async function fieldsOf(server: TestServer, body: string): Promise<string[]> {
   const response = await server.post('/tasks/submit', body);
@@ -64,6 +66,12 @@ test('one mistake, one field', () =>
       ['{"code": "x", "require": ["12D3"]}', 'require[0]'],
       ['{"code": "x", "require": ["self"], "avoid": ["self"]}', 'require'],
       ['{"code": "x", "arbiters": ["self"]}', 'arbiters[0]'],
+      ['{"code": "x", "after": ["x"]}', 'after[0]'],
+      [`{"code": "x", "inputs": [{"task": "${TASK}", "target": "a"}]}`, 'inputs[0].output'],
+      [
+        `{"code": "x", "arbiters": ["${workerSigner.peer}"], "inputs": [{"task": "${TASK}", "output": "b", "target": "a"}]}`,
+        'arbiters',
+      ],
       [`{"code": "x", "arbiters": ["${workerSigner.peer}"], "reuse": true}`, 'arbiters'],
       [`{"code": "x", "arbiters": ["${workerSigner.peer}"], "network": {"allow": ["a.org"]}}`, 'arbiters'],
       ['{"code": "x", "__proto__": {"image": "a"}}', '__proto__'],

@@ -94,6 +94,24 @@ test('path inputs are read here', () =>
     assert.ok(targets.includes('inputs/data.txt'), targets.join());
   }));
 
+test('what other tasks write is named by their ids, in a file and by flags', () =>
+  withShell(async ({ run, server }) => {
+    const [one, two] = ['one', 'two'].map(text => rawCid(Buffer.from(text)));
+    const stdin = `code: x\nafter: [${one}]\ninputs: [{task: ${two}, output: a.csv, target: inputs/a}]\n`;
+    assert.is((await run(['submit', '-'], { stdin })).code, 0);
+    const off = server.market.onEvent(event => {
+      off();
+      server.market.finish(event.taskId);
+    });
+    const flags = ['--after', one!, '--from', `${two}:a.csv:inputs/a`];
+    assert.is((await run(['run', '--quiet', ...flags, '--', 'ls'])).code, 0);
+    for (const { policy, spec } of server.market.requests) {
+      assert.equal(policy.after, [one, two]);
+      assert.equal(spec.inputs, [{ path: 'inputs/a', task: two, output: 'a.csv' }]);
+    }
+    assert.is((await run(['run', '--from', 'x:y', '--', 'ls'])).code, 2);
+  }));
+
 test('what is large is stored first and named by its content, what is small goes along', () =>
   withShell(async ({ run, server, dir }) => {
     const large = Buffer.alloc(3 * 2 ** 20, 'large');

@@ -37,8 +37,10 @@ interface Made {
 }
 
 /** By the distribution specification: a manifest, a config and layers. */
-async function imageOf(sizes: readonly number[]): Promise<Made> {
-  const unpacked = await Promise.all(sizes.map(layerOf));
+async function imageOf(contents: readonly (number | Buffer)[]): Promise<Made> {
+  const unpacked = await Promise.all(
+    contents.map(content => (typeof content === 'number' ? layerOf(content) : content)),
+  );
   const layers = unpacked.map(layer => gzipSync(layer));
   const config = Buffer.from(
     JSON.stringify({
@@ -64,17 +66,17 @@ async function imageOf(sizes: readonly number[]): Promise<Made> {
   return { manifest, config, layers };
 }
 
-/** `images`: the sizes of each one's layers, by `name:tag`. */
-export async function createRegistry(
-  images: Readonly<Record<string, readonly number[]>> = { 'small:1': [32] },
-): Promise<Registry> {
+type Images = Readonly<Record<string, readonly (number | Buffer)[]>>;
+
+/** `images`: each one's layers, as tar archives or by their sizes, by `name:tag`. */
+export async function createRegistry(images: Images = { 'small:1': [32] }): Promise<Registry> {
   const answers = new Map<string, Buffer>([['/v2/', Buffer.from('{}')]]);
   const digests = new Map<string, string>();
   const layers = new Set<Buffer>();
   const held = new Set<() => void>();
   let holding = false;
-  for (const [ref, sizes] of Object.entries(images)) {
-    const made = await imageOf(sizes);
+  for (const [ref, contents] of Object.entries(images)) {
+    const made = await imageOf(contents);
     const [name, tag] = ref.split(':');
     const digest = sha256(made.manifest);
     digests.set(ref, digest);
@@ -127,7 +129,7 @@ export async function createRegistry(
 /** Runs `body` with a registry of its own. */
 export async function withRegistry(
   body: (registry: Registry) => Promise<void>,
-  images?: Readonly<Record<string, readonly number[]>>,
+  images?: Images,
 ): Promise<void> {
   const registry = await createRegistry(images);
   try {

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { createPrivateEngine } from '../docker/private-engine.ts';
+import { createPrivateEngine, type PrivateEngine } from '../docker/private-engine.ts';
 import type { DaemonProcess, Devnet } from '../fixtures/daemons.ts';
 import {
   completed,
@@ -9,12 +9,11 @@ import {
   FAST_LEASES,
   followEvents,
   historyOf,
-  type engine as sharedEngine,
   submit,
   taskBody,
   withDevnet,
 } from '../fixtures/processes.ts';
-import { tracesOf } from '../fixtures/traces.ts';
+import { tracesOf, untraced } from '../fixtures/traces.ts';
 import { waitFor } from '../fixtures/wait.ts';
 
 const TASKS = 8;
@@ -38,21 +37,15 @@ async function temporaryFiles({ dataDir }: DaemonProcess): Promise<string[]> {
   return names.filter(name => /^(disks|inputs|egress|sandbox\/(boxes|pipes)|blobs\/incoming)\/./.test(name));
 }
 
-interface Fault {
-  readonly env?: Readonly<Record<string, string>>;
-  readonly engine?: typeof sharedEngine;
-  strike(worker: DaemonProcess): Promise<void>;
-  heal(worker: DaemonProcess, member: string): Promise<void>;
-}
-
-/** Eight paid tasks run on one worker when the fault strikes it; another takes them over. */
-async function eightTasks({ env = {}, engine, strike, heal }: Fault): Promise<void> {
+/** Eight paid tasks run on one worker when the engine below it is killed; another takes them over. */
+async function eightTasks(engine: PrivateEngine): Promise<void> {
+  const { docker } = engine;
   const words: string[] = [];
   await withDevnet(
     1,
     async (net, [requester]) => {
       if (!requester) throw new Error('one node was started');
-      const [worker, other] = await addWorkers(net, env);
+      const [worker, other] = await addWorkers(net, { DOCKER_HOST: `unix://${engine.socketPath}` });
       const peer = await worker.peer();
       await other.client.stopEngine();
       const events = await followEvents(requester);
@@ -60,13 +53,13 @@ async function eightTasks({ env = {}, engine, strike, heal }: Fault): Promise<vo
       for (const id of ids)
         await events.first(event => event.task_id === id && event.phase === 'executing', 'executing');
       events.stop();
-      const containers = await containersOf(peer, engine);
+      const containers = await containersOf(peer, docker);
       words.push(net.dir, `duxnode/${peer}`, ...containers);
       assert.ok((await tracesOf(words)).length >= TASKS, 'they leave traces while they run');
       const files = await temporaryFiles(worker);
       assert.ok(files.length >= 2 * OWN_DISKS, 'an image and where it is mounted');
 
-      await strike(worker);
+      await engine.crash();
       await other.client.startEngine();
       for (const id of ids) {
         const result = await completed(requester, id);
@@ -80,7 +73,12 @@ async function eightTasks({ env = {}, engine, strike, heal }: Fault): Promise<vo
         assert.is(task.attempts[0]?.worker, peer);
         assert.is(task.attempts[0]?.error?.class, 'worker');
       }
-      await heal(worker, await requester.address());
+      const health = async () => (await worker.client.getHealth()).body.docker;
+      const { status, detail } = await health();
+      assert.is(status, 'degraded');
+      assert.match(detail ?? '', 'Docker');
+      await engine.start();
+      await waitFor(async () => (await health()).status === 'ok', 'the node to see its engine', 30_000);
       const again = await submit(requester, taskBody('print(2)', { require: [peer] }));
       assert.is((await completed(requester, again)).worker, peer);
       for (const id of ids) {
@@ -93,7 +91,7 @@ async function eightTasks({ env = {}, engine, strike, heal }: Fault): Promise<vo
         );
         assert.equal(await kinds(), ['lock', 'lock', 'paid', 'refunded']);
       }
-      const left = async () => (await containersOf(peer, engine)).filter(id => containers.includes(id));
+      const left = async () => (await containersOf(peer, docker)).filter(id => containers.includes(id));
       await waitFor(async () => (await left()).length === 0, 'the containers to be gone', 30_000);
       await untraced([`${worker.dataDir}/disks`, ...containers]);
       const remaining = async () => (await temporaryFiles(worker)).filter(name => files.includes(name));
@@ -102,14 +100,6 @@ async function eightTasks({ env = {}, engine, strike, heal }: Fault): Promise<vo
     { settings: { ...LEASES, 'worker.enabled': 'false' } },
   );
   await untraced(words);
-}
-
-/** Waits until nothing of `words` is left on the machine; else fails with what is. */
-async function untraced(words: readonly string[]): Promise<void> {
-  const none = async () => (await tracesOf(words)).length === 0;
-  await waitFor(none, 'nothing to be left on the machine', 30_000).catch(async error =>
-    assert.equal(await tracesOf(words), [], error.message),
-  );
 }
 
 async function addWorkers(
@@ -122,31 +112,12 @@ async function addWorkers(
   return [worker, other];
 }
 
-testAsRoot('kill -9 of a worker', () =>
-  eightTasks({
-    strike: worker => worker.kill(),
-    heal: (worker, member) => worker.start([member]),
-  }),
-);
-
 testAsRoot('kill -9 of the Docker engine below them', async () => {
   const engine = await createPrivateEngine();
   try {
     await engine.start();
     await engine.loadBaseImage();
-    await eightTasks({
-      env: { DOCKER_HOST: `unix://${engine.socketPath}` },
-      engine: engine.docker,
-      strike: () => engine.crash(),
-      async heal(worker) {
-        const health = async () => (await worker.client.getHealth()).body.docker;
-        const { status, detail } = await health();
-        assert.is(status, 'degraded');
-        assert.match(detail ?? '', 'Docker');
-        await engine.start();
-        await waitFor(async () => (await health()).status === 'ok', 'the node to see its engine', 30_000);
-      },
-    });
+    await eightTasks(engine);
   } finally {
     await engine.close();
   }

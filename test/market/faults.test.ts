@@ -50,6 +50,53 @@ test('a worker that is lost in mid-task: another one runs it, one is paid, the o
   });
 });
 
+test('an idempotent task whose worker is silent runs on a second one too: the first result is paid, the other lock comes back', async () => {
+  const doors = [gate(), gate()];
+  await withNet([notary, {}, doors[0]!, doors[1]!], async net => {
+    const node = net.nodes[1]!;
+    const { taskId } = await node.market.tasks.submit(taskRequest({ idempotent: true }));
+    const lost = await runningOn(net, node, taskId);
+    doors[3 - lost]!.open();
+    await net.nodes[lost]!.network.stop();
+    const view = await ended(node, taskId);
+    assert.is(view.state, 'completed');
+    assert.equal(
+      view.attempts.map(({ failure }) => failure?.code ?? null),
+      ['OVERTAKEN', null],
+    );
+    assert.is.not(view.worker, view.attempts[0]?.worker);
+    await net.nodes[lost]!.stop();
+    await net.restart(lost);
+    await allBack(node);
+    assert.is(node.settlement.balance().free, 995n * FLOP);
+    assert.is(await paidEscrows(net.nodes[0]!), 1);
+  });
+});
+
+test('without money for two at a time a silent worker is waited for alone', async () => {
+  const doors = [gate(), gate()];
+  await withNet([notary, {}, doors[0]!, doors[1]!], async net => {
+    const node = net.nodes[1]!;
+    const request = taskRequest({ idempotent: true, maxTotal: 5n * FLOP });
+    const { taskId } = await node.market.tasks.submit(request);
+    const lost = await runningOn(net, node, taskId);
+    doors[3 - lost]!.open();
+    await net.nodes[lost]!.network.stop();
+    const { attempts } = await seen(node, taskId, 'waiting', ({ waiting }) => waiting === 'funds_locked');
+    assert.equal(
+      attempts.map(({ failure }) => failure?.code),
+      ['WORKER_DEAD'],
+    );
+    await net.nodes[lost]!.stop();
+    await net.restart(lost);
+    const view = await ended(node, taskId);
+    assert.is(view.state, 'completed');
+    assert.is(view.attempts.length, 2);
+    await allBack(node);
+    assert.is(await paidEscrows(net.nodes[0]!), 1);
+  });
+});
+
 test('a worker that is shut down in mid-task says so, and the task goes on at once', async () => {
   const doors = [gate(), gate()];
   await withNet([notary, notary, doors[0]!, doors[1]!], async net => {

@@ -19,6 +19,7 @@ import {
 } from '../../src/wire/index.ts';
 import { movableClock } from '../fixtures/movable-clock.ts';
 import { FLOP, taskRequest } from '../fixtures/nodes.ts';
+import { waitFor } from '../fixtures/wait.ts';
 import { codeThrown, quick } from './support.ts';
 
 const test = suite('market: following a worker');
@@ -72,9 +73,11 @@ function following(say: (stream: number) => (WorkerMessage | Uint8Array)[]) {
     { ...body, ...hashes, termsHash: termsHash(terms), awardedAt: clock.now() },
     requester,
   );
-  const entry = { ...ref, award: award.bytes, offer: offer.bytes, lock: null, startedAt: null };
+  const live = { acceptance: bytes(5), failure: null, endedAt: null };
+  const entry = { ...ref, ...live, award: award.bytes, offer: offer.bytes, lock: null, startedAt: null };
   const record = { taskId: TASK, state: 'scheduled', phase: 'awarding', inputs: [], attempts: [entry] };
   const task = { record, log: { size: () => 0 } };
+  const peers: string[] = [worker.peer];
   const counts = { streams: 0, writes: 0, progress: 0, reports: 0, shown: 0 };
   const open = async () => {
     const queue = say(counts.streams++);
@@ -94,7 +97,7 @@ function following(say: (stream: number) => (WorkerMessage | Uint8Array)[]) {
     clock,
     logger: silentLogger,
     options: quick,
-    network: { open, report: () => counts.reports++ },
+    network: { open, report: () => counts.reports++, peers: () => peers },
     signer: requester,
   };
   const store = {
@@ -114,7 +117,7 @@ function following(say: (stream: number) => (WorkerMessage | Uint8Array)[]) {
     1,
     null,
   );
-  return { follower, counts, record, clock };
+  return { follower, counts, record, clock, peers };
 }
 
 /** Follows to the end; the pauses of a follower alone do not keep a process alive. */
@@ -160,6 +163,16 @@ test('a worker that only beats is let go when its claim is over, and before when
     clock.jump(ms);
     assert.is(await codeThrown(run), 'LEASE_OVERDUE');
   }
+});
+
+test('silence counts once somebody is heard: who hears nobody at all is away itself', async () => {
+  const { follower, clock, counts, peers } = following(() => []);
+  peers.pop();
+  const run = codeThrown(follow(follower));
+  clock.jump(quick.deadMs as number);
+  await waitFor(() => counts.streams === 2, 'another try');
+  peers.push(requester.peer);
+  assert.is(await run, 'WORKER_DEAD');
 });
 
 test('each phase has a limit of its own; files on a slow line begin it anew', () => {

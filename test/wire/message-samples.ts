@@ -66,6 +66,8 @@ const policy = {
   avoidPeers: [],
   requirePeers: [bob.peer],
   labels: { project: 'x' },
+  idempotent: true,
+  after: [output.cid],
   automaticPayment: true,
   arbiters: [],
 };
@@ -359,6 +361,7 @@ const recordSamples: readonly MessageSample[] = [
     attempts: [attempt],
     failedWorkers: [alice.peer],
     inputs: [output.cid],
+    bound: [{ cid: output.cid, size: 1 }],
     failure,
     result: {
       attempt: 1,

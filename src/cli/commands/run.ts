@@ -26,6 +26,9 @@ export interface RunOptions extends TargetOptions {
   readonly timeout?: string;
   readonly runtime?: string;
   readonly reuse?: boolean;
+  readonly idempotent?: boolean;
+  readonly after?: readonly string[];
+  readonly from?: readonly string[];
   readonly allowHost?: readonly string[];
   readonly gpus?: string;
   readonly array?: string;
@@ -110,6 +113,16 @@ function arrayOf({ array, matrix, arrayRetries }: RunOptions): Record<string, un
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 
+/** What other tasks write. */
+function givenOf(items: readonly string[] = []): InputBody[] {
+  return items.map(item => {
+    const [task, output, target, ...rest] = item.split(':');
+    if (!task || !output || !target || rest.length > 0)
+      throw usage(`--from must be TASK:OUTPUT:TARGET such as bafy…:result.csv:inputs/data.csv, not ${item}`);
+    return { task, output, target };
+  });
+}
+
 /** The flags as a task. Fields that no flag names are left to the daemon's defaults. */
 export async function taskOfFlags(
   io: Io,
@@ -134,6 +147,7 @@ export async function taskOfFlags(
     timeout_seconds: numberOf('--timeout', options.timeout),
     runtime: options.runtime,
     reuse: options.reuse,
+    idempotent: options.idempotent,
     network: options.allowHost && { allow: [...options.allowHost] },
     gpus: options.gpus === undefined ? undefined : { count: numberOf('--gpus', options.gpus) },
     array: arrayOf(options),
@@ -144,7 +158,11 @@ export async function taskOfFlags(
     priority: numberOf('--priority', options.priority),
     env: options.env && pairsOf(io, '-e', options.env),
     labels: options.label && pairsOf(io, '--label', options.label),
-    inputs: options.volume && (await inputsOf(options.volume, files)),
+    inputs: (options.volume || options.from) && [
+      ...(await inputsOf(options.volume ?? [], files)),
+      ...givenOf(options.from),
+    ],
+    after: options.after && [...options.after],
     avoid: options.avoid && [...options.avoid],
     require: options.require && [...options.require],
     arbiters: options.arbiter && [...options.arbiter],

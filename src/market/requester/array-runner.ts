@@ -4,6 +4,7 @@ import { bundleSize, envOf } from '../elements.ts';
 import { CANCEL_WAIT_MS, LONGEST_SWEEP_MS } from '../options.ts';
 import type { RequesterComponents } from './interface.ts';
 import { type BundleRecord, isBundle, LiveArray } from './live-array.ts';
+import { failureBefore } from './predecessors.ts';
 import { makeOrder, newRecord } from './submit.ts';
 import { hasEnded, isOver, type LiveTask, type TaskStore } from './task-store.ts';
 
@@ -13,6 +14,8 @@ const MOST_AHEAD = 2;
 const MOST_OPEN = 512;
 /** Indices that an error names. */
 const MOST_NAMED = 20;
+
+const FAILED = { state: 'failed', phase: 'done', waiting: null } as const;
 
 /** Moves an array from where it stands to its end: it makes bundles, which are tasks like any other, and adds up what becomes of them. */
 export class ArrayRunner {
@@ -45,6 +48,8 @@ export class ArrayRunner {
       else news.set(record.taskId, record);
     });
     try {
+      const failure = await failureBefore(this.#components, this.#store, task);
+      if (failure) return await this.#store.update(task, { ...FAILED, failure });
       array = await this.open(task);
       await this.load(array, news);
       isLoaded = true;
@@ -60,12 +65,7 @@ export class ArrayRunner {
         'an array failed unexpectedly',
       );
       const message = messageOf(error).slice(0, 2_000);
-      await this.#store.update(task, {
-        state: 'failed',
-        phase: 'done',
-        waiting: null,
-        failure: { class: 'network', code, message },
-      });
+      await this.#store.update(task, { ...FAILED, failure: { class: 'network', code, message } });
     } finally {
       off();
       this.#live.delete(taskId);
@@ -148,7 +148,7 @@ export class ArrayRunner {
     const maxTotal = 2n * payment < left ? 2n * payment : left;
     const request = {
       spec: { ...spec, members },
-      policy: { ...policy, payment, maxTotal, labels: {}, arbiters: [] },
+      policy: { ...policy, payment, maxTotal, labels: {}, arbiters: [], after: [] },
     };
     const { order, taskId: id } = makeOrder(this.#components, request, {});
     const bundle = { array: taskId, elements: indices, outcomes: null };

@@ -16,8 +16,22 @@ export function nextAttempt({ attempts }: TaskRecord): number {
   return next;
 }
 
-/** Failures that say nothing about the worker: the notaries were away, or this node was. */
-const NOBODYS_FAULT = ['LOCK_MISSING', 'AWARD_UNANSWERED', 'LEDGER_REFUSED', 'LEDGER_STOPPED', 'QUEUE_FULL'];
+/** Of an attempt that ran beside another one, whose result came first. */
+export const OVERTAKEN: TaskFailure = {
+  class: 'network',
+  code: 'OVERTAKEN',
+  message: 'the result of another attempt was taken',
+};
+
+/** Failures that say nothing about the worker: the notaries were away, this node was, or another one was faster. */
+const NOBODYS_FAULT = [
+  'LOCK_MISSING',
+  'AWARD_UNANSWERED',
+  'LEDGER_REFUSED',
+  'LEDGER_STOPPED',
+  'QUEUE_FULL',
+  OVERTAKEN.code,
+];
 
 /** Whether a failure is a reason not to ask its worker again. */
 export function blames(failure: TaskFailure): boolean {

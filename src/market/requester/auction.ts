@@ -20,7 +20,7 @@ import { bidWindowMs, hasEnough } from '../window.ts';
 import { Acquaintances } from './acquaintances.ts';
 import { askedFor, isPayable, isWanted } from './asking.ts';
 import type { RequesterComponents } from './interface.ts';
-import { type LiveTask, lostOnTheWay } from './task-store.ts';
+import { isLive, type LiveTask, lostOnTheWay } from './task-store.ts';
 
 export interface ScoredBid {
   readonly bid: Opened<Bid>;
@@ -68,15 +68,15 @@ export class AuctionHouse {
     const { network, worker, signer, clock, metrics } = this.#components;
     const started = clock.monotonic();
     const { policy } = task.record;
-    const isFresh = (peer: string) => isWanted(policy, peer) && !task.record.failedWorkers.includes(peer);
+    const isFree = (peer: string) =>
+      isWanted(policy, peer) && !task.record.attempts.some(entry => entry.worker === peer && isLive(entry));
+    const isFresh = (peer: string) => isFree(peer) && !task.record.failedWorkers.includes(peer);
     const connected = network.peers().map(({ peer }) => peer);
     const others = init.selfOnly ? [] : connected;
     const withSelf = !policy.avoidSelf && isFresh(signer.peer);
     const isAnyFresh = withSelf || init.selfOnly || others.some(isFresh);
     // where all that are left lost their stream once, one of them is better than nobody
-    const mayAsk = isAnyFresh
-      ? isFresh
-      : (peer: string) => isWanted(policy, peer) && lostOnTheWay(task.record, peer);
+    const mayAsk = isAnyFresh ? isFresh : (peer: string) => isFree(peer) && lostOnTheWay(task.record, peer);
     const mayTake = others.filter(mayAsk);
     this.#level = levelOf({ distances: [], connected: connected.length }, this.#level);
     const isSample = wayOf(this.#level, init.round) === 'sample';

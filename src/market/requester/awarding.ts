@@ -45,6 +45,7 @@ export class Awarding {
     task: LiveTask,
     result: AuctionResult,
     order: TaskOrder,
+    { isHedge = false } = {},
   ) {
     this.#components = components;
     this.#store = store;
@@ -52,7 +53,8 @@ export class Awarding {
     this.#result = result;
     this.#order = order;
     this.#begun = store.update(task, record => ({
-      phase: 'awarding',
+      // a hedge leaves the task in the phase of the attempt that it runs beside
+      ...(isHedge ? {} : { phase: 'awarding' }),
       attempts: [...record.attempts.filter(entry => entry.attempt !== this.#attempt), emptyAttempt(result)],
     }));
   }
@@ -117,7 +119,9 @@ export class Awarding {
       store.updateAttempt(task, attempt, change, { sync: true }),
     ]).then(() => undefined);
     try {
-      const message = { offer: offer.bytes, ...this.#order, atOnce };
+      const { bound } = task.record;
+      const given = bound.length > 0 ? { bound } : {};
+      const message = { offer: offer.bytes, ...this.#order, atOnce, ...given };
       const answer = await sendAward(components, award, message, { signal, written });
       if (answer.accepted) {
         task.log.restart();

@@ -1,9 +1,16 @@
 import { codeOf, messageOf, withDeadline } from '../../util/index.ts';
+import type { TaskFailure, TaskRecord } from '../../wire/index.ts';
 import { CANCEL_WAIT_MS } from '../options.ts';
 import type { Follower } from './follow.ts';
 import type { FollowEnd } from './follow-end.ts';
 import type { RequesterComponents } from './interface.ts';
 import type { LiveTask } from './task-store.ts';
+
+/** What a task's record says from then on. */
+export function cancelledBy({ message }: Error) {
+  const failure: TaskFailure = { class: 'user', code: 'CANCELLED', message };
+  return { state: 'cancelled', phase: 'done', waiting: null, failure } satisfies Partial<TaskRecord>;
+}
 
 /**
  * Tells the worker to stop, and waits for its word: what it gives up, or the result that it had attested by then. Undefined when it

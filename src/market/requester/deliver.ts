@@ -15,11 +15,12 @@ import {
   type TaskSpec,
 } from '../../wire/index.ts';
 import { runFailure } from '../run-failure.ts';
+import { OVERTAKEN } from './attempts.ts';
 import { bundleOutcomes } from './bundle-outcomes.ts';
 import type { Delivery } from './follow-end.ts';
 import type { RequesterComponents } from './interface.ts';
 import type { Treasurer } from './money.ts';
-import { attemptOf, type LiveTask, type TaskStore } from './task-store.ts';
+import { attemptOf, isLive, type LiveTask, type TaskStore } from './task-store.ts';
 
 /** A result whose user's format is not met: only the task's own code can mend that. */
 const MISSHAPEN = /^(RESULT_SCHEMA$|RESULT_NOT_JSON$|SCHEMA_)/;
@@ -198,7 +199,9 @@ async function keep(
             failure,
             evidence: split ?? automatic(record.policy.automaticPayment, accept),
           }
-        : other,
+        : isLive(other)
+          ? { ...other, endedAt: clock.now(), failure: OVERTAKEN }
+          : other,
     ),
   }));
 }

@@ -16,7 +16,8 @@ import { type Delivery, type FollowEnd, OWN_FAULTS } from './follow-end.ts';
 import { InputSender } from './input-sender.ts';
 import type { RequesterComponents } from './interface.ts';
 import { LeaseLimits } from './lease-limits.ts';
-import { attemptOf, type LiveTask, type TaskStore } from './task-store.ts';
+import { Silence } from './silence.ts';
+import { attemptOf, isLive, type LiveTask, type TaskStore } from './task-store.ts';
 
 /** Between tries to reach a worker whose stream broke. */
 const REATTACH_MS = 500;
@@ -40,7 +41,7 @@ export class Follower {
   #taken = new TakenBytes();
   /** What this node itself cannot do, on whatever stream. */
   #fatal: Error | null = null;
-  #heard: number;
+  readonly silence: Silence;
   #breaches = 0;
   readonly #limits: LeaseLimits;
 
@@ -62,7 +63,7 @@ export class Follower {
     const { needs, terms } = open(offerKind, record.offer).body;
     this.#files = new FileInbox(components.blobs, needs.outputBytes);
     this.#inputs = new InputSender(components.blobs, task.record.inputs);
-    this.#heard = components.clock.monotonic();
+    this.silence = new Silence(components.clock, components.options.suspectMs);
     this.#limits = new LeaseLimits(components.clock, this.award, terms);
   }
 
@@ -112,7 +113,18 @@ export class Follower {
    * for what this node cannot do; or the signal's reason.
    */
   async run({ signal }: { signal: AbortSignal }): Promise<FollowEnd> {
-    const { options, clock, logger } = this.#components;
+    const { logger } = this.#components;
+    const facts = { task: this.#task.record.taskId, worker: this.award.worker };
+    const stop = this.silence.watch(() => logger.warn(facts, 'the worker is silent'));
+    try {
+      return await this.#run(signal);
+    } finally {
+      stop();
+    }
+  }
+
+  async #run(signal: AbortSignal): Promise<FollowEnd> {
+    const { options, clock, logger, network, signer } = this.#components;
     for (;;) {
       this.#limits.check();
       try {
@@ -127,7 +139,9 @@ export class Follower {
         logger.debug({ task: this.#task.record.taskId, error: messageOf(error) }, 'worker’s stream broke');
         if (/^(WIRE_|PROTOCOL$)/.test(codeOf(error))) await this.#breach(error);
         this.abandon(error instanceof Error ? error : new Error(messageOf(error)));
-        if (clock.monotonic() - this.#heard >= options.deadMs) throw this.#dead();
+        // who hears nobody at all is away itself, and asks when it is back
+        const isAlone = network.peers().length === 0 && this.award.worker !== signer.peer;
+        if (this.silence.ms >= options.deadMs && !isAlone) throw this.#dead();
         await sleep(REATTACH_MS, { signal, clock });
       }
     }
@@ -184,8 +198,10 @@ export class Follower {
     const stopBeating = heartbeat(clock, options.heartbeatMs, () => channel.send({ type: 'heartbeat' }));
     try {
       for (;;) {
-        const message = await this.#next(channel, signal);
-        this.#heard = clock.monotonic();
+        const message = await receiveWithin(channel, options.deadMs, { signal, clock });
+        if (message === undefined)
+          throw new CodedError({ code: 'STREAM_BROKEN' }, 'the worker closed the stream');
+        this.silence.heard();
         const end = await this.#react(channel, message);
         if (end) return end;
         this.#limits.check();
@@ -194,26 +210,6 @@ export class Follower {
       stopBeating();
       this.#inputs.stop();
     }
-  }
-
-  /** The next message; a worker that is silent is suspect first, and says so to the user. */
-  async #next(channel: RequesterChannel, signal: AbortSignal): Promise<WorkerMessage> {
-    const { clock, options } = this.#components;
-    const cancel = clock.after(options.suspectMs, () => this.#suspect());
-    try {
-      const message = await receiveWithin(channel, options.deadMs, { signal, clock });
-      if (message === undefined)
-        throw new CodedError({ code: 'STREAM_BROKEN' }, 'the worker closed the stream');
-      return message;
-    } finally {
-      cancel();
-    }
-  }
-
-  #suspect(): void {
-    const { logger } = this.#components;
-    const { worker } = this.award;
-    logger.warn({ task: this.#task.record.taskId, worker }, 'the worker is silent');
   }
 
   async #react(channel: RequesterChannel, message: WorkerMessage): Promise<FollowEnd | undefined> {
@@ -226,7 +222,7 @@ export class Follower {
         await this.#phase(message);
         return undefined;
       case 'log':
-        this.#task.log.append(message.stream, message.offset, message.bytes);
+        if (this.#isNewest) this.#task.log.append(message.stream, message.offset, message.bytes);
         return undefined;
       case 'file':
         await this.#files.take(message);
@@ -256,15 +252,18 @@ export class Follower {
     const isNews = this.#limits.enter(phase);
     if (isNews && (record.phase !== phase || record.state !== state))
       await this.#store.update(this.#task, current => ({
-        state,
-        phase,
-        waiting: phase === 'queued' ? 'worker_busy' : null,
+        ...(this.#isNewest ? { state, phase, waiting: phase === 'queued' ? 'worker_busy' : null } : {}),
         attempts: current.attempts.map(entry =>
           entry.attempt === this.#attempt ? { ...entry, startedAt } : entry,
         ),
       }));
-    if (progress !== null && this.#limits.isIn(phase))
+    if (progress !== null && this.#limits.isIn(phase) && this.#isNewest)
       this.#store.progress(this.#task, progress, this.#limits.shows());
+  }
+
+  /** Of attempts beside each other the user sees the newest. */
+  get #isNewest(): boolean {
+    return this.#task.record.attempts.findLast(isLive)?.attempt === this.#attempt;
   }
 
   #sayTaken(length: number): void {

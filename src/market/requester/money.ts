@@ -21,6 +21,7 @@ import type { Arbitration } from './arbitration.ts';
 import { escrowRecord, isDispute, MAX_EVIDENCE_BYTES, ownStep } from './escrow-steps.ts';
 import { EscrowWaits } from './escrow-waits.ts';
 import { fetchEvidence } from './fetch-evidence.ts';
+import { OWN_FAULTS } from './follow-end.ts';
 import type { RequesterComponents } from './interface.ts';
 import { attemptOf, type LiveTask, type TaskStore } from './task-store.ts';
 
@@ -79,7 +80,7 @@ export class Treasurer {
 
   /**
    * Keeps what a worker signed for an attempt that came to nothing, if it is what closes the escrow as agreed: the lock given back,
-   * or, of a task that its owner cancelled, a split by the time used. Anything else is dropped.
+   * or, of an attempt that this node itself ended, a split by the time used. Anything else is dropped.
    */
   async keep(task: LiveTask, attempt: number, bytes: Uint8Array): Promise<boolean> {
     const entry = attemptOf(task.record, attempt);
@@ -91,8 +92,9 @@ export class Treasurer {
 
   /** Counted from the award on, since a task may have started before we heard of it. */
   #mostFor(task: LiveTask, { failure, offer, price, awardedAt, endedAt }: AttemptRecord): bigint {
-    const isCancelled = failure?.code === 'CANCELLED' || hasCode(task.stop.signal.reason, 'CANCELLED');
-    if (!isCancelled || price === null || awardedAt === null) return 0n;
+    const isOurs = failure !== null && ['CANCELLED', ...OWN_FAULTS].includes(failure.code);
+    const isCancelled = hasCode(task.stop.signal.reason, 'CANCELLED');
+    if ((!isOurs && !isCancelled) || price === null || awardedAt === null) return 0n;
     const { terms, needs } = open(offerKind, offer).body;
     const { limits, failureFloorPermille } = terms;
     const wallMs = (endedAt ?? this.#components.clock.now()) - awardedAt;

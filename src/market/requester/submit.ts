@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { requireAmount } from '../../ledger/index.ts';
-import { CodedError } from '../../util/index.ts';
+import { CodedError, hasCode } from '../../util/index.ts';
 import { compileResultSchema } from '../../verification/index.ts';
 import {
   encodeCbor,
   fetchedInputs,
+  givenInputs,
   orderKind,
   saltedSpecHash,
   seal,
@@ -47,7 +48,7 @@ export class Submissions {
 
   /**
    * Makes the order and writes the task before anything is sent. With an idempotency key the same request gives the same task.
-   * @throws CodedError `TIMEOUT_TOO_LONG`, `IDEMPOTENCY_CONFLICT`, `AMOUNT_SMALL`, `FUNDS_INSUFFICIENT`, `TASK_LIMIT`, `DAY_LIMIT`, `BLOB_NOT_FOUND`,
+   * @throws CodedError `TIMEOUT_TOO_LONG`, `AFTER_UNKNOWN`, `IDEMPOTENCY_CONFLICT`, `AMOUNT_SMALL`, `FUNDS_INSUFFICIENT`, `TASK_LIMIT`, `DAY_LIMIT`, `BLOB_NOT_FOUND`,
    * `QUEUE_FULL`, `SCHEMA_INVALID`.
    */
   async submit(request: TaskRequest, options: SubmitOptions): Promise<Submission> {
@@ -76,6 +77,7 @@ async function submit(
     throw new CodedError(facts, 'this Idempotency-Key was used for another task; choose a new key');
   }
   await requireTakeable(components, request);
+  await requirePredecessors(store, request);
   const { order, taskId } = makeOrder(components, request, { key: idempotencyKey, salt });
   const record = newRecord(components, taskId, request);
   const ops =
@@ -98,6 +100,24 @@ function requireTimeout({ timeoutMs }: TaskSpec): void {
     { code: 'TIMEOUT_TOO_LONG', timeoutMs, maxMs: MAX_TIMEOUT_MS },
     'timeout_seconds must be at most 604800 (7 days): split the task into shorter ones',
   );
+}
+
+/** Only tasks that are there already can be named, by ids that are made of what they are: none can come after itself, however far around. */
+async function requirePredecessors(store: TaskStore, { spec, policy }: TaskRequest): Promise<void> {
+  for (const taskId of policy.after)
+    await store.get(taskId).catch(cause => {
+      if (!hasCode(cause, 'TASK_NOT_FOUND')) throw cause;
+      throw new CodedError(
+        { code: 'AFTER_UNKNOWN', taskId },
+        `after names ${taskId}, which is no task of this node`,
+      );
+    });
+  const stray = givenInputs(spec).find(({ task }) => !policy.after.includes(task));
+  if (stray)
+    throw new CodedError(
+      { code: 'AFTER_UNKNOWN', taskId: stray.task },
+      'an input is of a task that after does not name',
+    );
 }
 
 /** Inputs by content must be here before their task is; from now on they stay for it. */
@@ -195,6 +215,7 @@ export function newRecord(
     attempts: [],
     failedWorkers: [],
     inputs: fetchedInputs(spec).map(({ cid }) => cid),
+    bound: [],
     failure: null,
     result: null,
     accept: null,

@@ -3,6 +3,7 @@ import type { BatchOp } from '../../db/index.ts';
 import { type Bus, CodedError, createBus, type Deferred, deferred } from '../../util/index.ts';
 import {
   type AttemptRecord,
+  bindInputs,
   type TaskOrder,
   type TaskRecord,
   type TaskSpec,
@@ -25,6 +26,11 @@ export function isOver(record: Pick<TaskRecord, 'state'>): boolean {
 
 export function hasEnded(record: Pick<TaskRecord, 'state'>): boolean {
   return ENDED.includes(record.state);
+}
+
+/** Whether it needs no further result: it has one that is being paid, or has ended. */
+export function isTaken(record: Pick<TaskRecord, 'state'>): boolean {
+  return record.state === 'paying' || hasEnded(record);
 }
 
 /** A task that has not ended, or whose money is still moving. */
@@ -218,8 +224,11 @@ export class TaskStore {
     return order;
   }
 
+  /** With its given inputs bound, once they are. */
   async spec(taskId: string): Promise<TaskSpec> {
-    return taskSpecMessage.decode((await this.order(taskId)).spec);
+    const spec = taskSpecMessage.decode((await this.order(taskId)).spec);
+    const { bound } = await this.get(taskId);
+    return (bound.length > 0 && bindInputs(spec, bound)) || spec;
   }
 
   #ended(task: LiveTask): void {
@@ -249,6 +258,15 @@ export class TaskStore {
 /** Whether all that went wrong with this worker went wrong on the way to it: it is asked again when there is no other. */
 export function lostOnTheWay({ attempts }: Pick<TaskRecord, 'attempts'>, peer: string): boolean {
   return attempts.every(({ worker, failure }) => worker !== peer || !failure || failure.class === 'network');
+}
+
+/** Whether its worker may still bring a result that is taken. */
+export function isLive({
+  acceptance,
+  failure,
+  endedAt,
+}: Pick<AttemptRecord, 'acceptance' | 'failure' | 'endedAt'>): boolean {
+  return acceptance !== null && failure === null && endedAt === null;
 }
 
 /** Whether an attempt's escrow has yet to close. */

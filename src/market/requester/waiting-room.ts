@@ -64,14 +64,15 @@ export class WaitingRoom {
     return Math.max(1, this.#resting.length / LOOKING);
   }
 
-  /** Until the time is over, or something has changed that may help: a place at a worker, or `needs` in the wallet. */
+  /** Until the time is over, or something has changed that may help: a place at a worker, `needs` in the wallet, or `change`. */
   async rest(
     ms: number,
-    { needs = null, ...place }: Place & { needs?: bigint | null },
+    { needs = null, change, ...place }: Place & { needs?: bigint | null; change?: Promise<void> },
     signal: AbortSignal,
   ): Promise<void> {
     const guest = this.#guest(place, needs);
     const cancel = this.#clock.after(ms, () => guest.woken.resolve());
+    void change?.then(guest.woken.resolve);
     this.#resting.push(guest);
     this.#resting.sort(byTurn);
     try {

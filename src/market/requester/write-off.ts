@@ -4,7 +4,7 @@ import { blames, isSaidOfTask, isSaidTwice } from './attempts.ts';
 import { mayRetry } from './deliver.ts';
 import type { RequesterComponents } from './interface.ts';
 import type { Settler } from './settler.ts';
-import { attemptOf, changeAttempt, type LiveTask, moneyMoves, type TaskStore } from './task-store.ts';
+import { attemptOf, changeAttempt, isLive, type LiveTask, moneyMoves, type TaskStore } from './task-store.ts';
 
 /** As much as a record holds. */
 const MAX_MESSAGE = 2_000;
@@ -27,10 +27,15 @@ export async function writeOff(
   const isUsers = isSaidTwice(task.record, entry.worker, failure);
   const end = isUsers ? ({ ...failure, class: 'user' } as const) : failure;
   const retry = mayRetry(end) || end.class === 'funds';
+  const goesOn = retry && task.record.attempts.some(other => other.attempt !== attempt && isLive(other));
   await store.update(
     task,
     record => ({
-      ...(retry ? { state: 'pending', phase: 'queued' } : { state: 'failed', phase: 'done', failure: end }),
+      ...(goesOn
+        ? { state: 'running', phase: 'executing' }
+        : retry
+          ? { state: 'pending', phase: 'queued' }
+          : { state: 'failed', phase: 'done', failure: end }),
       waiting: null,
       attempts: changeAttempt(record, attempt, ended),
       failedWorkers:

@@ -2,6 +2,7 @@ import type { PreparedSandbox, SandboxResult, SandboxTask } from '../../sandbox/
 import { hasCode } from '../../util/index.ts';
 import type { KeptResult } from '../../verification/index.ts';
 import {
+  type BoundSpec,
   bundleResultMessage,
   encodeCbor,
   isCleanPath,
@@ -14,7 +15,6 @@ import {
   type OutputEntry,
   outputManifest,
   ranWell,
-  type TaskSpec,
 } from '../../wire/index.ts';
 import { BUNDLE_MS } from '../options.ts';
 import type { WorkerComponents } from './interface.ts';
@@ -58,7 +58,7 @@ export async function runBundle(
   first: PreparedSandbox,
   prepare: (member: number, left: FilesLeft) => Promise<PreparedSandbox>,
 ): Promise<KeptResult> {
-  const { members = [], outputBytes } = lease.spec as TaskSpec;
+  const { members = [], outputBytes } = lease.spec as BoundSpec;
   const results: MemberResult[] = [];
   const outputs: OutputEntry[] = [];
   const left = { outputBytes, outputFiles: MAX_OUTPUT_FILES };

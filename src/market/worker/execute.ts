@@ -2,12 +2,12 @@ import type { PreparedSandbox, SandboxImage, SandboxTask } from '../../sandbox/i
 import { codeOf, hasCode, messageOf, withDeadline } from '../../util/index.ts';
 import { attest, type KeptResult } from '../../verification/index.ts';
 import {
+  type BoundSpec,
   type ErrorClass,
   MAX_OUTPUT_FILES,
   MAX_STREAM_BYTES,
   outputManifest,
   type Runtime,
-  type TaskSpec,
 } from '../../wire/index.ts';
 import type { Capacity } from '../capacity.ts';
 import { type FilesLeft, memberTask, runBundle } from './bundle.ts';
@@ -67,7 +67,7 @@ async function runStaged(
   slot: (() => void) | undefined,
 ): Promise<KeptResult> {
   const { clock } = components;
-  const spec = lease.spec as TaskSpec;
+  const spec = lease.spec as BoundSpec;
   const { signal } = lease.stop;
   const { requester, priority, deadline, terms } = lease.offer;
   const { limits } = terms;
@@ -116,7 +116,7 @@ async function runStaged(
 async function pull(
   { executor }: WorkerComponents,
   lease: Lease,
-  { image }: TaskSpec,
+  { image }: BoundSpec,
   signal: AbortSignal,
 ): Promise<SandboxImage> {
   if (!executor.hasImage(image)) await lease.enter('pulling');
@@ -181,7 +181,7 @@ async function collect(
   await lease.attested(change, result);
 }
 
-function sandboxTask({ blobs }: WorkerComponents, lease: Lease, spec: TaskSpec): SandboxTask {
+function sandboxTask({ blobs }: WorkerComponents, lease: Lease, spec: BoundSpec): SandboxTask {
   return {
     key: lease.key,
     image: spec.image,

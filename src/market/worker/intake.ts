@@ -4,6 +4,8 @@ import {
   type Award,
   acceptanceKind,
   awardKind,
+  type BoundSpec,
+  bindInputs,
   fetchedBytes,
   type Gpus,
   type LeaseRecord,
@@ -18,7 +20,6 @@ import {
   saltedSpecHash,
   sameBytes,
   seal,
-  type TaskSpec,
   taskIdOf,
   taskSpecMessage,
   termsHash,
@@ -34,7 +35,7 @@ export type AwardMessage = Extract<RequesterMessage, { type: 'award' }>;
 export interface CheckedAward {
   readonly award: Opened<Award>;
   readonly offer: Opened<Offer>;
-  readonly spec: TaskSpec;
+  readonly spec: BoundSpec;
 }
 
 const no = (code: string, reason: string, permanent = false): Refusal => ({ code, reason, permanent });
@@ -72,10 +73,12 @@ export function checkAward(message: AwardMessage, from: string, self: string, ne
     throw bad('AWARD_INVALID', 'the award, its offer and its order name different tasks');
   if (!sameBytes(body.offerHash, offer.digest) || !sameBytes(body.termsHash, termsHash(offer.body.terms)))
     throw bad('AWARD_INVALID', 'the award names another offer or other terms');
-  const spec = taskSpecMessage.decode(message.spec);
-  const hash = saltedSpecHash(message.salt, spec);
+  const ordered = taskSpecMessage.decode(message.spec);
+  const hash = saltedSpecHash(message.salt, ordered);
   if (!sameBytes(hash, order.body.saltedSpecHash) || !sameBytes(hash, body.specHash))
     throw bad('AWARD_SPEC', 'the task is not the one that the order names');
+  const spec = bindInputs(ordered, message.bound ?? []);
+  if (!spec) throw bad('AWARD_SPEC', 'the inputs that came along are not those that the task is given');
   const { needs, terms } = offer.body;
   const within =
     spec.milliCpus <= needs.milliCpus &&
@@ -87,9 +90,10 @@ export function checkAward(message: AwardMessage, from: string, self: string, ne
     sameGpus(spec.gpus, needs.gpus) &&
     runMsOf(spec) <= terms.limits.runMs &&
     spec.members?.length === needs.members &&
-    message.spec.length + fetchedBytes(spec) <= needs.inputBytes &&
+    (message.bound ? taskSpecMessage.encode(spec) : message.spec).length + fetchedBytes(spec) <=
+      needs.inputBytes &&
     spec.outputBytes <= needs.outputBytes &&
-    (terms.arbiters.length === 0 || canBeJudged(spec));
+    (terms.arbiters.length === 0 || canBeJudged(ordered));
   if (!within) throw bad('AWARD_SPEC', 'the task is another than its offer said');
   return { award, offer, spec };
 }

@@ -6,6 +6,7 @@ import {
   type Award,
   attestationKind,
   awardKind,
+  type BoundSpec,
   cancelKind,
   type Decided,
   type ErrorClass,
@@ -18,7 +19,6 @@ import {
   ranWell,
   refKey,
   seal,
-  type TaskSpec,
   type WorkerPhase,
 } from '../../wire/index.ts';
 import type { WorkerChannel } from '../channel.ts';
@@ -49,7 +49,7 @@ export class Lease {
   readonly award: Award;
   readonly offer: Offer;
   /** Null after the execution, and after a restart: it may hold inputs of some MiB. */
-  spec: TaskSpec | null;
+  spec: BoundSpec | null;
   readonly outlet: Outlet;
   /** Null where there is nothing to fetch. */
   readonly inputs: InputFetcher | null;
@@ -70,7 +70,7 @@ export class Lease {
   readonly #locked: Deferred<void> = deferred();
   readonly #components: WorkerComponents;
 
-  constructor(components: WorkerComponents, record: LeaseRecord, spec: TaskSpec | null) {
+  constructor(components: WorkerComponents, record: LeaseRecord, spec: BoundSpec | null) {
     this.#components = components;
     this.record = record;
     this.#written = record;
@@ -223,7 +223,7 @@ export class Lease {
       throw new CodedError({ code: 'LEASE_OVER' }, 'the lease was given up meanwhile');
     const { limits, failureFloorPermille } = this.offer.terms;
     const facts = { ask: this.record.price, timeoutMs: limits.runMs, floorPermille: failureFloorPermille };
-    const pay = earned(this.spec as TaskSpec, result, facts);
+    const pay = earned(this.spec as BoundSpec, result, facts);
     const split =
       !ranWell(result) && escrowId ? seal(mutualKind, { net: genesis.net, escrowId, pay }, signer) : null;
     this.outlet.log.end();

@@ -59,7 +59,12 @@ async function react(
       lease.stop.abort(new CodedError({ code: 'CANCELLED' }, message.reason || 'cancelled by its requester'));
       return false;
     case 'rejected':
+      // it is of no use any more: what still runs stops, what was attested is claimed
       lease.contested = true;
+      if (lease.record.state === 'accepted')
+        lease.stop.abort(
+          new CodedError({ code: 'SUPERSEDED' }, message.reason || 'it is not wanted any more'),
+        );
       components.logger.warn(
         { task: lease.key, code: message.code, reason: message.reason },
         'result was rejected',
