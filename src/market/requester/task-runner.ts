@@ -189,8 +189,9 @@ export class TaskRunner {
     await room.rest(ms, { ...placeOf(task), needs }, task.stop.signal);
   }
 
-  async #follow(task: LiveTask, { attempt, follower }: Accepted): Promise<void> {
+  async #follow(task: LiveTask, { attempt, follower, kept }: Accepted): Promise<void> {
     const broke = new AbortController();
+    kept?.catch(error => broke.abort(error));
     const signal = AbortSignal.any([task.stop.signal, broke.signal]);
     const locking = this.#lock(task, attempt, follower, broke);
     try {
