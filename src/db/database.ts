@@ -76,7 +76,7 @@ class LevelDatabase implements Database {
     try {
       this.#recent.begin(ops);
       await this.#store.batch(ops, sync);
-      this.#recent.done(ops);
+      this.#recent.done();
     } catch (error) {
       logger.error({ dir: this.#store.dir, error }, 'the database cannot be written');
       throw error;

@@ -18,8 +18,8 @@ export class RecentRecords {
     maxSize: MAX_BYTES,
     sizeCalculation: (value, name) => value.length + name.length + OVERHEAD_BYTES,
   });
-  /** Names of the batch that is on its way. */
-  readonly #writing = new Set<string>();
+  /** What is on its way to the disk, of one batch at a time. */
+  readonly #writing = new Map<string, Uint8Array>();
   /** Names that are being read, each with the last read of it; none that a write has met since. */
   readonly #reading = new Map<string, object>();
 
@@ -29,7 +29,7 @@ export class RecentRecords {
     read: (keys: Uint8Array[]) => Promise<(Uint8Array | undefined)[]>,
   ): Promise<(Uint8Array | undefined)[]> {
     const names = keys.map(nameOf);
-    const found = names.map(name => this.#values.get(name));
+    const found = names.map(name => (this.#writing.has(name) ? undefined : this.#values.get(name)));
     const missing = names.flatMap((name, i) => (found[i] === undefined ? [{ name, key: keys[i]! }] : []));
     if (missing.length > 0) {
       const values = (await this.#read(missing, read)).values();
@@ -49,7 +49,8 @@ export class RecentRecords {
       this.#reading.get(name) === turn && this.#reading.delete(name);
     try {
       const values = await read(missing.map(({ key }) => key));
-      for (const [i, entry] of missing.entries()) if (isUnmet(entry)) this.#keep(entry.name, values[i]);
+      for (const [i, entry] of missing.entries())
+        if (isUnmet(entry)) this.#values.set(entry.name, values[i] ?? ABSENT);
       return values;
     } finally {
       missing.forEach(isUnmet);
@@ -58,26 +59,21 @@ export class RecentRecords {
 
   /** `ops` are about to be written: one batch at a time. */
   begin(ops: readonly BatchOp[]): void {
-    for (const { key } of ops) {
-      const name = nameOf(key);
-      this.#values.delete(name);
+    for (const op of ops) {
+      const name = nameOf(op.key);
       this.#reading.delete(name);
-      this.#writing.add(name);
+      this.#writing.set(name, op.type === 'put' ? op.value : ABSENT);
     }
   }
 
-  /** `ops` were written. */
-  done(ops: readonly BatchOp[]): void {
+  /** They were written. */
+  done(): void {
+    for (const [name, value] of this.#writing) this.#values.set(name, value);
     this.#writing.clear();
-    for (const op of ops) this.#keep(nameOf(op.key), op.type === 'put' ? op.value : undefined);
   }
 
   clear(): void {
     this.#values.clear();
-  }
-
-  #keep(name: string, value: Uint8Array = ABSENT): void {
-    this.#values.set(name, value);
   }
 }
 

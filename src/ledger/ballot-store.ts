@@ -1,13 +1,13 @@
 import * as z from 'zod';
 import type { Database, Repository } from '../db/index.ts';
-import { bytesSchema, countSchema, defineMessage, MAX_KNOWN, MAX_VALUE_BYTES } from '../wire/index.ts';
+import { bytesSchema, countSchema, defineRecord, MAX_KNOWN, MAX_VALUE_BYTES } from '../wire/index.ts';
 import type { SlotState } from './slot.ts';
 import { VALUE_KINDS } from './value-kind.ts';
 
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** An undecided slot of one notary among several. */
-const ballotRecord = defineMessage(
+const ballotRecord = defineRecord(
   'notary-ballot',
   MAX_KNOWN * (MAX_VALUE_BYTES + 256),
   z.strictObject({

@@ -6,6 +6,7 @@ import {
   countSchema,
   decidedSchema,
   defineMessage,
+  defineRecord,
   exactBytesSchema,
   hashSchema,
   hexHashSchema,
@@ -22,7 +23,7 @@ import { STATE_BYTES } from './state-digest.ts';
 
 /** What the notary and the wallet keep on disk. Money is in 1e-8 FLOP. */
 
-export const accountRecord = defineMessage(
+export const accountRecord = defineRecord(
   'ledger-account',
   256,
   z.strictObject({
@@ -46,7 +47,7 @@ const escrowFields = {
   fee: amountSchema,
 };
 
-export const escrowRecord = defineMessage(
+export const escrowRecord = defineRecord(
   'ledger-escrow',
   4096,
   z.strictObject({
@@ -59,7 +60,7 @@ export const escrowRecord = defineMessage(
 );
 export type StoredEscrow = ReturnType<typeof escrowRecord.decode>;
 
-export const slotRecord = defineMessage(
+export const slotRecord = defineRecord(
   'ledger-slot',
   MAX_VALUE_BYTES + 4096,
   z.strictObject({
@@ -72,10 +73,10 @@ export const slotRecord = defineMessage(
 export type StoredSlot = ReturnType<typeof slotRecord.decode>;
 
 /** One name of a slot: an entry of a trail. */
-export const slotNameRecord = defineMessage('ledger-slot-name', 256, slotSchema);
+export const slotNameRecord = defineRecord('ledger-slot-name', 256, slotSchema);
 
 /** An entry of the log. */
-export const logRecord = defineMessage(
+export const logRecord = defineRecord(
   'ledger-log',
   16 * 1024,
   z.strictObject({
@@ -89,7 +90,7 @@ export const logRecord = defineMessage(
 );
 export type LogEntry = ReturnType<typeof logRecord.decode>;
 
-export const notaryMetaRecord = defineMessage(
+export const notaryMetaRecord = defineRecord(
   'notary-meta',
   256 + STATE_BYTES,
   z.strictObject({

@@ -37,3 +37,18 @@ export function defineMessage<S extends z.ZodType>(
     },
   };
 }
+
+/**
+ * A record that only the code which made it reads: written as it is, and checked when it comes back from the disk. For what rules made of
+ * statements that were checked, where a check of every record would cost as much as writing it.
+ */
+export function defineRecord<S extends z.ZodType>(name: string, maxBytes: number, schema: S): Message<S> {
+  return {
+    ...defineMessage(name, maxBytes, schema),
+    encode(value) {
+      const bytes = encodeCbor(value);
+      checkSize(bytes, maxBytes, name);
+      return bytes;
+    },
+  };
+}

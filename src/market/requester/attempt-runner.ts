@@ -33,8 +33,9 @@ export class AttemptRunner {
 
   /** Rejects with the reason of the task's signal alone, when the node stops. */
   async run(task: LiveTask, accepted: Accepted, beside: Beside): Promise<void> {
-    const { attempt, follower } = accepted;
+    const { attempt, follower, kept } = accepted;
     const broke = new AbortController();
+    kept?.catch(error => broke.abort(error));
     const signal = AbortSignal.any([task.stop.signal, beside.over, broke.signal]);
     const locking = this.#lock(task, attempt, follower, broke, signal);
     try {

@@ -13,6 +13,8 @@ import { changeAttempt, type LiveTask, type TaskStore } from './task-store.ts';
 export interface Accepted {
   readonly attempt: number;
   readonly follower: Follower;
+  /** The worker's word is on disk, and nothing waits for that: whatever follows on it is written behind it. */
+  readonly kept?: Promise<void>;
 }
 
 /** An attempt whose worker gave no answer: it may have accepted, so its number is spent. */
@@ -125,8 +127,8 @@ export class Awarding {
       const answer = await sendAward(components, award, message, { signal, written });
       if (answer.accepted) {
         task.log.restart();
-        await store.updateAttempt(task, attempt, { acceptance: answer.acceptance.bytes });
-        return { attempt, follower: new Follower(components, store, task, attempt, answer.channel) };
+        const kept = store.updateAttempt(task, attempt, { acceptance: answer.acceptance.bytes });
+        return { attempt, follower: new Follower(components, store, task, attempt, answer.channel), kept };
       }
       components.experience.refused(worker);
       await this.#refused(worker, answer.refusal);
