@@ -257,7 +257,10 @@ export class SimTask {
     this.#accepted = { claimedMs: bid.etaMs + queueMs, at: timeline.monotonic() };
     const key = this.#key(attempt);
     for (const other of this.places?.taken() ?? [])
-      this.#send(other, () => this.#sim.worker(other).cancel(key, this.job));
+      this.#send(other, () => {
+        this.messages++;
+        this.#sim.worker(other).cancel(key, this.job);
+      });
     if (this.assignedMs !== undefined) return;
     this.assignedMs = timeline.monotonic() - this.submittedAt;
     this.#sim.assigned(this);

@@ -86,6 +86,8 @@ export interface SimInit extends WorldInit {
   readonly downMs: number;
   /** An award is for a slot that is free, else for the first that is; or it may wait in the worker's own queue. */
   readonly binding: 'late' | 'queue';
+  /** Every task is of the class that any machine can run. */
+  readonly isUniform?: boolean;
 }
 
 export const downShare = ({ failEveryMs, downMs }: SimInit): number => downMs / (failEveryMs + downMs);
@@ -186,7 +188,7 @@ export function* jobs(init: SimInit): Generator<Job, never> {
   for (;;)
     yield {
       gapMs: exponential(random, gapMs),
-      class: drawClass(random() * 100),
+      class: init.isUniform ? 'cpu' : drawClass(random() * 100),
       runMs: runMs(random),
       requester: Math.floor(random() * requesters) * NODES_PER_REQUESTER,
     };

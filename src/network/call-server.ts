@@ -1,6 +1,14 @@
 import { setMaxListeners } from 'node:events';
 import type { Stream } from '@libp2p/interface';
-import { type Abortable, type Clock, hasCode, type Logger, messageOf, withDeadline } from '../util/index.ts';
+import {
+  type Abortable,
+  type Clock,
+  hasCode,
+  type Logger,
+  type Metrics,
+  messageOf,
+  withDeadline,
+} from '../util/index.ts';
 import { decodeFrame, encodeError, encodeFrame, FRAME_KIND, HEADER_BYTES } from './call-frame.ts';
 import { broken, NetworkError, tooLarge } from './errors.ts';
 import { createFrames } from './frames.ts';
@@ -13,6 +21,7 @@ export type CallHandler = (request: Uint8Array, from: string, options: Abortable
 export interface CallServerComponents {
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly metrics: Metrics;
   readonly rates: RateLimits;
   readonly report: (peer: string, reason: string, cost: number) => void;
 }
@@ -77,7 +86,7 @@ export async function serveCalls(
 
 /** One request's answer or error, within its rate and deadline. */
 async function answer(
-  { clock, logger, rates, report }: CallServerComponents,
+  { clock, logger, metrics, rates, report }: CallServerComponents,
   { protocol, limits, handler }: ServedProtocol,
   request: Uint8Array,
   from: string,
@@ -95,6 +104,7 @@ async function answer(
       { signal, clock },
     );
     if (payload.length > limits.maxBytes) throw tooLarge(limits.maxBytes, payload.length);
+    metrics.count('network_messages_total', { protocol });
     return { kind: FRAME_KIND.answer, payload };
   } catch (error) {
     logger.debug({ peer: from, protocol, error: messageOf(error) }, 'request refused or failed');

@@ -26,7 +26,10 @@ export interface Discovery {
  * becomes a full mesh; in a large one, the DHT and the gossip mesh choose. After a peer came up its neighbours are looked up, a few times:
  * it may not know them itself yet.
  */
-export function createDiscovery({ node, clock, logger, bus }: DiscoveryComponents): Discovery {
+export function createDiscovery(
+  { node, clock, logger, bus }: DiscoveryComponents,
+  meshUpTo = SMALL_NETWORK,
+): Discovery {
   const stopping = new AbortController();
   setMaxListeners(0, stopping.signal);
   let cancelLook: () => void = () => undefined;
@@ -34,7 +37,7 @@ export function createDiscovery({ node, clock, logger, bus }: DiscoveryComponent
   const isWanted = (id: PeerId): boolean =>
     node.status === 'started' &&
     !id.equals(node.peerId) &&
-    node.getPeers().length < SMALL_NETWORK &&
+    node.getPeers().length < meshUpTo &&
     node.getConnections(id).length === 0;
 
   async function dial(id: PeerId): Promise<void> {
@@ -57,7 +60,7 @@ export function createDiscovery({ node, clock, logger, bus }: DiscoveryComponent
   async function look(round: number): Promise<void> {
     const pause = LOOK_AROUND_MS[round + 1];
     if (pause !== undefined) cancelLook = clock.after(pause, () => look(round + 1));
-    if (node.getPeers().length >= SMALL_NETWORK) return;
+    if (node.getPeers().length >= meshUpTo) return;
     try {
       for await (const event of nearest(node.peerId.toMultihash().bytes))
         if (event.name === 'PEER_RESPONSE') for (const { id } of event.closer) void dial(id);
@@ -77,7 +80,7 @@ export function createDiscovery({ node, clock, logger, bus }: DiscoveryComponent
 
   return {
     async dialKnown() {
-      const known = await node.peerStore.all({ limit: SMALL_NETWORK });
+      const known = await node.peerStore.all({ limit: meshUpTo });
       for (const { id, addresses } of known) if (addresses.length > 0) void dial(id);
     },
     async walk() {

@@ -38,6 +38,8 @@ export interface NetworkInit {
   /** Answered to any joiner, before it is of the network; at most 16 KiB. */
   readonly genesis?: Uint8Array;
   readonly maxConnections?: number;
+  /** Up to so many connections every discovered peer is dialled. Default: 64. */
+  readonly meshUpTo?: number | undefined;
   readonly agent?: string;
   readonly records?: RecordRules;
 }
@@ -52,7 +54,7 @@ const GENESIS_LIMITS: ProtocolLimits = {
 
 /** The network over libp2p; see `Network`. Nothing listens or dials before `start`. */
 export function createNetwork(components: NetworkComponents, init: NetworkInit): Network {
-  const { logger, clock } = components;
+  const { logger, clock, metrics } = components;
   const prefix = `/${prefixOf(init.networkId)}`;
   const full = (name: string): string => `${prefix}/${name}/1.0.0`;
 
@@ -114,7 +116,10 @@ export function createNetwork(components: NetworkComponents, init: NetworkInit):
       await stopping?.stop();
     },
 
-    call: (peer, protocol, request, options) => calls.call(peer, protocol, request, options),
+    call(peer, protocol, request, options) {
+      metrics.count('network_messages_total', { protocol });
+      return calls.call(peer, protocol, request, options);
+    },
     serve(protocol, limits, handler) {
       const served = { protocol, limits, handler };
       protocols.add(full(protocol), limits, (stream, from) => serveCalls(parts, served, stream, from));

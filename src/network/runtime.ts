@@ -22,6 +22,7 @@ export interface RuntimeComponents {
 
 export type RuntimeInit = Omit<NodeInit, 'datastore' | 'gater' | 'gossipScore'> & {
   readonly datastoreDir: string | null;
+  readonly meshUpTo?: number | undefined;
 };
 
 /** What there is between `start` and `stop`. */
@@ -47,7 +48,7 @@ export async function createRuntime(components: RuntimeComponents, init: Runtime
     await protocols.attach(node);
     const members = createMembers({ ...components, node, score: scores.score }, init.networkId);
     const topics = createTopics({ ...components, node, report: scores.report }, init.networkId);
-    const discovery = createDiscovery({ ...components, node });
+    const discovery = createDiscovery({ ...components, node }, init.meshUpTo);
     return {
       node,
       members,

@@ -55,6 +55,8 @@ export interface NodeInit {
   /** `--join` and the bootstrap list: multiaddrs with a peer id, `#network-id` after them where it must be that one. */
   readonly joinAddresses: readonly string[];
   readonly transport: TransportKind;
+  /** As `NetworkInit.meshUpTo`: many nodes in one process are no full mesh. */
+  readonly meshUpTo?: number | undefined;
   /** Of the key, where it is encrypted. */
   readonly passphrase?: Passphrase | undefined;
   readonly network: NewNetwork;
@@ -146,6 +148,7 @@ async function assemble(
       listen: init.listen,
       bootstrap: init.joinAddresses.map(address => splitAddress(address).address),
       transport: init.transport,
+      meshUpTo: init.meshUpTo,
       genesis: genesis.bytes,
       agent: init.agent,
     },

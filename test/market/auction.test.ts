@@ -145,6 +145,25 @@ for (const [what, change, signer] of wrong)
     assert.equal(await auction(offer => bidOn(offer, change, signer)), { bids: [], reports: [bidder.peer] });
   });
 
+test('an offer for named peers alone is not gossiped while all of them are connected', async () => {
+  const published: string[] = [];
+  const house = houseOn({
+    peers: () => [{ peer: bidder.peer }],
+    rtt: () => 0,
+    call: () => Promise.reject(new Error('away')),
+    publish: async (topic: string) => void published.push(topic),
+  });
+  const offered = async (...requirePeers: string[]) => {
+    const policy = { ...request.policy, requirePeers };
+    const init = { attempt: 1, selfOnly: false, round: 0 };
+    await house.run(taskWith({ failedWorkers: [], policy }), request.spec, init);
+    return published.splice(0);
+  };
+  assert.equal(await offered(), ['offer/all']);
+  assert.equal(await offered(bidder.peer), []);
+  assert.equal(await offered(bidder.peer, stranger.peer), ['offer/all']);
+});
+
 test('with more than 64 peers an offer goes to eight of those that are known, and to all once two rounds found nobody', async () => {
   const peers = Array.from({ length: 70 }, (_, i) => `peer ${i}`);
   const refusal = { code: 'BUSY', reason: 'the queue is full', permanent: false };

@@ -94,7 +94,10 @@ export class AuctionHouse {
     try {
       if (withSelf) auction.take(signer.peer, worker.offer(offer.bytes, signer.peer).encoded);
       for (const peer of peers) auction.ask(peer);
-      if (!init.selfOnly && !isSample) void this.#publish(offer);
+      // who is named and connected has it over its stream: others would bid in vain
+      const isHeard =
+        policy.requirePeers.length > 0 && policy.requirePeers.every(peer => asked.includes(peer));
+      if (!init.selfOnly && !isSample && !isHeard) void this.#publish(offer);
       await auction.close(peers.length === 0 && init.selfOnly ? 0 : offer.body.bidWindowMs);
     } finally {
       this.#open.delete(key);
