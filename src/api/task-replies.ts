@@ -150,6 +150,7 @@ export const taskReply = taskStatusReply.omit({ attempts: true }).extend({
   timeout_seconds: z.number(),
   runtime: z.string().nullable(),
   reuse: z.boolean(),
+  resumable: z.boolean(),
   network: z.union([z.literal('none'), z.object({ allow: z.array(z.string()) })]),
   gpus: z.object({ count: z.int(), vendor: z.string().nullable(), memory_mb: z.number() }).nullable(),
   has_receipt: z.boolean(),

@@ -181,6 +181,7 @@ export function taskOf(task: TaskView): TaskReply {
     timeout_seconds: spec.timeoutMs / 1000,
     runtime: spec.runtime,
     reuse: spec.reuse,
+    resumable: spec.resumable,
     network: spec.allowHosts.length > 0 ? { allow: [...spec.allowHosts] } : ('none' as const),
     gpus: spec.gpus && {
       count: spec.gpus.count,

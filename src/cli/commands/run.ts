@@ -26,6 +26,7 @@ export interface RunOptions extends TargetOptions {
   readonly timeout?: string;
   readonly runtime?: string;
   readonly reuse?: boolean;
+  readonly resumable?: boolean;
   readonly allowHost?: readonly string[];
   readonly gpus?: string;
   readonly array?: string;
@@ -134,6 +135,7 @@ export async function taskOfFlags(
     timeout_seconds: numberOf('--timeout', options.timeout),
     runtime: options.runtime,
     reuse: options.reuse,
+    resumable: options.resumable,
     network: options.allowHost && { allow: [...options.allowHost] },
     gpus: options.gpus === undefined ? undefined : { count: numberOf('--gpus', options.gpus) },
     array: arrayOf(options),
