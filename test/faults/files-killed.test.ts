@@ -6,6 +6,7 @@ import { rawCid } from '../../src/wire/index.ts';
 import type { DaemonProcess } from '../fixtures/daemons.ts';
 import {
   completed,
+  containersOf,
   FAST_LEASES,
   followEvents,
   historyOf,
@@ -15,8 +16,11 @@ import {
   units,
   withDevnet,
 } from '../fixtures/processes.ts';
+import { waitFor } from '../fixtures/wait.ts';
 
-const test = suite('faults: killed while large files are on their way, and in the middle of an array');
+const test = suite(
+  'faults: killed while large files are on their way, in mid-task, and in the middle of an array',
+);
 
 const SIZE = 32 * 2 ** 20;
 const PIECE = 2 ** 20;
@@ -125,7 +129,55 @@ async function killInArray(requester: DaemonProcess, workers: readonly DaemonPro
   assert.ok(off <= bundles.length && off >= -bundles.length, `${gone} gone, ${paid} paid`);
 }
 
-test('32 MiB go to a worker and come back, and 200 elements run, whoever is killed in the middle', () =>
+const STEPS = 120;
+const COUNT = `
+import threading
+for i in range(${STEPS}):
+    print(i, flush=True)
+    threading.Event().wait(0.05)
+open('outputs/end', 'w').write('kept')`;
+
+/** A resumable task counts while its worker is killed and started again: nobody sees that in what it says. */
+async function goesOn(
+  requester: DaemonProcess,
+  worker: DaemonProcess,
+  joins: readonly string[],
+): Promise<void> {
+  const peer = await worker.peer();
+  const body = taskBody(COUNT, { resumable: true, require: [peer], payment_amount: '1' });
+  const taskId = await submit(requester, body);
+  const logs = await requester.client.getTaskLogs({ params: { task_id: taskId }, query: { follow: '1' } });
+  let said = '';
+  let before: string[] = [];
+  for await (const { text, offset } of logs.body) {
+    assert.is(offset, said.length);
+    said += text;
+    if (before.length > 0 || !said.includes('\n5\n')) continue;
+    await worker.kill();
+    before = await containersOf(peer);
+    await worker.start(joins);
+    const kept = async () => (await containersOf(peer)).filter(id => before.includes(id)).length;
+    await waitFor(async () => (await kept()) <= 1, 'what waited for tasks to be removed');
+  }
+  const all = Array.from({ length: STEPS }, (_, i) => `${i}\n`).join('');
+  const result = await completed(requester, taskId);
+  assert.equal([said, result.stdout], [all, all]);
+  assert.equal(
+    result.outputs.map(({ path, size }) => [path, size]),
+    [['end', 4]],
+  );
+  assert.ok((result.usage?.wall_ms ?? 0) >= STEPS * 50);
+  const { body: task } = await requester.client.getTask({ params: { task_id: taskId } });
+  assert.equal(
+    task.attempts.map(({ worker, error }) => [worker, error]),
+    [[peer, null]],
+  );
+  assert.match(worker.output, 'a task went on while the node was away');
+  await waitFor(async () => (await historyOf(worker, taskId)).includes('paid'), 'the worker to be paid');
+  assert.equal(await historyOf(requester, taskId), ['paid', 'lock']);
+}
+
+test('files of 32 MiB, a running task and 200 elements survive whoever is killed in the middle', () =>
   withDevnet(
     3,
     async (_net, daemons) => {
@@ -158,9 +210,11 @@ test('32 MiB go to a worker and come back, and 200 elements run, whoever is kill
       events.stop();
       await checkCopy(notary, taskId, sent);
       await killed.start(joins);
+      await goesOn(requester, other, joins);
       await killInArray(notary, [requester, other]);
     },
-    { settings: FAST_LEASES },
+    // the second waits for a worker that is started again on a busy machine
+    i => ({ settings: i === 1 ? { ...FAST_LEASES, 'market.dead_seconds': '30' } : FAST_LEASES }),
   ));
 
 test.run();

@@ -1,4 +1,4 @@
-import type { Duplex, Readable, Writable } from 'node:stream';
+import { type Duplex, Readable, type Writable } from 'node:stream';
 import type { Container, ContainerCreateOptions } from 'dockerode';
 import { type Clock, CodedError, messageOf, sleep } from '../../util/index.ts';
 import { BadProgram, type Box, type ExitState, type Frame } from '../box.ts';
@@ -67,11 +67,20 @@ export async function reopenBox(
   components: { readonly engine: Engine; readonly clock: Clock },
   id: string,
 ): Promise<Box> {
-  const open = { follow: true, stdout: true, stderr: true } as const;
-  return components.engine.call('taking up the sandbox', async docker => {
+  const { engine } = components;
+  const all = { stdout: true, stderr: true };
+  return engine.call('taking up the sandbox', async docker => {
     const container = docker.getContainer(id);
-    const stream = (await container.logs(open)) as unknown as Readable;
-    return boxOf(components, container, { stream, frames: keptFrames(demux(stream)), isNew: false });
+    const live = (await container.logs({ ...all, follow: true })) as unknown as Readable;
+    const frames = keptFrames({
+      live,
+      async whole() {
+        await container.wait({ condition: 'not-running' });
+        const logs = () => container.logs({ ...all, follow: false });
+        return Readable.from([await engine.call('reading what the sandbox said', logs)]);
+      },
+    });
+    return boxOf(components, container, { stream: live, frames, isNew: false });
   });
 }
 
