@@ -91,19 +91,25 @@ for i in range(100):
 open('outputs/lines', 'w').write('x\\n' * ${LINES})
 open('outputs/bytes', 'wb').write(bytes(range(256)))
 sys.exit(3)`;
+/** It wakes the launcher's alarm, which is not set for another minute. */
+const ALARM = "import os\nopen('outputs/x', 'w').write('x')\nos.kill(1, 14)\nwhile True: pass";
 const numbers = (end: string) => Array.from({ length: 100 }, (_, i) => `${i}${end}`).join('');
 
 test('kill -9 of the daemon: resumable tasks go on, and the next start takes them up where they are', () =>
   withDaemon(
     'docker',
     async ({ owner, folder, disks, handles, kill }) => {
-      const [counts, ends, overdue, floods, overflows, removed, endless] = handles.map(found => found ?? '');
+      const [counts, ends, overdue, floods, overflows, removed, shot, endless] = handles.map(
+        found => found ?? '',
+      );
       const since = Date.now();
       await kill();
       const containers = await containersOf(owner);
       assert.is(containers.length, handles.length);
       const containerOf = (handle = '') => docker.getContainer(JSON.parse(handle).id);
       await containerOf(removed).remove({ force: true });
+      // as when the engine is started again meanwhile
+      await containerOf(shot).kill();
       for (const handle of [ends, overdue, overflows]) await containerOf(handle).wait();
 
       const parts = { logger: silentLogger, clock: keepAliveClock, disks };
@@ -111,6 +117,7 @@ test('kill -9 of the daemon: resumable tasks go on, and the next start takes the
       await next.start();
       const takeUp = async (handle = '') => next.resume(handle, since);
       try {
+        const image = await next.ensureImage(IMAGE, {});
         for (const handle of [removed, '', '{}'])
           assert.is(codeOf(await rejection(takeUp(handle))), 'SANDBOX_FAILED');
         const going = await takeUp(counts);
@@ -118,13 +125,16 @@ test('kill -9 of the daemon: resumable tasks go on, and the next start takes the
         const late = await takeUp(overdue);
         const loud = await takeUp(floods);
         const lost = await takeUp(overflows);
+        const dead = await takeUp(shot);
         const cancelled = await takeUp(endless);
         assert.is(await next.recover(), 1, 'the ordinary one');
         const stop = new AbortController();
         const enough = () => stop.abort(new Error('enough'));
         const stopped = cancelled.run(quiet, { signal: stop.signal, onStarted: enough });
         assert.match(String(await rejection(stopped)), 'enough');
+        assert.match(String(await rejection(dead.run(quiet, {}))), 'the sandbox ended before its task did');
 
+        const woken = runOn(next, image, { ...taskOf(ALARM), resumable: true });
         const { sink, files } = collectingSink();
         const counting = going.run(sink, {});
         const ended = await quick.run(quiet, {});
@@ -141,6 +151,8 @@ test('kill -9 of the daemon: resumable tasks go on, and the next start takes the
           [flooded.outcome, flooded.truncated.stdout, flooded.stdout.length],
           ['output_limit', true, MIB],
         );
+        const { outcome, exitCode, outputs } = await woken;
+        assert.equal([outcome, exitCode, outputs.map(({ path }) => path)], ['exited', 137, ['x']]);
         const counted = await counting;
         assert.equal([counted.outcome, counted.exitCode], ['exited', 3]);
         assert.is(textOf(counted.stdout), numbers('\n'));
@@ -163,6 +175,7 @@ test('kill -9 of the daemon: resumable tasks go on, and the next start takes the
       outliving('print("began", flush=True)\nwhile True: pass', { timeoutMs: 1500 }),
       outliving('wait(1)\nfor _ in range(32): os.write(1, b"x" * 65536)\nwait(60)'),
       outliving('wait(1)\nfor _ in range(20): os.write(1, b"\\n" * 65536)\nprint("the end")'),
+      outliving('while True: wait(1)'),
       outliving('while True: wait(1)'),
       outliving('while True: wait(1)'),
       { code: 'while True: pass', limits: { milliCpus: 250 } },
