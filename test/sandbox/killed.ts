@@ -61,6 +61,7 @@ export async function withDaemon(
   runtime: DaemonSettings['runtime'],
   body: (world: World) => Promise<void>,
   tasks = ENDLESS,
+  socketPath = socketPathFrom(process.env),
 ): Promise<void> {
   const owner = `test-${randomUUID()}`;
   const folder = await mkdtemp(join(tmpdir(), 'duxnode-killed-'));
@@ -68,7 +69,7 @@ export async function withDaemon(
     runtime,
     owner,
     folder,
-    socketPath: socketPathFrom(process.env),
+    socketPath,
     imagesDir: imagesDirFrom(process.env),
     tasks,
   };
