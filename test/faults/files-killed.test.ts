@@ -129,7 +129,7 @@ async function killInArray(requester: DaemonProcess, workers: readonly DaemonPro
   assert.ok(off <= bundles.length && off >= -bundles.length, `${gone} gone, ${paid} paid`);
 }
 
-const STEPS = 120;
+const STEPS = 80;
 const COUNT = `
 import threading
 for i in range(${STEPS}):
