@@ -19,6 +19,7 @@ function specOf(name: WorkerClass): TaskSpec {
     workingDir: null,
     runtime: null,
     reuse: false,
+    resumable: false,
     allowHosts: [],
     gpus: gpus > 0 ? { count: gpus, vendor: 'nvidia', memoryBytes: 0 } : null,
     inputs: [],

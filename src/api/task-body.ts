@@ -10,6 +10,7 @@ import {
   MAX_MATRIX_BYTES,
   MAX_MATRIX_NAMES,
   MAX_OUTPUT_BYTES,
+  MAX_RESUMABLE_OUTPUT_BYTES,
   MAX_SPEC_BYTES,
   MEMBERS_BYTES,
   type TaskInput,
@@ -79,8 +80,9 @@ function countOf(elements: Elements | undefined): number {
   return elements ? Math.min(sizeOf(elements), MAX_ELEMENTS + 1) : 1;
 }
 
-function outputBytesOf({ max_output_mb: mb, disk_mb = DEFAULT_DISK_MB }: TaskBody): number {
-  return Math.min(MAX_OUTPUT_BYTES, (mb ?? disk_mb) * MIB);
+function outputBytesOf({ max_output_mb: mb, disk_mb = DEFAULT_DISK_MB, resumable }: TaskBody): number {
+  if (mb !== undefined) return mb * MIB;
+  return Math.min(resumable ? MAX_RESUMABLE_OUTPUT_BYTES : MAX_OUTPUT_BYTES, disk_mb * MIB);
 }
 
 function gpusOf({ gpus }: TaskBody): TaskRequest['spec']['gpus'] {
@@ -108,6 +110,7 @@ function specOf(body: TaskBody, defaults: TaskDefaults, sizes: Sizes): TaskReque
     runtime: body.runtime === 'container' ? 'docker' : (body.runtime ?? null),
     // an array's elements are of one kind, and a fresh sandbox for each would take far longer than they do
     reuse: body.reuse ?? body.array !== undefined,
+    resumable: body.resumable ?? false,
     allowHosts: typeof body.network === 'object' ? [...new Set(body.network.allow)] : [],
     gpus: gpusOf(body),
   };
@@ -193,6 +196,13 @@ function conflicts({ spec, policy, array }: TaskRequest, self: string, now: numb
     errors.push({ field: 'inputs', message: `must have at most ${MAX_INPUTS_BYTES} bytes together` });
   else if (encodeCbor(spec).length > maxSpecBytes)
     errors.push({ field: '', message: `the task must have at most ${maxSpecBytes} bytes together` });
+  if (spec.resumable && spec.outputBytes > MAX_RESUMABLE_OUTPUT_BYTES)
+    errors.push({
+      field: 'max_output_mb',
+      message: `must be at most ${MAX_RESUMABLE_OUTPUT_BYTES / MIB} beside resumable: leave out one of them`,
+    });
+  if (spec.resumable && array)
+    errors.push({ field: 'resumable', message: 'must not stand beside array: its elements are tried again' });
   if (new Set(spec.inputs.map(input => input.path)).size < spec.inputs.length)
     errors.push({ field: 'inputs', message: 'must not name one target twice' });
   if (policy.maxTotal < policy.payment * BigInt(count))

@@ -158,6 +158,7 @@ export const taskReply = taskStatusReply.omit({ attempts: true }).extend({
   reuse: z.boolean(),
   idempotent: z.boolean(),
   after: z.array(z.string()),
+  resumable: z.boolean(),
   network: z.union([z.literal('none'), z.object({ allow: z.array(z.string()) })]),
   gpus: z.object({ count: z.int(), vendor: z.string().nullable(), memory_mb: z.number() }).nullable(),
   has_receipt: z.boolean(),

@@ -197,6 +197,9 @@ export const taskBodySchema = z
     reuse: z.boolean().optional().meta({
       description: 'May run in a sandbox that ran tasks of yours with the same image and limits before',
     }),
+    resumable: z.boolean().optional().meta({
+      description: 'Goes on where its worker’s daemon ends and comes back, if its sandbox can',
+    }),
     network: networkAccess.optional(),
     gpus: z
       .strictObject({

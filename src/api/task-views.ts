@@ -184,6 +184,7 @@ export function taskOf(task: TaskView): TaskReply {
     reuse: spec.reuse,
     idempotent: policy.idempotent,
     after: [...policy.after],
+    resumable: spec.resumable,
     network: spec.allowHosts.length > 0 ? { allow: [...spec.allowHosts] } : ('none' as const),
     gpus: spec.gpus && {
       count: spec.gpus.count,

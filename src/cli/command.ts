@@ -69,6 +69,7 @@ export function taskFlags(made: Command): Command {
     .option('--runtime <name>', 'docker, runsc (gVisor) or native; default whatever the worker uses')
     .option('--reuse', 'may run in a sandbox that ran tasks of yours before: faster')
     .option('--idempotent', 'may run twice: a silent worker’s task is given to another one too')
+    .option('--resumable', 'goes on where its worker is started again in mid-task')
     .option(
       '--allow-host <host>',
       'let the task reach this host; workers that permit it (repeatable)',

@@ -15,7 +15,9 @@ export interface BoundInputs {
 export interface InputBinder {
   /** Undefined where there is nothing to lay out. */
   lay(files: readonly FileInput[]): Promise<BoundInputs | undefined>;
-  /** Removes what an earlier run of this owner left. */
+  /** Holds those that an earlier run laid out, by their folder's name; returns what removes them. */
+  takeUp(name: string): BoundInputs['release'];
+  /** Removes what an earlier run of this owner left and nobody took up. */
   sweep(): Promise<void>;
   /** Removes what is in use too. */
   removeAll(): Promise<void>;
@@ -31,7 +33,12 @@ export function createInputBinder(
   base: string | undefined,
 ): InputBinder {
   return base === undefined
-    ? { lay: async () => undefined, sweep: async () => {}, removeAll: async () => {} }
+    ? {
+        lay: async () => undefined,
+        takeUp: () => async () => {},
+        sweep: async () => {},
+        removeAll: async () => {},
+      }
     : binderIn(logger, base);
 }
 
@@ -66,6 +73,10 @@ function binderIn(logger: Logger, base: string): InputBinder {
         throw error;
       }
       return { dir, release: () => remove(name) };
+    },
+    takeUp(name) {
+      held.add(name);
+      return () => remove(name);
     },
     async sweep() {
       await mkdir(base, { recursive: true, mode: 0o700 });

@@ -10,6 +10,8 @@ export interface Frame {
 export interface ExitState {
   readonly exitCode: number;
   readonly oomKilled: boolean;
+  /** Wall-clock milliseconds, where what holds it says so. */
+  readonly endedAt?: number | undefined;
 }
 
 /** What was counted of a box from outside, since it was made. */
@@ -47,6 +49,8 @@ export interface Awake {
   readonly box: Box;
   /** Removes the box; never rejects. */
   readonly release: () => Promise<void>;
+  /** By what it is found again after this process has ended; undefined where it ends with it. */
+  readonly lasting?: { readonly name: string; readonly uid: number } | undefined;
 }
 
 /** The first program of a box is not there, or cannot be executed. */

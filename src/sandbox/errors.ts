@@ -36,6 +36,11 @@ export function failed(reason: string, options?: ErrorOptions): SandboxError {
   );
 }
 
+/** What a runtime says whose sandboxes never outlive it. */
+export function endsWithProcess(): SandboxError {
+  return failed('a task of this runtime ends with the process that started it');
+}
+
 /** What an engine or the system answered, as `SANDBOX_FAILED`; coded errors as they are. */
 export function asSandboxError(error: unknown, what: string): Error {
   if (error instanceof CodedError) return error;

@@ -14,6 +14,8 @@ export interface HolderComponents<Extras extends { release(): Promise<void> }> {
 
 export interface HeldPlan<Extras> {
   readonly name: string;
+  /** Of a box that is there already. */
+  readonly uid?: number | undefined;
   readonly needs: ExtraNeeds | undefined;
   create(uid: number, extras: Extras | undefined): Promise<Box>;
 }
@@ -27,8 +29,8 @@ export function createHolder<Extras extends { release(): Promise<void> }>({
   leftovers,
   takeExtras,
 }: HolderComponents<Extras>): (plan: HeldPlan<Extras>) => Promise<Awake> {
-  return async ({ name, needs, create }) => {
-    const uid = uids.take();
+  return async ({ name, uid: known, needs, create }) => {
+    const uid = uids.take(known);
     leftovers.hold(name);
     let box: Box | undefined;
     let extras: Extras | undefined;

@@ -50,6 +50,8 @@ export interface SandboxTask {
   readonly runtime?: Runtime | undefined;
   /** Whose task it is, where a sandbox that ran tasks of the same owner and image before will do. Undefined: a fresh one. */
   readonly reuseBy?: string | undefined;
+  /** Goes on without this process, where the runtime can: see `PreparedSandbox.handle`. */
+  readonly resumable?: boolean | undefined;
   /** Host patterns; empty or undefined: no network. */
   readonly allowHosts?: readonly string[] | undefined;
   readonly gpus?: Gpus | undefined;
@@ -115,6 +117,11 @@ export interface SandboxImage {
 export interface PreparedSandbox {
   readonly id: string;
   readonly runtime: Runtime;
+  /**
+   * What `Executor.resume` needs, once the task has started: for this node's own disk alone, as it holds what the task must not know. Null: the task ends
+   * with this process.
+   */
+  readonly handle: string | null;
   /** The task starts now. An aborted signal kills it: rejects with the signal's reason, leaving nothing behind. */
   run(sink: SandboxSink, options: Abortable & { onStarted?: () => void }): Promise<SandboxResult>;
   discard(): Promise<void>;
@@ -207,7 +214,12 @@ export interface Executor {
   prune(options: Abortable & { readonly all: boolean }): Promise<PrunedImage[]>;
   prepare(task: SandboxTask, image: SandboxImage, options: Abortable): Promise<PreparedSandbox>;
   /**
-   * Removes what an earlier run of this owner left; returns how many sandboxes that were. Throws `SANDBOX_UNAVAILABLE` when the
+   * Takes up what an earlier run of this owner started at `startedAt` (wall clock), before `recover`: its `run` says all of its output again, from the first
+   * byte, and its time goes on. Throws `SANDBOX_FAILED` when it is gone.
+   */
+  resume(handle: string, startedAt: number): Promise<PreparedSandbox>;
+  /**
+   * Removes what an earlier run of this owner left and nobody took up; returns how many sandboxes that were. Throws `SANDBOX_UNAVAILABLE` when the
    * engine is away: the same is then done, and logged, once it is there.
    */
   recover(): Promise<number>;

@@ -1,7 +1,7 @@
 import { type Clock, deferred, raceSignal, reasonOf } from '../util/index.ts';
 import { isCleanPath } from '../wire/index.ts';
 import { createCapture } from './capture.ts';
-import { failed, imageUnknown, unavailable } from './errors.ts';
+import { endsWithProcess, failed, imageUnknown, unavailable } from './errors.ts';
 import type {
   Executor,
   SandboxImage,
@@ -11,7 +11,7 @@ import type {
   SandboxUsage,
 } from './interface.ts';
 import { checkTask } from './task.ts';
-import { bytesMoved } from './usage.ts';
+import { bytesMoved, inputBytesOf } from './usage.ts';
 
 export interface MemoryOutput {
   readonly path: string;
@@ -114,6 +114,7 @@ export function createMemoryExecutor(
       return {
         id: `memory-${++count}`,
         runtime: 'memory' as const,
+        handle: null,
         async run(sink, options) {
           use();
           options.signal?.throwIfAborted();
@@ -128,6 +129,9 @@ export function createMemoryExecutor(
           used = true;
         },
       };
+    },
+    async resume() {
+      throw endsWithProcess();
     },
     async keepReady() {},
     prune: async () => [],
@@ -179,7 +183,13 @@ function runProgram(
       endedAt: startedAt + Math.round(wallMs),
       ...ended,
       ...given,
-      usage: { cpuMs: 0, peakMemoryBytes: 0, wallMs, ...bytesMoved(task, given), ...ended.usage },
+      usage: {
+        cpuMs: 0,
+        peakMemoryBytes: 0,
+        wallMs,
+        ...bytesMoved(inputBytesOf(task), given),
+        ...ended.usage,
+      },
       truncated: { ...truncated, outputs: outputs.length < (ended.outputs?.length ?? 0) },
     };
   }

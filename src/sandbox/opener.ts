@@ -1,14 +1,17 @@
+import { basename } from 'node:path';
 import type { Abortable, Clock, Logger, Metrics, Semaphore } from '../util/index.ts';
 import type { Runtime } from '../wire/index.ts';
-import type { InputBinder } from './bound-inputs.ts';
+import type { BoundInputs, InputBinder } from './bound-inputs.ts';
 import type { Awake } from './box.ts';
 import { refused } from './errors.ts';
+import { encodeHandle } from './handle.ts';
 import type { SandboxImage, SandboxLimits } from './interface.ts';
-import { NoLauncher, renew, stage, wake } from './launcher/staging.ts';
+import { NoLauncher, renew, type Staged, stage, wake } from './launcher/staging.ts';
 import { Leases } from './leases.ts';
 import { type BoxClass, Pool, type PoolOptions } from './pool.ts';
 import type { Opened } from './prepared.ts';
 import { type CheckedTask, type ExtraNeeds, extrasOf, hasNetwork } from './task.ts';
+import { inputBytesOf } from './usage.ts';
 
 /** What of a task's limits is a property of its box. */
 export type BoxLimits = Pick<SandboxLimits, 'milliCpus' | 'memoryBytes' | 'diskBytes'>;
@@ -22,6 +25,8 @@ export interface BoxPlan {
   readonly extras?: ExtraNeeds | undefined;
   /** Of this machine, to be mounted read-only at INPUTS_DIR. */
   readonly inputsDir?: string | undefined;
+  /** Goes on when this process ends, where its runtime can. */
+  readonly lasting?: boolean | undefined;
   /** Undefined: it starts with the launcher. Else the task is its first program. */
   readonly direct?: CheckedTask | undefined;
 }
@@ -112,7 +117,7 @@ export class Opener {
     runtime: Runtime,
     { signal }: Abortable,
   ): Promise<Opened> {
-    if (task.bound.length > 0) return this.#withInputs(task, image, runtime);
+    if (task.bound.length > 0 || task.resumable) return this.#alone(task, image, runtime);
     const { clock } = this.#components;
     const extras = extrasOf(task);
     const cls = this.#classOf(image, runtime, task.limits, extras);
@@ -130,8 +135,8 @@ export class Opener {
     }
   }
 
-  /** A box of its own, as its inputs are mounted when it is made: never one of the pool, never used again. */
-  async #withInputs(task: CheckedTask, image: SandboxImage, runtime: Runtime): Promise<Opened> {
+  /** A box of its own, as its inputs are mounted, or its output is kept, from when it is made: never one of the pool, never used again. */
+  async #alone(task: CheckedTask, image: SandboxImage, runtime: Runtime): Promise<Opened> {
     const { binder, clock } = this.#components;
     const inputs = await binder.lay(task.bound);
     let awake: Awake | undefined;
@@ -139,15 +144,20 @@ export class Opener {
       await awake?.release();
       await inputs?.release();
     };
+    const extras = extrasOf(task);
     try {
       awake = await this.#wake({
         image,
         runtime,
         limits: task.limits,
-        extras: extrasOf(task),
+        extras,
         inputsDir: inputs?.dir,
+        // proxies and disks of their own end with this process
+        lasting: task.resumable && !extras,
       });
-      return { box: awake.box, staged: await stage(awake.box, task, { clock }), release, recycle: undefined };
+      const staged = await stage(awake.box, task, { clock });
+      const handle = handleOf(task, runtime, awake, staged, inputs);
+      return { box: awake.box, staged, release, recycle: undefined, handle };
     } catch (error) {
       void release();
       throw error;
@@ -177,4 +187,25 @@ export class Opener {
       make: () => this.#wake({ image, runtime, limits, extras }),
     };
   }
+}
+
+/** Null where the box ends with this process. */
+function handleOf(
+  task: CheckedTask,
+  runtime: Runtime,
+  { box, lasting }: Awake,
+  { nonce }: Staged,
+  inputs: BoundInputs | undefined,
+): string | null {
+  if (!lasting) return null;
+  return encodeHandle({
+    id: box.id,
+    ...lasting,
+    runtime,
+    nonce: nonce.toString('hex'),
+    key: task.key,
+    inputs: inputs ? basename(inputs.dir) : null,
+    inputBytes: inputBytesOf(task),
+    limits: task.limits,
+  });
 }

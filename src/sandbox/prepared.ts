@@ -3,19 +3,20 @@ import type { Runtime } from '../wire/index.ts';
 import type { Box } from './box.ts';
 import { asSandboxError, failed } from './errors.ts';
 import type { PreparedSandbox, SandboxResult } from './interface.ts';
-import type { Staged } from './launcher/staging.ts';
-import { type RunOptions, runTask } from './run.ts';
-import type { CheckedTask } from './task.ts';
+import { type RanTask, type RunInput, type RunOptions, runTask } from './run.ts';
 
 /** A box that waits for its task's start. */
 export interface Opened {
   readonly box: Box;
   /** Undefined where the task is started directly, without the launcher. */
-  readonly staged: Staged | undefined;
+  readonly staged: RunInput['staged'];
   /** Removes the box; never rejects. */
   readonly release: () => Promise<void>;
   /** Keeps the box for the next task of the same owner; undefined where it serves this one alone. */
   readonly recycle: (() => void) | undefined;
+  /** As `PreparedSandbox.handle`. */
+  readonly handle?: string | null;
+  readonly since?: number | undefined;
 }
 
 export interface PreparedComponents {
@@ -32,13 +33,14 @@ export interface PreparedComponents {
 /** An opened box as the port's PreparedSandbox: usable once, the box removed in any case. */
 export function preparedSandbox(
   { clock, metrics, options, runtime, halt, holdCpus }: PreparedComponents,
-  task: CheckedTask,
-  { box, staged, release, recycle }: Opened,
+  task: RanTask,
+  { box, staged, release, recycle, handle = null, since }: Opened,
 ): PreparedSandbox {
   let used = false;
   return {
     id: box.id,
     runtime,
+    handle,
     async run(sink, { signal, onStarted }) {
       if (used) throw failed(`the sandbox of ${task.key} was used already`);
       used = true;
@@ -46,7 +48,7 @@ export function preparedSandbox(
       let result: SandboxResult;
       try {
         signal?.throwIfAborted();
-        const input = { box, task, staged };
+        const input = { box, task, staged, since };
         result = await runTask({ clock }, options, input, sink, { signal, onStarted, halt });
       } catch (error) {
         metrics.count('sandbox_runs_total', { outcome: 'error' });

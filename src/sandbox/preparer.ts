@@ -14,9 +14,10 @@ import { asSandboxError, unavailable } from './errors.ts';
 import type { PreparedSandbox, SandboxImage } from './interface.ts';
 import { type BoxLimits, type BoxMaker, type LauncherFacts, Opener } from './opener.ts';
 import type { PoolOptions } from './pool.ts';
-import { preparedSandbox } from './prepared.ts';
-import type { RunOptions } from './run.ts';
+import { type Opened, preparedSandbox } from './prepared.ts';
+import type { RanTask, RunOptions } from './run.ts';
 import type { CheckedTask } from './task.ts';
+import { inputBytesOf } from './usage.ts';
 
 export interface PreparerComponents {
   readonly clock: Clock;
@@ -89,9 +90,7 @@ export class Preparer {
     try {
       const opened = await raceSignal(raceSignal(opening, signal), halt);
       metrics.observe('sandbox_prepare_seconds', (clock.monotonic() - began) / 1000);
-      const holdCpus = () => this.#holdCpus(task.limits.milliCpus);
-      const parts = { clock, metrics, options: this.#options, runtime, halt, holdCpus };
-      return preparedSandbox(parts, task, opened);
+      return this.prepared({ ...task, inputBytes: inputBytesOf(task) }, runtime, opened);
     } catch (error) {
       // A box that comes after all is not for this task any more.
       opening.then(
@@ -102,6 +101,15 @@ export class Preparer {
       signal?.throwIfAborted();
       throw asSandboxError(error, 'the sandbox could not be prepared');
     }
+  }
+
+  /** A box of whatever origin, as the port's own. */
+  prepared(task: RanTask, runtime: Runtime, opened: Opened): PreparedSandbox {
+    const { clock, metrics } = this.#components;
+    const halt = this.#halting.signal;
+    const holdCpus = () => this.#holdCpus(task.limits.milliCpus);
+    const parts = { clock, metrics, options: this.#options, runtime, halt, holdCpus };
+    return preparedSandbox(parts, task, opened);
   }
 
   #createOpener(): Opener {

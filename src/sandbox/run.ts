@@ -2,18 +2,26 @@ import { type Abortable, type Clock, deferred, raceSignal, reasonOf } from '../u
 import { BadProgram, type Box, type Counted, type ExitState } from './box.ts';
 import { type Capture, createCapture } from './capture.ts';
 import { failed, unavailable } from './errors.ts';
-import type { SandboxOutcome, SandboxResult, SandboxSink } from './interface.ts';
+import type { SandboxLimits, SandboxOutcome, SandboxResult, SandboxSink } from './interface.ts';
 import { END, type LauncherReader } from './launcher/protocol.ts';
 import type { Staged } from './launcher/staging.ts';
 import { OutputCutter, totalBytes } from './outputs.ts';
-import type { CheckedTask } from './task.ts';
 import { bytesMoved, usedUntilKilled } from './usage.ts';
+
+/** What of a task is needed once its box is staged. */
+export interface RanTask {
+  readonly key: string;
+  readonly limits: SandboxLimits;
+  readonly inputBytes: number;
+}
 
 export interface RunInput {
   readonly box: Box;
-  readonly task: CheckedTask;
+  readonly task: RanTask;
   /** Undefined for a task that is started directly. */
-  readonly staged: Staged | undefined;
+  readonly staged: Pick<Staged, 'reader' | 'go'> | undefined;
+  /** When a task that is taken up again was started, wall clock; undefined: it starts now. */
+  readonly since: number | undefined;
 }
 
 export interface RunOptions {
@@ -25,6 +33,9 @@ export interface RunOptions {
 const SLOWEST_COLLECT_BYTES_PER_MS = 1_000;
 
 type StopCause = 'timeout' | 'output_limit' | 'aborted' | 'stopped' | 'stuck';
+
+/** Whoever ended a task that was overdue, while nobody looked, has so long to hand it over. */
+const OVERDUE_MS = 10_000;
 
 const NOTHING_COUNTED: Counted = { cpuMs: 0, peakMemoryBytes: 0, memoryBytes: 0 };
 
@@ -82,21 +93,25 @@ export async function runTask(
     onStarted,
   }: Abortable & { readonly halt: AbortSignal; onStarted?: (() => void) | undefined },
 ): Promise<SandboxResult> {
-  const { box, task, staged } = input;
+  const { box, task, staged, since } = input;
   const stopper = createStopper(box);
   const capture = createCapture(task.limits, sink, stopper.asked);
   const onAbort = () => stopper.stop('aborted');
   const onHalt = () => stopper.stop('stopped');
   signal?.addEventListener('abort', onAbort, { once: true });
   halt.addEventListener('abort', onHalt, { once: true });
-  const startedAt = clock.now();
-  const began = clock.monotonic();
+  const startedAt = since ?? clock.now();
+  const spentMs = Math.max(0, clock.now() - startedAt);
+  const began = clock.monotonic() - spentMs;
   let cancelTimer = () => {};
   try {
     if (staged) staged.go();
     else await box.start();
     onStarted?.();
-    cancelTimer = clock.after(task.limits.timeoutMs, () => stopper.stop('timeout'));
+    const leftMs = task.limits.timeoutMs - spentMs;
+    cancelTimer = clock.after(Math.max(leftMs, since === undefined ? 0 : OVERDUE_MS), () =>
+      stopper.stop('timeout'),
+    );
     if (signal?.aborted) onAbort();
     if (halt.aborted) onHalt();
     let wallMs = 0;
@@ -109,7 +124,10 @@ export async function runTask(
     const collect = createCollection(sink, stopper, onTaskEnd);
     await raceSignal(pump(box, staged?.reader, capture, stopper, collect), stopper.broken);
     if (wallMs === 0) onTaskEnd(0);
-    const exit = seenByLauncher(staged?.reader, stopper.cause) ?? (await box.ended());
+    // When it ended while nobody looked, the box's own end tells.
+    const seen = since === undefined ? seenByLauncher(staged?.reader, stopper.cause) : undefined;
+    const exit = seen ?? (await box.ended());
+    if (since !== undefined && !stopper.cause) wallMs = Math.min(wallMs, lastedMs(exit, startedAt));
     const counted = stopper.cause ? await raceSignal(stopper.counted, stopper.broken) : undefined;
     throwIfStopped(stopper.cause, signal);
     const times = { startedAt, endedAt: startedAt + Math.round(wallMs), wallMs };
@@ -125,6 +143,10 @@ export async function runTask(
     signal?.removeEventListener('abort', onAbort);
     halt.removeEventListener('abort', onHalt);
   }
+}
+
+function lastedMs({ endedAt = Number.POSITIVE_INFINITY }: ExitState, startedAt: number): number {
+  return Math.max(0, endedAt - startedAt);
 }
 
 /**
@@ -200,7 +222,7 @@ interface Findings {
   readonly counted: Counted | undefined;
   readonly capture: Capture;
   readonly reader: LauncherReader | undefined;
-  readonly task: CheckedTask;
+  readonly task: RanTask;
   readonly times: { readonly startedAt: number; readonly endedAt: number; readonly wallMs: number };
 }
 
@@ -209,7 +231,8 @@ const MAX_CORES = 1024;
 
 function resultOf({ exit, cause, counted, capture, reader, task, times }: Findings): SandboxResult {
   const end = reader?.end;
-  const outcome = outcomeOf(exit, cause, end?.signal);
+  const isOverdue = times.wallMs >= task.limits.timeoutMs;
+  const outcome = outcomeOf(exit, cause, end?.signal, isOverdue);
   if (reader && !end && outcome === 'exited')
     throw failed(`the sandbox ended before its task did (exit code ${exit.exitCode})`);
   const { truncated, ...streams } = capture.result();
@@ -227,7 +250,7 @@ function resultOf({ exit, cause, counted, capture, reader, task, times }: Findin
       cpuMs: Math.min(end?.cpuMs ?? killed.cpuMs, times.wallMs * MAX_CORES),
       peakMemoryBytes: Math.min(end?.peakBytes ?? killed.peakMemoryBytes, task.limits.memoryBytes),
       wallMs: times.wallMs,
-      ...bytesMoved(task, given),
+      ...bytesMoved(task.inputBytes, given),
     },
     startedAt: times.startedAt,
     endedAt: times.endedAt,
@@ -239,14 +262,17 @@ function outcomeOf(
   exit: ExitState,
   cause: StopCause | undefined,
   endSignal: number | undefined,
+  isOverdue: boolean,
 ): SandboxOutcome {
   if (cause === 'timeout' || cause === 'output_limit') return cause;
   const killed = endSignal === undefined ? exit.exitCode === 137 : endSignal === 9;
-  return exit.oomKilled && killed ? 'out_of_memory' : 'exited';
+  if (exit.oomKilled && killed) return 'out_of_memory';
+  // the launcher ends what is overdue where nobody else did
+  return isOverdue && endSignal === 9 ? 'timeout' : 'exited';
 }
 
 /** A command that is not in the image ends as in a shell: 127, or 126 where it may not be run. */
-function notRun(error: BadProgram, at: number, task: CheckedTask): SandboxResult {
+function notRun(error: BadProgram, at: number, task: RanTask): SandboxResult {
   const given = { stdout: new Uint8Array(), stderr: Buffer.from(`${error.message}\n`), outputs: [] };
   return {
     outcome: 'exited',
@@ -254,7 +280,7 @@ function notRun(error: BadProgram, at: number, task: CheckedTask): SandboxResult
     oomKilled: false,
     ...given,
     truncated: { stdout: false, stderr: false, outputs: false },
-    usage: { cpuMs: 0, peakMemoryBytes: 0, wallMs: 0, ...bytesMoved(task, given) },
+    usage: { cpuMs: 0, peakMemoryBytes: 0, wallMs: 0, ...bytesMoved(task.inputBytes, given) },
     startedAt: at,
     endedAt: at,
   };

@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { type Gpus, isCleanPath, type Runtime } from '../wire/index.ts';
+import { type Gpus, isCleanPath, MAX_RESUMABLE_OUTPUT_BYTES, type Runtime } from '../wire/index.ts';
 import { hostNotLent } from './egress/rules.ts';
 import { refused } from './errors.ts';
 import { gpusLacking } from './gpus.ts';
@@ -48,6 +48,8 @@ export function checkTask(task: SandboxTask, bounds: TaskBounds): CheckedTask {
   checkLimits(task.limits, bounds);
   if (task.runtime && !bounds.runtimes.includes(task.runtime))
     throw refused(`there is no ${task.runtime} here, only ${bounds.runtimes.join(' and ')}`);
+  if (task.resumable && task.limits.outputBytes > MAX_RESUMABLE_OUTPUT_BYTES)
+    throw refused(`a resumable task hands over at most ${MAX_RESUMABLE_OUTPUT_BYTES} bytes of files`);
   checkHosts(task, bounds);
   checkGpus(task, bounds);
   checkInputs(task, bounds);
@@ -61,8 +63,8 @@ export function checkTask(task: SandboxTask, bounds: TaskBounds): CheckedTask {
     throw refused(`the source is longer than ${MAX_CODE_BYTES} bytes: send it as an input file`);
   const ownDisk = bounds.noDisks === null && wantsDisk(task.limits, bounds);
   const checked = { ...task, ...dividedInputs(task, bounds), cwd, argv, ownDisk };
-  // a box with extras is one task's alone
-  return { ...checked, reuseBy: extrasOf(checked) ? undefined : task.reuseBy };
+  // a box with extras is one task's alone, as is one whose output is kept
+  return { ...checked, reuseBy: extrasOf(checked) || task.resumable ? undefined : task.reuseBy };
 }
 
 function dividedInputs(

@@ -2,7 +2,8 @@ import { randomInt } from 'node:crypto';
 import type { BoxOptions } from './options.ts';
 
 export interface Uids {
-  take(): number;
+  /** A free one; `uid`, where a box has it already. */
+  take(uid?: number): number;
   giveBack(uid: number): void;
 }
 
@@ -10,9 +11,9 @@ export interface Uids {
 export function createUids({ uidFirst, uidCount }: Pick<BoxOptions, 'uidFirst' | 'uidCount'>): Uids {
   const taken = new Set<number>();
   return {
-    take() {
-      let uid = uidFirst + randomInt(uidCount);
-      while (taken.has(uid)) uid = uidFirst + randomInt(uidCount);
+    take(known) {
+      let uid = known ?? uidFirst + randomInt(uidCount);
+      while (known === undefined && taken.has(uid)) uid = uidFirst + randomInt(uidCount);
       taken.add(uid);
       return uid;
     },

@@ -7,13 +7,21 @@ type Moved = Pick<SandboxUsage, 'inputBytes' | 'outputBytes' | 'stdoutBytes' | '
 
 const sum = (sizes: readonly number[]): number => sizes.reduce((total, size) => total + size, 0);
 
+/** Of all that a task was given, however it came in. */
+export function inputBytesOf({
+  inputs,
+  bound = [],
+}: Pick<SandboxTask, 'inputs'> & Partial<Pick<CheckedTask, 'bound'>>): number {
+  return sum([...inputs, ...bound].map(sizeOfInput));
+}
+
 /** What was handed over: files in and out, and of the streams what was kept. */
 export function bytesMoved(
-  { inputs, bound = [] }: Pick<SandboxTask, 'inputs'> & Partial<Pick<CheckedTask, 'bound'>>,
+  inputBytes: number,
   { outputs, stdout, stderr }: Pick<SandboxResult, 'outputs' | 'stdout' | 'stderr'>,
 ): Moved {
   return {
-    inputBytes: sum([...inputs, ...bound].map(sizeOfInput)),
+    inputBytes,
     outputBytes: sum(outputs.map(({ size }) => size)),
     stdoutBytes: stdout.length,
     stderrBytes: stderr.length,

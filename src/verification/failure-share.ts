@@ -36,7 +36,11 @@ export interface Earning {
  * ended well, the failed run's share of that part for each that did not, and nothing for what was not run.
  * @throws WireError for the stdout of a bundle that is none.
  */
-export function earned(spec: TaskSpec, result: Earning, facts: Omit<FailureFacts, 'wallMs'>): bigint {
+export function earned(
+  spec: Pick<TaskSpec, 'members' | 'timeoutMs'>,
+  result: Earning,
+  facts: Omit<FailureFacts, 'wallMs'>,
+): bigint {
   const { ask, floorPermille } = facts;
   if (ranWell(result)) return ask;
   if (!spec.members) return failureShare({ ...facts, wallMs: result.usage.wallMs });

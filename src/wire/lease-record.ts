@@ -34,6 +34,11 @@ export const leaseRecordMessage = defineMessage(
     award: bytesSchema(2048),
     offer: bytesSchema(OFFER_BYTES),
     acceptance: bytesSchema(2048),
+    /** A run that outlives this process, while nothing is attested: what its executor needs to take it up again, secrets among it. */
+    running: z
+      .strictObject({ handle: z.string().max(2048), imageDigest: z.string().max(100), startedAt: timeSchema })
+      .nullable()
+      .default(null),
     escrowId: hexHashSchema.nullable(),
     lock: decidedSchema.nullable(),
     attestation: bytesSchema(4096).nullable(),

@@ -13,6 +13,8 @@ export const MAX_INPUTS_BYTES = 4 * 2 ** 30;
 /** All collected files of a result together, and how many. */
 export const MAX_OUTPUT_BYTES = 2 ** 30;
 export const MAX_OUTPUT_FILES = 256;
+/** The files of a task that outlives its worker's daemon: the engine keeps them together with all that it says. */
+export const MAX_RESUMABLE_OUTPUT_BYTES = 4 * 2 ** 20;
 export const MAX_SPEC_BYTES = MAX_INPUT_BYTES + 1024 * 1024;
 /** More than any program's environment that was ever seen, and few enough for one message. */
 const MAX_ENV = 1024;
@@ -108,6 +110,8 @@ export const taskSpecSchema = z.strictObject({
   runtime: runtimeSchema.nullable(),
   /** The sandbox may have run tasks of the same requester and image before: faster, and less apart. */
   reuse: z.boolean(),
+  /** Where its worker's daemon ends and comes back, it goes on, if its sandbox can. */
+  resumable: z.boolean(),
   /** Reached through the worker's filtering proxy; empty: no network at all. */
   allowHosts: z.array(hostPatternSchema).max(MAX_ALLOWED_HOSTS),
   gpus: gpusSchema.nullable(),

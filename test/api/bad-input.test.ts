@@ -74,6 +74,7 @@ test('one mistake, one field', () =>
       ],
       [`{"code": "x", "arbiters": ["${workerSigner.peer}"], "reuse": true}`, 'arbiters'],
       [`{"code": "x", "arbiters": ["${workerSigner.peer}"], "network": {"allow": ["a.org"]}}`, 'arbiters'],
+      ['{"code": "x", "resumable": true, "max_output_mb": 5}', 'max_output_mb'],
       ['{"code": "x", "__proto__": {"image": "a"}}', '__proto__'],
       ['[]', 'body'],
       ['5', 'body'],

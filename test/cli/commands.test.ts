@@ -143,7 +143,7 @@ test('run shows live output, ends with the task’s exit code and a last line', 
   withShell(async ({ run, server }) => {
     const { market } = server;
     const judges = [person('judge').peer, person('other').peer];
-    const flags = ['--pay', '5', '-e', 'A=b', ...judges.flatMap(peer => ['--arbiter', peer])];
+    const flags = ['--pay', '5', '-e', 'A=b', '--resumable', ...judges.flatMap(peer => ['--arbiter', peer])];
     const ran = await run(['run', ...flags, '--', 'sh', '-c', 'exit 3'], {
       onErr(text) {
         const id = /^task (\S+)/.exec(text)?.[1];
@@ -159,7 +159,8 @@ test('run shows live output, ends with the task’s exit code and a last line', 
       /failed \(user: .*worker …\w{8} {2}time 0.01 s {2}cpu 0.01 s {2}memory 1.0 kB {2}in 0 B {2}out \d+ B {2}price 5 credits {2}receipt: duxnode receipt bafy/,
     );
     assert.equal(market.requests[0]?.spec.program, { argv: ['sh', '-c', 'exit 3'] });
-    assert.equal(market.requests[0]?.spec.env, { A: 'b' });
+    const { env, resumable, outputBytes } = market.requests[0]?.spec ?? {};
+    assert.equal([env, resumable, outputBytes], [{ A: 'b' }, true, 4 * 2 ** 20]);
     assert.equal(market.requests[0]?.policy.arbiters, judges);
   }));
 

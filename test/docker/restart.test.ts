@@ -7,9 +7,9 @@ import { createDisks, type Executor, type SandboxImage } from '../../src/sandbox
 import { codeOf, deferred, silentLogger } from '../../src/util/index.ts';
 import { tracesOf } from '../fixtures/traces.ts';
 import { quiet, rejection, runOn, taskOf } from '../sandbox/conformance.ts';
-import { DISK_BYTES, OWN_DISKS, TASKS } from '../sandbox/killed.ts';
+import { DISK_BYTES, OWN_DISKS, TASKS, type World, withDaemon } from '../sandbox/killed.ts';
 import { programs } from '../sandbox/programs.ts';
-import { createPrivateEngine } from './private-engine.ts';
+import { createPrivateEngine, type PrivateEngine } from './private-engine.ts';
 import { containersOf, dockerSubject, IMAGE, until } from './support.ts';
 
 const test = suite('docker: engine restart');
@@ -31,6 +31,33 @@ async function spinning(
   return { end };
 }
 
+/** Kills the engine below a resumable task whose daemon was killed before: its run is lost, and its next daemon says so. */
+async function crashBelow(engine: PrivateEngine, whileDown: (at: number) => Promise<void>): Promise<void> {
+  const { socketPath } = engine;
+  const crash = async ({ owner, handles, kill }: World) => {
+    await kill();
+    const crashedAt = performance.now();
+    await engine.crash();
+    await whileDown(crashedAt);
+    await engine.start();
+    const { executor } = await dockerSubject({ owner, socketPath });
+    try {
+      const taken = await executor.resume(handles[0] ?? '', Date.now());
+      assert.match(String(await rejection(taken.run(quiet, {}))), 'the sandbox ended before its task did');
+      assert.is(await executor.recover(), 0);
+    } finally {
+      await executor.stop();
+    }
+    assert.equal(await containersOf(owner, engine.docker), []);
+  };
+  await withDaemon(
+    'docker',
+    crash,
+    [{ code: programs.spin.code, limits: { milliCpus: 50 }, resumable: true }],
+    socketPath,
+  );
+}
+
 testAsRoot('kill -9 of the engine below eight tasks, and its restart', async () => {
   const engine = await createPrivateEngine();
   const folder = await mkdtemp(join(tmpdir(), 'duxnode-restart-'));
@@ -47,12 +74,11 @@ testAsRoot('kill -9 of the engine below eight tasks, and its restart', async () 
       for (const { Id } of await containersOf(owner, engine.docker)) containers.push(Id);
       assert.is(containers.length, TASKS);
       assert.is((await tracesOf([`${folder}/disks/`])).length, 2 * OWN_DISKS, 'mounts and loop devices');
-      const crashedAt = performance.now();
-      await engine.crash();
-      for (const { end } of runs) assert.is(await end, 'SANDBOX_UNAVAILABLE');
-      assert.ok(performance.now() - crashedAt < 2000);
-      assert.is(executor.status().available, false);
-      await engine.start();
+      await crashBelow(engine, async crashedAt => {
+        for (const { end } of runs) assert.is(await end, 'SANDBOX_UNAVAILABLE');
+        assert.ok(performance.now() - crashedAt < 2000);
+        assert.is(executor.status().available, false);
+      });
       await until('the executor finds the engine', () => executor.status().available);
       assert.is((await runOn(executor, image, taskOf(programs.hello.code))).exitCode, 0);
       await until('nothing is left', async () => (await containersOf(owner, engine.docker)).length === 0);

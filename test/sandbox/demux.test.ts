@@ -1,8 +1,10 @@
+import { Readable } from 'node:stream';
 import * as fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Frame } from '../../src/sandbox/box.ts';
 import { Demuxer } from '../../src/sandbox/docker/demux.ts';
+import { keptFrames } from '../../src/sandbox/docker/kept-log.ts';
 import { codeOf } from '../../src/util/index.ts';
 
 const test = suite('sandbox: demux');
@@ -76,5 +78,44 @@ function thrownBy(fn: () => unknown): unknown {
   }
   throw new Error('it was expected to throw');
 }
+
+/** All frames of a log that is followed up to `end`, and then read whole. */
+async function kept(live: Buffer, whole: Buffer): Promise<Frame[]> {
+  const found: Frame[] = [];
+  const log = { live: Readable.from([live]), whole: async () => Readable.from([whole]) };
+  for await (const frame of keptFrames(log)) found.push(frame);
+  return found;
+}
+
+test('a kept log that was followed to any point gives each byte once', async () => {
+  const said: Frame[] = [
+    { stream: 'stdout', bytes: Buffer.from('ready and begun\n') },
+    { stream: 'stderr', bytes: Buffer.from('oops\n') },
+    { stream: 'stdout', bytes: Buffer.from('the end') },
+  ];
+  const whole = Buffer.concat(said.map(({ stream, bytes }) => frameOf(stream, bytes)));
+  for (let end = 0; end <= whole.length; end++)
+    for (const name of ['stdout', 'stderr'] as const) {
+      const only = (frames: readonly Frame[]) =>
+        Buffer.concat(frames.filter(({ stream }) => stream === name).map(({ bytes }) => bytes)).toString();
+      assert.is(only(await kept(whole.subarray(0, end), whole)), only(said));
+    }
+});
+
+test('a kept log that began again, or is as long as the engine keeps, is no log', async () => {
+  const reason = async (live: Buffer, whole: Buffer) => {
+    try {
+      await kept(live, whole);
+      return '';
+    } catch (error) {
+      return String(error);
+    }
+  };
+  const log = frameOf('stdout', Buffer.from('ready'));
+  assert.is(await reason(log, log), '');
+  assert.match(await reason(log, frameOf('stdout', Buffer.from('x\n'))), 'beginning');
+  const lines = Buffer.concat(Array.from({ length: 500_000 }, () => frameOf('stdout', Buffer.from('\n'))));
+  assert.match(await reason(lines, lines), 'more than the engine keeps');
+});
 
 test.run();

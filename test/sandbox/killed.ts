@@ -5,7 +5,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
-import { createDisks, type Disks, imagesDirFrom, socketPathFrom } from '../../src/sandbox/index.ts';
+import * as z from 'zod';
+import {
+  createDisks,
+  type Disks,
+  imagesDirFrom,
+  type SandboxLimits,
+  socketPathFrom,
+} from '../../src/sandbox/index.ts';
 import { silentLogger } from '../../src/util/index.ts';
 import { program } from '../fixtures/program.ts';
 import { tracesOf } from '../fixtures/traces.ts';
@@ -18,14 +25,24 @@ const isRoot = process.getuid?.() === 0;
 export const DISK_BYTES = Array.from({ length: TASKS }, (_, i) => (isRoot && i < 3 ? 1024 : 16) * MIB);
 export const OWN_DISKS = DISK_BYTES.filter(bytes => bytes > 16 * MIB).length;
 
+export interface DaemonTask {
+  readonly code: string;
+  readonly limits: Partial<SandboxLimits>;
+  readonly resumable?: boolean;
+}
+
+const ENDLESS: readonly DaemonTask[] = DISK_BYTES.map(diskBytes => ({
+  code: 'import os\nos.fork()\nwhile True: os.sched_yield()',
+  limits: { timeoutMs: 600_000, milliCpus: 50, diskBytes },
+}));
+
 export interface DaemonSettings {
   readonly runtime: 'docker' | 'native';
   readonly owner: string;
   readonly folder: string;
   readonly socketPath: string;
   readonly imagesDir: string;
-  /** Of one task each. */
-  readonly diskBytes: readonly number[];
+  readonly tasks: readonly DaemonTask[];
 }
 
 export interface World {
@@ -33,14 +50,18 @@ export interface World {
   readonly folder: string;
   /** Disks of the same folder, as the next start makes them. */
   readonly disks: Disks;
+  /** Of each task. */
+  readonly handles: readonly (string | null)[];
   /** Kills it at once. */
   kill(): Promise<void>;
 }
 
-/** A process whose eight tasks run; afterwards nothing may be left of it but what `body` asserts. */
+/** A process whose tasks run, unless told eight that never end; afterwards nothing may be left of it but what `body` asserts. */
 export async function withDaemon(
   runtime: DaemonSettings['runtime'],
   body: (world: World) => Promise<void>,
+  tasks = ENDLESS,
+  socketPath = socketPathFrom(process.env),
 ): Promise<void> {
   const owner = `test-${randomUUID()}`;
   const folder = await mkdtemp(join(tmpdir(), 'duxnode-killed-'));
@@ -48,9 +69,9 @@ export async function withDaemon(
     runtime,
     owner,
     folder,
-    socketPath: socketPathFrom(process.env),
+    socketPath,
     imagesDir: imagesDirFrom(process.env),
-    diskBytes: DISK_BYTES,
+    tasks,
   };
   const argv = [...program('sandbox/daemon.ts'), JSON.stringify(settings)];
   const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -61,9 +82,12 @@ export async function withDaemon(
   }
   try {
     const [said] = await Promise.race([once(child.stdout, 'data'), exited]);
-    assert.is(String(said), 'running\n');
+    const handles = z
+      .array(z.string().nullable())
+      .length(tasks.length)
+      .parse(JSON.parse(String(said)));
     const disks = createDisks({ logger: silentLogger }, { dir: join(folder, 'disks') });
-    await body({ owner, folder, disks, kill });
+    await body({ owner, folder, disks, handles, kill });
     assert.equal(await tracesOf([owner, folder]), []);
   } finally {
     await kill();

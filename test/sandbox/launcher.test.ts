@@ -48,18 +48,20 @@ test('any split and any stdout, beginnings of the mark included: the same stdout
     fc.asyncProperty(
       fc.array(piece, { maxLength: 8 }),
       fc.array(fc.integer({ min: 1, max: 40 })),
-      async (pieces, cuts) => {
+      fc.boolean(),
+      async (pieces, cuts, isKept) => {
         const stdout = Buffer.concat(pieces);
         fc.pre(!stdout.includes(mark));
-        const bytes = conversation(
+        const said = conversation(
           stdout,
           [
             ['a', 3],
             ['b/c', 0],
           ],
-          Buffer.from('xyz'),
+          Buffer.from(isKept ? '78797a' : 'xyz'),
         );
-        const reader = new LauncherReader(nonce, limits);
+        const bytes = isKept ? Buffer.concat([answer({ ready: true }), said]) : said;
+        const reader = new LauncherReader(nonce, limits, { hex: isKept, fromStart: isKept });
         const own: Buffer[] = [];
         const { sink, files } = collectingSink();
         let cutter: OutputCutter | undefined;
@@ -195,6 +197,24 @@ test('stderr ends at its own mark, however it is split; without one, nothing is 
       assert.ok(Buffer.concat([...heard, reader.flushStderr()]).equals(own));
     }),
   );
+});
+
+test('a kept output that does not begin at its beginning, and files that are no digits, break the protocol', () => {
+  const brokenBy = (bytes: Buffer) => {
+    const reader = new LauncherReader(nonce, limits, { hex: true, fromStart: true });
+    try {
+      reader.push(bytes);
+      return undefined;
+    } catch (error) {
+      return codeOf(error);
+    }
+  };
+  const ready = answer({ ready: true });
+  const said = (digits: string) => conversation(Buffer.alloc(0), [['a', 3]], Buffer.from(digits));
+  assert.is(brokenBy(Buffer.concat([ready, said('78797a')])), undefined);
+  for (const digits of ['78797a00', '78zz7a', 'xyz!'])
+    assert.is(brokenBy(Buffer.concat([ready, said(digits)])), 'SANDBOX_FAILED');
+  assert.is(brokenBy(said('78797a')), 'SANDBOX_FAILED');
 });
 
 test.run();

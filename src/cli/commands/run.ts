@@ -29,6 +29,7 @@ export interface RunOptions extends TargetOptions {
   readonly idempotent?: boolean;
   readonly after?: readonly string[];
   readonly from?: readonly string[];
+  readonly resumable?: boolean;
   readonly allowHost?: readonly string[];
   readonly gpus?: string;
   readonly array?: string;
@@ -148,6 +149,7 @@ export async function taskOfFlags(
     runtime: options.runtime,
     reuse: options.reuse,
     idempotent: options.idempotent,
+    resumable: options.resumable,
     network: options.allowHost && { allow: [...options.allowHost] },
     gpus: options.gpus === undefined ? undefined : { count: numberOf('--gpus', options.gpus) },
     array: arrayOf(options),

@@ -32,18 +32,21 @@ export function failureOf(error: unknown): LeaseFailure {
   return { class: CLASSES[code] ?? 'worker', code, message: messageOf(error) };
 }
 
-/** Takes a lease from its `slot`, or from the queue, to its attestation, or to its end without one. Never throws. */
+/** What brings a lease to an attested result. */
+export type Work = (components: WorkerComponents, capacity: Capacity, lease: Lease) => Promise<KeptResult>;
+
+/** Takes a lease by `work` to its attestation, or to its end without one. Never throws. */
 export async function execute(
   components: WorkerComponents,
   capacity: Capacity,
   estimates: Estimates,
   lease: Lease,
-  slot?: () => void,
+  work: Work,
 ): Promise<void> {
   const { logger, metrics, clock } = components;
   try {
-    const started = clock.monotonic();
-    const result = await runStaged(components, capacity, lease, slot);
+    const started = lease.executingSince ?? clock.monotonic();
+    const result = await work(components, capacity, lease);
     const runs = lease.spec?.members?.length ?? 1;
     if (result.outcome === 'exited') estimates.learn(clock.monotonic() - started, runs);
     metrics.count('executions_total', { outcome: result.outcome });
@@ -59,6 +62,12 @@ export async function execute(
   lease.spec = null;
   await lease.deliver();
 }
+
+/** All of it, from its `slot`, or from the queue. */
+export const staged =
+  (slot: (() => void) | undefined): Work =>
+  (components, capacity, lease) =>
+    runStaged(components, capacity, lease, slot);
 
 async function runStaged(
   components: WorkerComponents,
@@ -100,9 +109,9 @@ async function runStaged(
       ? await runBundle(components, lease, prepared, (...next) =>
           within(limits.stageMs, 'staging', signal => prepare(signal, ...next)),
         )
-      : await run(components, lease, prepared);
+      : await run(components, lease, prepared, image.digest);
     prepared = undefined;
-    const kept = () => collect(components, lease, runtime, image, result);
+    const kept = () => collect(components, lease, runtime, image.digest, result);
     // a bundle that was cancelled has a result all the same: of what had run by then
     const isPart = members && hasCode(signal.reason, 'CANCELLED');
     await withDeadline(limits.collectMs, 'collecting', kept, { ...(isPart ? {} : { signal }), clock });
@@ -132,10 +141,11 @@ async function pull(
   });
 }
 
-async function run(
+export async function run(
   { blobs }: WorkerComponents,
   lease: Lease,
   prepared: PreparedSandbox,
+  imageDigest: string,
 ): Promise<KeptResult> {
   const keeper = new OutputKeeper(blobs);
   try {
@@ -149,7 +159,7 @@ async function run(
           return keeper.file(output);
         },
       },
-      { signal: lease.stop.signal },
+      { signal: lease.stop.signal, onStarted: () => void lease.started(prepared.handle, imageDigest) },
     );
     return { ...ran, outputs: outputManifest(keeper.entries) };
   } finally {
@@ -157,11 +167,11 @@ async function run(
   }
 }
 
-async function collect(
+export async function collect(
   { blobs, signer, genesis }: WorkerComponents,
   lease: Lease,
   runtime: Runtime,
-  image: SandboxImage,
+  imageDigest: string,
   result: KeptResult,
 ): Promise<void> {
   if (lease.phase !== 'collecting') await lease.enter('collecting');
@@ -173,7 +183,7 @@ async function collect(
     escrowId: record.escrowId,
     specHash: award.specHash,
     runtime,
-    imageDigest: image.digest,
+    imageDigest,
     result,
   });
   const { outputs, truncated, oomKilled } = result;
@@ -193,6 +203,8 @@ function sandboxTask({ blobs }: WorkerComponents, lease: Lease, spec: BoundSpec)
     ),
     runtime: spec.runtime ?? undefined,
     reuseBy: spec.reuse ? lease.record.requester : undefined,
+    // a bundle's runs follow each other only while this process is there
+    resumable: spec.resumable && !spec.members,
     allowHosts: spec.allowHosts,
     gpus: spec.gpus ?? undefined,
     limits: {

@@ -183,6 +183,7 @@ export function acceptAward(
     award: message.award,
     offer: message.offer,
     acceptance: acceptance.bytes,
+    running: null,
     escrowId: null,
     lock: null,
     attestation: null,

@@ -1,6 +1,14 @@
 import type { BatchOp } from '../../db/index.ts';
 import { type Closing, readLock } from '../../ledger/index.ts';
-import { CodedError, type Deferred, deferred, hasCode, withDeadline } from '../../util/index.ts';
+import {
+  CodedError,
+  codeOf,
+  type Deferred,
+  deferred,
+  hasCode,
+  messageOf,
+  withDeadline,
+} from '../../util/index.ts';
 import { earned, failureShare, type KeptResult } from '../../verification/index.ts';
 import {
   type Award,
@@ -83,6 +91,10 @@ export class Lease {
       spec && fetchedInputs(spec).length > 0 ? new InputFetcher(components, this.outlet, spec) : null;
     if (record.lock) this.#locked.resolve();
     if (record.state !== 'accepted') this.outlet.log.end();
+    if (!record.running) return;
+    const { clock } = components;
+    this.phase = 'executing';
+    this.executingSince = clock.monotonic() - Math.max(0, clock.now() - record.running.startedAt);
   }
 
   /** Puts a change on disk, then in force. */
@@ -116,6 +128,17 @@ export class Lease {
     const { cpuMs, wallMs } = open(attestationKind, attestation).body.usage;
     const amount = closing ? closing.pay - closing.fee : 0n;
     return this.#components.shares.record({ peer: requester, role: 'lent', cpuMs, wallMs, amount });
+  }
+
+  /** The task runs: what can be taken up again is noted. Never rejects: what was not noted is lost with this process. */
+  async started(handle: string | null, imageDigest: string): Promise<void> {
+    const { clock, logger } = this.#components;
+    if (handle === null || this.record.running) return;
+    try {
+      await this.save({ running: { handle, imageDigest, startedAt: clock.now() } });
+    } catch (error) {
+      logger.warn({ task: this.key, code: codeOf(error), error: messageOf(error) }, 'a run is not noted');
+    }
   }
 
   async enter(phase: WorkerPhase, progress: number | null = null): Promise<void> {
@@ -192,7 +215,7 @@ export class Lease {
     if (this.record.state !== 'accepted') return;
     this.failure = failure;
     this.outlet.log.end();
-    await this.save({ state: 'given_up' });
+    await this.save({ state: 'given_up', running: null });
     await this.#giveBack();
   }
 
@@ -223,11 +246,11 @@ export class Lease {
       throw new CodedError({ code: 'LEASE_OVER' }, 'the lease was given up meanwhile');
     const { limits, failureFloorPermille } = this.offer.terms;
     const facts = { ask: this.record.price, timeoutMs: limits.runMs, floorPermille: failureFloorPermille };
-    const pay = earned(this.spec as BoundSpec, result, facts);
+    const pay = earned(this.spec ?? { timeoutMs: limits.runMs }, result, facts);
     const split =
       !ranWell(result) && escrowId ? seal(mutualKind, { net: genesis.net, escrowId, pay }, signer) : null;
     this.outlet.log.end();
-    await this.save({ ...change, state: 'attested', evidence: split?.bytes ?? null, pay });
+    await this.save({ ...change, state: 'attested', running: null, evidence: split?.bytes ?? null, pay });
   }
 
   /** Tells what there is to tell in this state: the files and the result, or why there is none. Never rejects. */

@@ -11,7 +11,7 @@ import { receiveWithin, type WorkerChannel } from '../channel.ts';
 import { AWARD_TIMEOUT_MS, LONGEST_SWEEP_MS } from '../options.ts';
 import { answerDispute } from './arbiter.ts';
 import { Estimates } from './estimates.ts';
-import { execute } from './execute.ts';
+import { execute, staged, type Work } from './execute.ts';
 import {
   type AwardMessage,
   acceptAward,
@@ -28,6 +28,7 @@ import { type Answer, type GossipAnswer, OfferDesk } from './offers.ts';
 import type { From } from './outlet.ts';
 import { type Place, PlaceDesk } from './places.ts';
 import { Reservations } from './reservations.ts';
+import { recoverSandboxes, resuming } from './resume.ts';
 import { serveSession } from './session.ts';
 
 /** At a stop, what running leases have to say may take this long; then their streams are cut. */
@@ -102,10 +103,14 @@ class MarketWorker implements Worker {
     const { chain, clock, options } = this.#components;
     this.#chain = (await chain.get('head')) ?? this.#chain;
     await this.#leases.load();
-    await this.#recoverSandboxes();
+    const accepted = [...this.#leases.all()].filter(({ record }) => record.state === 'accepted');
+    const kept = await recoverSandboxes(this.#components, accepted);
     await this.#keepReady();
-    for (const lease of this.#leases.all())
-      if (lease.record.state === 'accepted') await lease.giveUp(lostLease);
+    for (const lease of accepted) {
+      const prepared = kept.get(lease);
+      if (prepared) this.#track(this.#execute(lease, resuming(prepared)));
+      else await lease.giveUp(lostLease);
+    }
     this.#stopSweep = every(clock, Math.min(options.sweepMs, LONGEST_SWEEP_MS), () => this.#sweep());
   }
 
@@ -113,20 +118,6 @@ class MarketWorker implements Worker {
   async #keepReady(): Promise<void> {
     const { executor, options } = this.#components;
     await executor.keepReady(options.workerEnabled && !this.draining);
-  }
-
-  /** An engine that is away now removes them when it is back. */
-  async #recoverSandboxes(): Promise<void> {
-    const { executor, logger } = this.#components;
-    try {
-      const orphans = await executor.recover();
-      if (orphans > 0) logger.warn({ orphans }, 'removed sandboxes of an earlier run');
-    } catch (error) {
-      logger.warn(
-        { code: codeOf(error), error: messageOf(error) },
-        'sandboxes of an earlier run may be left',
-      );
-    }
   }
 
   async stop(): Promise<void> {
@@ -219,7 +210,7 @@ class MarketWorker implements Worker {
     if (!lease) return this.#award(channel, message); // the same award came twice at once
     this.#supersede(lease);
     // it runs whether or not the answer arrives: its requester takes it up on another stream, or says that it has gone on
-    this.#track(this.#execute(lease, slot));
+    this.#track(this.#execute(lease, staged(slot)));
     return this.#accepted(lease, channel);
   }
 
@@ -245,8 +236,8 @@ class MarketWorker implements Worker {
     return lease;
   }
 
-  async #execute(lease: Lease, slot: (() => void) | undefined): Promise<void> {
-    await execute(this.#components, this.capacity, this.#estimates, lease, slot);
+  async #execute(lease: Lease, work: Work): Promise<void> {
+    await execute(this.#components, this.capacity, this.#estimates, lease, work);
     this.executed++;
   }
 

@@ -1,12 +1,14 @@
 import type { ContainerCreateOptions } from 'dockerode';
 import type { Clock } from '../../util/index.ts';
+import type { Awake } from '../box.ts';
 import { imageUnknown } from '../errors.ts';
+import type { Handle } from '../handle.ts';
 import { createHolder } from '../holder.ts';
 import type { BoxMaker } from '../opener.ts';
 import type { DockerOptions } from '../options.ts';
 import { createUids } from '../uids.ts';
 import { containerConfig } from './config.ts';
-import { createBox } from './container.ts';
+import { createBox, reopenBox } from './container.ts';
 import { type Engine, statusOf } from './engine.ts';
 import type { TakeDockerExtras } from './extras.ts';
 import type { Images } from './images.ts';
@@ -26,7 +28,14 @@ export type Weakening = (config: ContainerCreateOptions) => ContainerCreateOptio
 
 const NO_EXTRAS = { config: {}, mounts: [] };
 
-/** Makes containers for boxes: created and attached, not started. On any failure nothing of one stays. */
+export interface Boxes {
+  /** Created and attached, not started. On any failure nothing of it stays. */
+  readonly make: BoxMaker;
+  /** One that an earlier run of this owner started, with all that it said. On any failure it is nobody's. */
+  takeUp(handle: Handle): Promise<Awake>;
+}
+
+/** Makes containers for boxes. */
 export function createBoxes(
   { engine, images, leftovers, clock, takeExtras, weaken = config => config }: BoxesComponents,
   {
@@ -34,20 +43,22 @@ export function createBoxes(
     boot,
     options,
   }: { readonly owner: string; readonly boot: string; readonly options: DockerOptions },
-): BoxMaker {
+): Boxes {
   const hold = createHolder({ uids: createUids(options), leftovers, takeExtras });
   let count = 0;
 
-  return async ({ image, direct, extras: needs, ...plan }) => {
+  const make: BoxMaker = async ({ image, direct, extras: needs, ...plan }) => {
     const { volumes } = await images.facts(image);
     const name = `duxnode-${boot.slice(0, 8)}-${++count}`;
     const labels = { 'duxnode.owner': owner, 'duxnode.boot': boot };
     const ownDisk = needs?.diskBytes !== undefined;
     const fixed = { ...plan, image: image.digest, direct, volumes, labels, name, ownDisk };
-    return hold({
+    let lasting: Awake['lasting'];
+    const awake = await hold({
       name,
       needs,
       async create(uid, extras) {
+        if (plan.lasting) lasting = { name, uid };
         const config = containerConfig({ ...fixed, uid, extras: extras ?? NO_EXTRAS }, options);
         try {
           return await createBox({ engine, clock }, weaken(config));
@@ -58,5 +69,12 @@ export function createBoxes(
         }
       },
     });
+    return { ...awake, lasting };
+  };
+
+  return {
+    make,
+    takeUp: ({ id, name, uid }) =>
+      hold({ name, uid, needs: undefined, create: () => reopenBox({ engine, clock }, id) }),
   };
 }

@@ -6,6 +6,7 @@ import type { DockerOptions } from '../options.ts';
 import { seccompProfile } from '../seccomp/docker.ts';
 import { tmpfsOptions } from '../tmpfs.ts';
 import type { DockerExtras } from './extras.ts';
+import { keptLog } from './kept-log.ts';
 
 export interface ContainerPlan extends Omit<BoxPlan, 'image' | 'extras'> {
   /** The image's digest, so that a tag that moves meanwhile changes nothing. */
@@ -91,7 +92,7 @@ function hostConfig(plan: ContainerPlan, options: DockerOptions): HostConfig {
       { Name: 'core', Soft: 0, Hard: 0 },
       { Name: 'fsize', Soft: limits.diskBytes, Hard: limits.diskBytes },
     ],
-    LogConfig: { Type: 'none', Config: {} },
+    LogConfig: plan.lasting ? keptLog : { Type: 'none', Config: {} },
     RestartPolicy: { Name: 'no' },
     AutoRemove: false,
     ...(runtime === undefined ? {} : { Runtime: runtime }),

@@ -1,10 +1,11 @@
-import type { Duplex } from 'node:stream';
+import { type Duplex, Readable, type Writable } from 'node:stream';
 import type { Container, ContainerCreateOptions } from 'dockerode';
 import { type Clock, CodedError, messageOf, sleep } from '../../util/index.ts';
-import { BadProgram, type Box, type ExitState } from '../box.ts';
+import { BadProgram, type Box, type ExitState, type Frame } from '../box.ts';
 import { failed } from '../errors.ts';
 import { demux } from './demux.ts';
 import { type Engine, statusOf } from './engine.ts';
+import { keptFrames } from './kept-log.ts';
 
 /** After the streams closed the engine needs about 30 ms to note the exit. */
 const EXIT_LOOK_MS = 250;
@@ -48,17 +49,54 @@ export async function createBox(
   try {
     const attach = { stream: true, hijack: true, stdin, stdout: true, stderr: true };
     const stream = await engine.call('attaching to the sandbox', () => container.attach(attach));
-    return boxOf(components, container, stream as unknown as Duplex);
+    const duplex = stream as unknown as Duplex;
+    return boxOf(components, container, {
+      stream: duplex,
+      stdin: duplex,
+      frames: demux(duplex),
+      isNew: true,
+    });
   } catch (error) {
     await unlessGone(engine.call('removing the sandbox', () => container.remove({ force: true, v: true })));
     throw error;
   }
 }
 
+/** A container that was started by an earlier process, by all that the engine has kept of its output: it takes no input any more. */
+export async function reopenBox(
+  components: { readonly engine: Engine; readonly clock: Clock },
+  id: string,
+): Promise<Box> {
+  const { engine } = components;
+  const all = { stdout: true, stderr: true };
+  return engine.call('taking up the sandbox', async docker => {
+    const container = docker.getContainer(id);
+    const live = (await container.logs({ ...all, follow: true })) as unknown as Readable;
+    const frames = keptFrames({
+      live,
+      async whole() {
+        await container.wait({ condition: 'not-running' });
+        const logs = () => container.logs({ ...all, follow: false });
+        return Readable.from([await engine.call('reading what the sandbox said', logs)]);
+      },
+    });
+    return boxOf(components, container, { stream: live, frames, isNew: false });
+  });
+}
+
+interface Ends {
+  readonly stream: Readable;
+  /** Undefined: what is written goes nowhere. */
+  readonly stdin?: Writable;
+  readonly frames: AsyncGenerator<Frame, void>;
+  /** It was not started yet. */
+  readonly isNew: boolean;
+}
+
 function boxOf(
   { engine, clock }: { readonly engine: Engine; readonly clock: Clock },
   container: Container,
-  stream: Duplex,
+  { stream, stdin, frames, isNew }: Ends,
 ): Box {
   const closed = new Promise<void>(resolve => {
     // Without a listener an error would end the process; the close that follows it is what counts.
@@ -68,12 +106,11 @@ function boxOf(
   });
   // `next-exit`: plain `wait` answers 0 at once for a container that was not started yet. Settling is all that counts:
   // a failure is looked into by inspecting.
-  const waited = container.wait({ condition: 'next-exit' }).then(
+  const waited = container.wait({ condition: isNew ? 'next-exit' : 'not-running' }).then(
     () => undefined,
     () => undefined,
   );
   const gone = new AbortController();
-  const frames = demux(stream);
 
   const inspect = () => engine.call('looking at the sandbox', () => container.inspect());
 
@@ -98,7 +135,11 @@ function boxOf(
     for (let looks = 0; looks < EXIT_LOOKS; looks++) {
       const { State: state } = await inspect();
       if (!state.Running && state.Status !== 'created')
-        return { exitCode: state.ExitCode, oomKilled: state.OOMKilled };
+        return {
+          exitCode: state.ExitCode,
+          oomKilled: state.OOMKilled,
+          endedAt: Date.parse(state.FinishedAt),
+        };
       if (looks === EXIT_LOOKS / 2) await kill();
       await sleep(EXIT_LOOK_MS, { clock });
     }
@@ -127,8 +168,8 @@ function boxOf(
       }
     },
     async write(bytes) {
-      if (stream.destroyed || stream.write(bytes)) return;
-      await Promise.race([new Promise(resolve => stream.once('drain', resolve)), closed]);
+      if (!stdin || stdin.destroyed || stdin.write(bytes)) return;
+      await Promise.race([new Promise(resolve => stdin.once('drain', resolve)), closed]);
     },
     kill,
     ended,

@@ -5,7 +5,9 @@ import { createInputBinder } from '../bound-inputs.ts';
 import type { Disks } from '../disks.ts';
 import type { Egress } from '../egress/egress.ts';
 import { asSandboxError, unavailable } from '../errors.ts';
+import { decodeHandle } from '../handle.ts';
 import type { Executor, ImageJournal } from '../interface.ts';
+import { LauncherReader } from '../launcher/protocol.ts';
 import type { BoxLimits } from '../opener.ts';
 import { type DockerOptions, dockerDefaults } from '../options.ts';
 import { Preparer } from '../preparer.ts';
@@ -76,7 +78,7 @@ export function createDockerExecutor(
   const images = createImages({ engine, clock, logger, journal }, options);
   const leftovers = createLeftovers({ engine, logger, clock }, { owner, boot });
   const takeExtras = createDockerExtras({ egress, disks }, options);
-  const make = createBoxes(
+  const { make, takeUp } = createBoxes(
     { engine, images, leftovers, clock, takeExtras, weaken },
     { owner, boot, options },
   );
@@ -184,6 +186,29 @@ export function createDockerExecutor(
         noDisks: noDisks(),
       });
       return preparer.prepare(checked, image, checked.runtime ?? own, { signal });
+    },
+    async resume(text, since) {
+      const handle = decodeHandle(text);
+      const { runtime, nonce, limits } = handle;
+      try {
+        const { box, release } = await takeUp(handle);
+        const forget = handle.inputs === null ? undefined : binder.takeUp(handle.inputs);
+        const mark = Buffer.from(nonce, 'hex');
+        const reader = new LauncherReader(mark, limits, { hex: true, fromStart: true });
+        return preparer.prepared(handle, runtime, {
+          box,
+          staged: { reader, go() {} },
+          async release() {
+            await release();
+            await forget?.();
+          },
+          recycle: undefined,
+          handle: text,
+          since,
+        });
+      } catch (error) {
+        throw asSandboxError(error, 'the running task could not be taken up again');
+      }
     },
     async recover() {
       await binder.sweep();

@@ -5,6 +5,7 @@ import { failed } from '../errors.ts';
 import type { SandboxInput, SandboxOutput, SandboxTask } from '../interface.ts';
 import { checkedOutputs, totalBytes } from '../outputs.ts';
 import { type CheckedTask, hasNetwork, sizeOfInput } from '../task.ts';
+import { fromHex, splitAtMark } from './cuts.ts';
 import { relaySource } from './relay.ts';
 
 export const NONCE_BYTES = 16;
@@ -61,6 +62,8 @@ export function encodeHeader(task: CheckedTask, cwd: string, env: Readonly<Recor
     cwd,
     // A number: the launcher reads what Python and JSON write alike.
     reuse: task.reuseBy === undefined ? 0 : 1,
+    // Seconds, 0 where its daemon ends it: rounded up, so that a daemon that is there comes first.
+    alone: task.resumable ? Math.ceil(task.limits.timeoutMs / 1000) + 1 : 0,
     ...(hasNetwork(task) ? { relay: relaySource } : {}),
     inputs: task.inputs.map(input => [input.path, sizeOfInput(input)]),
     links: task.bound.map(({ path }, i) => [path, `${INPUTS_DIR}/${i}`]),
@@ -100,12 +103,21 @@ export const END = Buffer.from('E');
 
 /** Whether `bytes`, all that a launcher has said so far, are its word that it waits for a task; undefined: not yet. */
 export function saysReady(bytes: Buffer): boolean | undefined {
-  const ready = withLength('{"ready":true}');
-  const same = ready.subarray(0, bytes.length).equals(bytes);
-  return same && bytes.length < ready.length ? undefined : same;
+  const same = READY.subarray(0, bytes.length).equals(bytes);
+  return same && bytes.length < READY.length ? undefined : same;
 }
 
-type State = 'staging' | 'running' | 'ending' | 'collecting' | 'done';
+const READY = withLength('{"ready":true}');
+
+/** What a reader is to expect. */
+export interface ReaderOptions {
+  /** The outputs come as hexadecimal digits: see the launcher. */
+  readonly hex?: boolean | undefined;
+  /** The launcher's first word comes too. */
+  readonly fromStart?: boolean | undefined;
+}
+
+type State = 'waking' | 'staging' | 'running' | 'ending' | 'collecting' | 'done';
 
 /**
  * Reads the launcher's side of the protocol out of the sandbox's stdout. The image, and so its interpreter, is the
@@ -116,7 +128,8 @@ type State = 'staging' | 'running' | 'ending' | 'collecting' | 'done';
 export class LauncherReader {
   readonly #mark: Buffer;
   readonly #limits: SandboxTask['limits'];
-  #state: State = 'staging';
+  readonly #hex: boolean;
+  #state: State;
   #held: Buffer = Buffer.alloc(0);
   #refused: string | undefined;
   #before: SpentBefore = { cpuMs: 0, peakBytes: 0 };
@@ -128,9 +141,15 @@ export class LauncherReader {
   #heldStderr: Buffer = Buffer.alloc(0);
   #stderrEnded = false;
 
-  constructor(nonce: Buffer, limits: SandboxTask['limits']) {
+  constructor(
+    nonce: Buffer,
+    limits: SandboxTask['limits'],
+    { hex = false, fromStart = false }: ReaderOptions = {},
+  ) {
     this.#mark = Buffer.concat([Buffer.from([0]), nonce]);
     this.#limits = limits;
+    this.#hex = hex;
+    this.#state = fromStart ? 'waking' : 'staging';
   }
 
   /** True once the inputs were taken, or refused with `refused`. */
@@ -146,7 +165,7 @@ export class LauncherReader {
 
   /** True once the task is dead. */
   get ended(): boolean {
-    return this.#state !== 'staging' && this.#state !== 'running';
+    return !['waking', 'staging', 'running'].includes(this.#state);
   }
   /** Undefined until the outputs are complete too. */
   get end(): TaskEnd | undefined {
@@ -182,6 +201,7 @@ export class LauncherReader {
   push(chunk: Buffer): Buffer {
     this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
     let own: Buffer = Buffer.alloc(0);
+    if (this.#state === 'waking') this.#readReady();
     if (this.#state === 'staging') this.#readStaged();
     if (this.#state === 'running') own = this.#readRunning();
     if (this.#state === 'ending') this.#readEnd();
@@ -202,6 +222,14 @@ export class LauncherReader {
     const rest = this.#state === 'running' ? this.#held : Buffer.alloc(0);
     this.#held = Buffer.alloc(0);
     return rest;
+  }
+
+  #readReady(): void {
+    const ready = saysReady(this.#held.subarray(0, READY.length));
+    if (ready === false) throw failed('the beginning of what the task said is lost');
+    if (!ready) return;
+    this.#held = this.#held.subarray(READY.length);
+    this.#state = 'staging';
   }
 
   #readStaged(): void {
@@ -236,11 +264,12 @@ export class LauncherReader {
   }
 
   #readContents(): void {
-    if (this.#held.length > this.#contentLeft)
+    const { bytes, rest } = this.#hex ? fromHex(this.#held) : { bytes: this.#held, rest: Buffer.alloc(0) };
+    if (bytes.length > this.#contentLeft)
       throw failed('the sandbox hands over files of another size than it said');
-    this.#contentLeft -= this.#held.length;
-    this.#contents = this.#held;
-    this.#held = Buffer.alloc(0);
+    this.#contentLeft -= bytes.length;
+    this.#contents = bytes;
+    this.#held = rest;
     if (this.#contentLeft > 0) return;
     this.#end = this.#answer;
     this.#state = 'done';
@@ -259,19 +288,4 @@ export class LauncherReader {
       throw failed('the launcher sends an answer that cannot be read', { cause });
     }
   }
-}
-
-/** What comes before the mark, and after it; without a mark, what cannot be the beginning of one. */
-function splitAtMark(bytes: Buffer, mark: Buffer): { own: Buffer; rest: Buffer; found: boolean } {
-  const at = bytes.indexOf(mark);
-  if (at >= 0) return { own: bytes.subarray(0, at), rest: bytes.subarray(at + mark.length), found: true };
-  const end = bytes.length - possibleMark(bytes, mark);
-  return { own: bytes.subarray(0, end), rest: bytes.subarray(end), found: false };
-}
-
-/** How many of the last bytes of `bytes` may be the beginning of `mark`. */
-function possibleMark(bytes: Buffer, mark: Buffer): number {
-  for (let kept = Math.min(bytes.length, mark.length - 1); kept > 0; kept--)
-    if (bytes.subarray(bytes.length - kept).equals(mark.subarray(0, kept))) return kept;
-  return 0;
 }

@@ -17,6 +17,8 @@ import { proxyEnv } from './relay.ts';
 /** A box whose launcher has taken the inputs and waits for the word to start. */
 export interface Staged {
   readonly reader: LauncherReader;
+  /** What the launcher marks the end with. */
+  readonly nonce: Buffer;
   go(): void;
 }
 
@@ -82,11 +84,11 @@ export async function stage(
   { clock }: { readonly clock: Clock },
 ): Promise<Staged> {
   const nonce = randomBytes(NONCE_BYTES);
-  const reader = new LauncherReader(nonce, task.limits);
+  const reader = new LauncherReader(nonce, task.limits, { hex: task.resumable });
   const bytes = task.inputs.reduce((sum, input) => sum + sizeOfInput(input), 0);
   await inTime(STAGE_MS + bytes / SLOWEST_STAGE_BYTES_PER_MS, clock, () => handOver(box, task, reader));
   if (reader.refused !== undefined) throw refused(reader.refused);
-  return { reader, go: () => void box.write(encodeGo(nonce)) };
+  return { reader, nonce, go: () => void box.write(encodeGo(nonce)) };
 }
 
 /** Sends and listens at once: a launcher that refuses half-way reads no more. */

@@ -15,7 +15,7 @@ import { createInputBinder } from '../bound-inputs.ts';
 import { BadProgram } from '../box.ts';
 import type { Disks } from '../disks.ts';
 import type { Egress } from '../egress/egress.ts';
-import { asSandboxError, unavailable } from '../errors.ts';
+import { asSandboxError, endsWithProcess, unavailable } from '../errors.ts';
 import { createExtras } from '../extras.ts';
 import type { Executor, ExecutorLimits, ExecutorStatus } from '../interface.ts';
 import type { BoxLimits } from '../opener.ts';
@@ -204,6 +204,9 @@ export function createNativeExecutor(
       const bounds = { ...options, ...facts, runtimes, gpus, allowedHosts, noDisks: noDisks() };
       const checked = checkTask(task, bounds);
       return preparer.prepare(checked, image, 'native', { signal });
+    },
+    async resume() {
+      throw endsWithProcess();
     },
     /** It pulls none. */
     prune: async () => [],
