@@ -126,7 +126,7 @@ async function quoteOf(answer: () => Promise<Uint8Array>) {
       spending: () => ({ perDay: null }),
       balance: () => ({ free: FLOP, locked: 0n }),
     },
-    experience: { of: () => NO_EXPERIENCE },
+    experience: { of: () => NO_EXPERIENCE, isDoubtful: () => false },
     clock: systemClock,
     logger: silentLogger,
     options: defaultMarketOptions,
