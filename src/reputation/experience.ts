@@ -23,7 +23,7 @@ export interface ExperienceBook {
   of(peer: string): Experience;
   /** Takes an outcome in at once; the changes for the disk go into the caller's own atomic write. */
   record(peer: string, outcome: TaskOutcome): BatchOp[];
-  /** It bid, and did not take the award. */
+  /** It bid, and did not take the award: it said no, or nothing. */
   refused(peer: string): void;
   /** It has broken what it promised twice in a row or more, lately: others are tried before it. */
   isDoubtful(peer: string): boolean;

@@ -85,4 +85,29 @@ test('past its limit it forgets, in memory and on disk, whom it heard of longest
     assert.is(again.list().length, 1);
   }));
 
+test('who breaks its word twice in a row is doubtful for a while, twice as long each time, until it keeps it', () =>
+  withDatabase(async db => {
+    let now = 0;
+    const book = createExperience({ db, clock: { ...systemClock, monotonic: () => now } });
+    await book.start();
+    book.refused(first);
+    assert.not(book.isDoubtful(first), 'once may be bad luck');
+    book.record(first, failure);
+    for (const seconds of [30, 60, 120]) {
+      now += seconds * 1000 - 1;
+      assert.ok(book.isDoubtful(first), `for ${seconds} s`);
+      now += 1;
+      assert.not(book.isDoubtful(first));
+      book.refused(first);
+    }
+    assert.not(book.isDoubtful(second));
+    book.record(first, success);
+    assert.not(book.isDoubtful(first));
+    for (let i = 0; i < 50; i++) book.refused(first);
+    now += 86_400_000 - 1;
+    assert.ok(book.isDoubtful(first));
+    now += 1;
+    assert.not(book.isDoubtful(first), 'a day at most');
+  }));
+
 test.run();

@@ -234,7 +234,9 @@ class Auction {
   }
 
   #hasEnough(): boolean {
-    return hasEnough([...this.#bids.values()].map(({ bid }) => bid.body));
+    // doubtful workers may be the fastest to answer
+    const sure = [...this.#bids.values()].filter(({ isDoubtful }) => !isDoubtful);
+    return hasEnough(sure.map(({ bid }) => bid.body));
   }
 
   async close(windowMs: number): Promise<void> {

@@ -135,6 +135,7 @@ export class Awarding {
       return { refused: answer.refusal };
     } catch (error) {
       if (signal.aborted) throw reasonOf(signal);
+      components.experience.refused(worker);
       return { attempt, failure: { class: 'network', code: codeOf(error), message: messageOf(error) } };
     }
   }
