@@ -53,7 +53,7 @@ function houseOn(network: Record<string, unknown>): AuctionHouse {
       metrics: noMetrics,
       logger: silentLogger,
       settlement: { funds: () => null },
-      experience: { of: () => NO_EXPERIENCE },
+      experience: { of: () => NO_EXPERIENCE, isDoubtful: () => false },
       random: () => 0.5,
       options: defaultMarketOptions,
     } as unknown as RequesterComponents,
@@ -62,7 +62,12 @@ function houseOn(network: Record<string, unknown>): AuctionHouse {
 }
 
 const taskWith = (record: Partial<TaskRecord>) =>
-  new LiveTask({ taskId: taskIdOf(order), policy: request.policy, ...record } as unknown as TaskRecord);
+  new LiveTask({
+    taskId: taskIdOf(order),
+    policy: request.policy,
+    attempts: [],
+    ...record,
+  } as unknown as TaskRecord);
 
 /** One auction in which `bidder` is asked, stays silent, and sends `answer` as if it had heard the gossip. */
 async function auction(

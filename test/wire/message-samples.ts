@@ -95,6 +95,7 @@ const attempt = {
         expectedMs: 1200,
         successMicros: 900_000,
         secondValue: 100_000n,
+        isDoubtful: false,
       },
     },
     { worker: alice.peer, ask: null, etaMs: null, score: null, refusal, facts: null },
