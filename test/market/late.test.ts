@@ -32,6 +32,8 @@ import { codeThrown, type Gate, gate, indexOf, seen, withNet } from './support.t
 const test = suite('market: late binding');
 
 const notary = { market: { workerEnabled: false } };
+/** On a disk that others use, each write may take seconds. */
+const LIMIT_MS = 60_000;
 const oneSlot = (door: Gate) => ({ run: door.run, market: { slots: 1 } });
 
 /** Both workers run a task each. */
@@ -43,12 +45,12 @@ async function busyWorkers(node: DuxNode, doors: readonly Gate[]): Promise<strin
   return ids;
 }
 
-/** A task that has places at both busy workers: on a busy machine a bid may be late, and then it is another task. */
+/** A task that has places at both busy workers: on a busy machine bids may be late, and then it is another task. */
 async function waiting(node: DuxNode): Promise<string> {
   for (;;) {
     const { taskId } = await node.market.tasks.submit(taskRequest());
-    const isPlaced = ({ waiting }: TaskView) => waiting === 'worker_busy';
-    const { attempts } = await seen(node, taskId, 'waiting for a slot', isPlaced);
+    const rests = ({ waiting }: TaskView) => waiting === 'worker_busy' || waiting === 'no_bids';
+    const { attempts } = await seen(node, taskId, 'waiting', rests, LIMIT_MS);
     const bids = attempts.at(-1)?.bids.filter(({ score }) => score !== null);
     if (bids?.length === 2) return taskId;
     await node.market.tasks.cancel(taskId);
@@ -57,7 +59,7 @@ async function waiting(node: DuxNode): Promise<string> {
 
 async function completed(node: DuxNode, ids: readonly string[]): Promise<void> {
   for (const taskId of ids) {
-    const { state, failure } = await ended(node, taskId);
+    const { state, failure } = await ended(node, taskId, LIMIT_MS);
     assert.equal([state, failure], ['completed', null]);
   }
 }
@@ -71,7 +73,7 @@ test('where all are busy, a task goes to the first that has a slot, and its othe
     const attempt = (await node.market.tasks.get(taskId)).attempts.at(-1);
     assert.equal([attempt?.worker, attempt?.bids.length], [null, 2], 'it is nobody’s yet');
     doors[1]!.open();
-    const view = await ended(node, taskId);
+    const view = await ended(node, taskId, LIMIT_MS);
     assert.equal([view.state, indexOf(net, view.worker)], ['completed', 2]);
     assert.is(view.attempts.length, 1);
     assert.is(view.attempts[0]!.choice, 'first_free');
@@ -90,9 +92,13 @@ test('a requester that restarts while its task has places loses nothing, and hol
     await net.nodes[3]!.stop();
     const later = await waiting(other);
     doors[0]!.open();
-    assert.is((await ended(other, later)).state, 'completed', 'the slot is not kept for who is away');
+    assert.is(
+      (await ended(other, later, LIMIT_MS)).state,
+      'completed',
+      'the slot is not kept for who is away',
+    );
     const node = await net.restart(3);
-    assert.is((await ended(node, taskId)).state, 'completed');
+    assert.is((await ended(node, taskId, LIMIT_MS)).state, 'completed');
     doors[1]!.open();
     await completed(other, running);
   });
@@ -106,7 +112,7 @@ test('a worker that goes away with a task’s place: the other one gets the task
     const taskId = await waiting(node);
     await net.nodes[2]!.stop();
     doors[0]!.open();
-    const view = await ended(node, taskId);
+    const view = await ended(node, taskId, LIMIT_MS);
     assert.equal([view.state, indexOf(net, view.worker)], ['completed', 1]);
     doors[1]!.open();
     await net.restart(2);
