@@ -15,7 +15,7 @@ import {
   refKey,
   sameBytes,
 } from '../../wire/index.ts';
-import { PLACE_MS } from '../options.ts';
+import { PLACE_MS, SAMPLE } from '../options.ts';
 import type { Worker } from '../worker/worker.ts';
 import { isPayable } from './asking.ts';
 import type { ScoredBid } from './auction.ts';
@@ -62,6 +62,11 @@ export class Claims {
     return claimAnswerMessage.encode({ answer: this.#waits.get(refKey(body))?.claim(bid) ?? 'cancel' });
   }
 
+  /** Who has come may have a slot free: those that wait at a few alone ask again. */
+  peerUp(): void {
+    for (const wait of this.#waits.values()) if (wait.size < SAMPLE) wait.end();
+  }
+
   /** Its places went with it. */
   peerDown(peer: string): void {
     for (const wait of this.#waits.values()) wait.refused(peer);
@@ -91,13 +96,21 @@ export class SlotWait {
     this.#bids = new Map(bids.map(choice => [choice.bid.body.worker, choice]));
     this.#places = new Places(this.#bids.keys(), components.clock.monotonic());
     this.#forget = forget;
-    this.#stopTimer = components.clock.after(PLACE_MS, () => {
-      this.#isLate = true;
-      this.#changed.resolve();
-    });
+    this.#stopTimer = components.clock.after(PLACE_MS, () => this.end());
   }
 
-  /** The time of its places is over, and none was used. */
+  /** How many it waits for. */
+  get size(): number {
+    return this.#bids.size;
+  }
+
+  /** No claim is waited for any more. */
+  end(): void {
+    this.#isLate = true;
+    this.#changed.resolve();
+  }
+
+  /** Its time is over, and no place was used. */
   get isLate(): boolean {
     return this.#isLate;
   }

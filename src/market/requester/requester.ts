@@ -99,6 +99,7 @@ export class Requester implements TaskMarket {
       network.on('peer:up', ({ peer }) => {
         this.#room.wakeAll();
         waits.peerUp(peer);
+        this.#claims.peerUp();
       }),
       network.on('peer:down', ({ peer }) => this.#claims.peerDown(peer)),
       every(clock, Math.min(options.sweepMs, LONGEST_SWEEP_MS), () => waits.sweep()),

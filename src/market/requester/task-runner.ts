@@ -33,6 +33,8 @@ interface Rounds {
   hopeless: number;
   /** Whom the last one asked. */
   asked: readonly string[];
+  /** Whom any of them did. */
+  readonly met: Set<string>;
   /** Who refused for good in any of them. */
   readonly refused: Set<string>;
 }
@@ -87,7 +89,7 @@ export class TaskRunner {
     const { settler, room } = this.#parts;
     const failure = await failureBefore(this.#components, this.#parts.store, task);
     if (failure) return void (await this.#fail(task, failure));
-    const rounds: Rounds = { count: 0, hopeless: 0, asked: [], refused: new Set() };
+    const rounds: Rounds = { count: 0, hopeless: 0, asked: [], met: new Set(), refused: new Set() };
     let accepted = await this.#resume(task);
     let race: RaceEnd = { winner: null, rest: Promise.resolve() };
     while (!isTaken(task.record)) {
@@ -196,7 +198,10 @@ export class TaskRunner {
       const init = { attempt: nextAttempt(task.record), selfOnly, round: rounds.count };
       const result = await house.run(task, spec, init);
       limit.note(result.crowded);
+      // after a start, peers come one after another: those that are to come may take it
+      if (result.asked.some(peer => !rounds.met.has(peer))) rounds.hopeless = 0;
       rounds.asked = result.asked;
+      for (const peer of result.asked) rounds.met.add(peer);
       for (const peer of result.refused) rounds.refused.add(peer);
       const awarding = new Awarding(this.#components, store, task, result, await store.order(taskId));
       return { awarding, outcome: await awarding.now() };

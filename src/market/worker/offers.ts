@@ -51,7 +51,7 @@ export interface DeskInit {
 export class OfferDesk {
   readonly #components: OutlookComponents & Pick<WorkerComponents, 'metrics' | 'network' | 'random'>;
   readonly #init: DeskInit;
-  /** The latest bid on each attempt, and what it was made on. */
+  /** Bids by their digest, and what each was made on: a claim’s bid does not take the place of one that its requester may be about to award. */
   readonly #bids: RecentMap<{ readonly bid: Opened<Bid>; readonly offer: Opened<Offer> }>;
   /** Answers given, by the offer's digest: gossip brings each offer a second time, and a repeated one changes nothing. */
   readonly #answered: RecentMap<Answer>;
@@ -90,7 +90,7 @@ export class OfferDesk {
   gossiped(bytes: Uint8Array): GossipAnswer {
     try {
       const offer = this.check(bytes);
-      if (offer.body.requester === this.#components.signer.peer || this.#answered.get(keyOf(offer)))
+      if (offer.body.requester === this.#components.signer.peer || this.#answered.get(nameOf(offer)))
         return { verdict: 'accept', answer: null };
       const answer = this.answer(offer);
       if (!('bid' in answer)) return { verdict: 'accept', answer: null };
@@ -108,7 +108,7 @@ export class OfferDesk {
 
   /** The answer to a checked offer: to the same one always the same. @throws WireError for funds that are none; CodedError `BID_FAILED`. */
   answer(offer: Opened<Offer>): Answer {
-    const before = this.#answered.get(keyOf(offer));
+    const before = this.#answered.get(nameOf(offer));
     if (before) return before;
     const decision = decide(offer.body, this.#view(offer.body));
     const { metrics } = this.#components;
@@ -116,7 +116,7 @@ export class OfferDesk {
     const answer = decision.bid
       ? { bid: ourFault(() => this.#bid(offer, decision.ask)) }
       : { refusal: decision.refusal };
-    this.#answered.set(keyOf(offer), answer);
+    this.#answered.set(nameOf(offer), answer);
     return answer;
   }
 
@@ -141,7 +141,7 @@ export class OfferDesk {
       },
       signer,
     );
-    this.#bids.set(refKey(body), { bid, offer });
+    this.#bids.set(nameOf(bid), { bid, offer });
     return bid;
   }
 
@@ -176,15 +176,18 @@ export class OfferDesk {
 
   /** The bid that an award names, while it is good; null where there is none. */
   bidFor(key: string, bidHash: Uint8Array): Bid | null {
-    const bid = this.#bids.get(key)?.bid;
-    if (!bid || !sameBytes(bid.digest, bidHash)) return null;
-    return bid.body.expires + BID_EXPIRES_MS < this.#components.clock.now() ? null : bid.body;
+    const bid = this.#bidOn(key, bidHash)?.bid.body;
+    return !bid || bid.expires + BID_EXPIRES_MS < this.#components.clock.now() ? null : bid;
   }
 
-  /** The offer that the latest bid with this digest was made on. */
+  /** The offer that the bid with this digest was made on. */
   offerOf(key: string, bidHash: Uint8Array): Opened<Offer> | undefined {
-    const latest = this.#bids.get(key);
-    return latest && sameBytes(latest.bid.digest, bidHash) ? latest.offer : undefined;
+    return this.#bidOn(key, bidHash)?.offer;
+  }
+
+  #bidOn(key: string, digest: Uint8Array) {
+    const found = this.#bids.get(nameOf({ digest }));
+    return found && refKey(found.bid.body) === key ? found : undefined;
   }
 
   /** A bid on an offer that was bid on before, for a slot that is held; undefined where it would be refused now. */
@@ -219,7 +222,7 @@ export class OfferDesk {
   }
 }
 
-const keyOf = ({ digest }: Opened<Offer>): string => Buffer.from(digest).toString('base64');
+const nameOf = ({ digest }: Pick<Opened<Bid>, 'digest'>): string => Buffer.from(digest).toString('base64');
 
 /** What fails while an answer is made is never the sender's doing. */
 function ourFault<T>(make: () => T): T {
