@@ -114,6 +114,8 @@ export const VIEW_MAX = 2_048;
 export const VIEW_RENEW_MS = 600_000;
 /** How long a place at a busy worker is kept for a task: by then a new sample finds more. */
 export const PLACE_MS = 30_000;
+/** And how long at first where not all who were asked have answered: a slot that is free may be among theirs. */
+export const SILENT_MS = 1_000;
 /** Bids that an offer in a shard should find, and the time over which they are spread, milliseconds. */
 export const ANSWERS_WANTED = 16;
 export const ANSWER_SPREAD_MS = 100;

@@ -2,6 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Capacity } from '../../src/market/capacity.ts';
 import type { TaskView } from '../../src/market/index.ts';
+import { PLACE_MS } from '../../src/market/options.ts';
 import type { ScoredBid } from '../../src/market/requester/auction.ts';
 import { Claims } from '../../src/market/requester/claims.ts';
 import { factsOf } from '../../src/market/score.ts';
@@ -283,7 +284,7 @@ test('one claim is granted: of a worker that was asked, on this offer, at no hig
   const other = signerOf('another worker');
   assert.is(claim(bidBy(worker)), 'cancel', 'no such task waits');
   const bids = [worker, other].map(signer => scored(bidBy(signer, { ask: asked.maxPrice - 1n })));
-  const wait = claims.open(offer, bids);
+  const wait = claims.open(offer, bids, PLACE_MS);
   assert.is(claim(bidBy(stranger)), 'cancel', 'it was not asked');
   assert.is(claim(bidBy(worker, { offerHash: hashOf('earlier') })), 'cancel');
   assert.is(claim(bidBy(worker, { attempt: 2 })), 'cancel');
@@ -307,7 +308,7 @@ test('one claim is granted: of a worker that was asked, on this offer, at no hig
 
 test('who waits is told when its time is over, when nobody keeps a place, and when it is cancelled', async () => {
   const late = claimsWith(placed);
-  const wait = late.claims.open(offer, [scored(bidBy(worker)), scored(bidBy(stranger))]);
+  const wait = late.claims.open(offer, [scored(bidBy(worker)), scored(bidBy(stranger))], PLACE_MS);
   const next = wait.next(never);
   late.claims.peerDown(stranger.peer);
   late.fire();
@@ -321,14 +322,14 @@ test('who waits is told when its time is over, when nobody keeps a place, and wh
     () => Promise.reject(new CodedError({ code: 'PEER_UNREACHABLE' }, 'away')),
   ]) {
     const { claims } = claimsWith(answer);
-    const refused = claims.open(offer, [scored(bidBy(worker)), scored(bidBy(requester))]);
+    const refused = claims.open(offer, [scored(bidBy(worker)), scored(bidBy(requester))], PLACE_MS);
     assert.is(await refused.next(never), undefined);
     assert.not(refused.isLate);
     refused.close();
   }
   const { claims } = claimsWith(placed);
   const stop = new AbortController();
-  const cancelled = claims.open(offer, [scored(bidBy(worker))]).next(stop.signal);
+  const cancelled = claims.open(offer, [scored(bidBy(worker))], PLACE_MS).next(stop.signal);
   stop.abort(new CodedError({ code: 'CANCELLED' }, 'by its owner'));
   assert.is(await codeThrown(cancelled), 'CANCELLED');
 });

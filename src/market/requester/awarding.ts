@@ -1,6 +1,7 @@
 import { codeOf, messageOf, reasonOf } from '../../util/index.ts';
 import type { Refusal, TaskFailure, TaskOrder } from '../../wire/index.ts';
 import { nextStep } from '../binding.ts';
+import { PLACE_MS, SILENT_MS } from '../options.ts';
 import { emptyAttempt } from './attempts.ts';
 import type { AuctionResult, ScoredBid } from './auction.ts';
 import { makeAward, sendAward } from './award.ts';
@@ -88,11 +89,20 @@ export class Awarding {
     }
   }
 
-  /** Waits at busy bidders, for as long as they keep places; undefined when none of them will take it. */
-  async late(claims: Claims, { waitFor }: Busy): Promise<Accepted | Unanswered | 'late' | undefined> {
+  /**
+   * Waits at busy bidders, for as long as they keep places; undefined when none of them will take it. Where some did not answer in time, one of
+   * them may have a slot free: they are asked again soon, each time `before` less soon.
+   */
+  async late(
+    claims: Claims,
+    { waitFor }: Busy,
+    before: number,
+  ): Promise<Accepted | Unanswered | 'late' | undefined> {
     const { signal } = this.#task.stop;
     await this.#store.update(this.#task, { phase: 'queued', waiting: 'worker_busy' });
-    const wait = claims.open(this.#result.offer, waitFor);
+    const { offer, silent } = this.#result;
+    const ms = silent.length > 0 ? Math.min(PLACE_MS, SILENT_MS * 2 ** before) : PLACE_MS;
+    const wait = claims.open(offer, waitFor, ms);
     try {
       for (let choice = await wait.next(signal); choice; choice = await wait.next(signal)) {
         const outcome = await this.#award(choice, true);

@@ -15,7 +15,7 @@ import {
   refKey,
   sameBytes,
 } from '../../wire/index.ts';
-import { PLACE_MS, SAMPLE } from '../options.ts';
+import { SAMPLE } from '../options.ts';
 import type { Worker } from '../worker/worker.ts';
 import { isPayable } from './asking.ts';
 import type { ScoredBid } from './auction.ts';
@@ -37,10 +37,10 @@ export class Claims {
     this.#components = components;
   }
 
-  /** Asks these bidders for places on an offer, and waits for whoever claims it first. To be closed. */
-  open(offer: Opened<Offer>, bids: readonly ScoredBid[]): SlotWait {
+  /** Asks these bidders for places on an offer, and waits up to `ms` for whoever claims it first. To be closed. */
+  open(offer: Opened<Offer>, bids: readonly ScoredBid[], ms: number): SlotWait {
     const key = refKey(offer.body);
-    const wait = new SlotWait(this.#components, offer, bids, () => this.#waits.delete(key));
+    const wait = new SlotWait(this.#components, offer, bids, ms, () => this.#waits.delete(key));
     this.#waits.set(key, wait);
     for (const bid of bids) void wait.reserve(bid);
     return wait;
@@ -89,6 +89,7 @@ export class SlotWait {
     components: ClaimComponents,
     offer: Opened<Offer>,
     bids: readonly ScoredBid[],
+    ms: number,
     forget: () => void,
   ) {
     this.#components = components;
@@ -96,7 +97,7 @@ export class SlotWait {
     this.#bids = new Map(bids.map(choice => [choice.bid.body.worker, choice]));
     this.#places = new Places(this.#bids.keys(), components.clock.monotonic());
     this.#forget = forget;
-    this.#stopTimer = components.clock.after(PLACE_MS, () => this.end());
+    this.#stopTimer = components.clock.after(ms, () => this.end());
   }
 
   /** How many it waits for. */

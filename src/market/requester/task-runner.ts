@@ -31,6 +31,8 @@ import { writeCrash, writeOff } from './write-off.ts';
 interface Rounds {
   count: number;
   hopeless: number;
+  /** Waits at busy workers that came to nothing. */
+  late: number;
   /** Whom the last one asked. */
   asked: readonly string[];
   /** Whom any of them did. */
@@ -89,7 +91,7 @@ export class TaskRunner {
     const { settler, room } = this.#parts;
     const failure = await failureBefore(this.#components, this.#parts.store, task);
     if (failure) return void (await this.#fail(task, failure));
-    const rounds: Rounds = { count: 0, hopeless: 0, asked: [], met: new Set(), refused: new Set() };
+    const rounds: Rounds = { count: 0, hopeless: 0, late: 0, asked: [], met: new Set(), refused: new Set() };
     let accepted = await this.#resume(task);
     let race: RaceEnd = { winner: null, rest: Promise.resolve() };
     while (!isTaken(task.record)) {
@@ -206,7 +208,7 @@ export class TaskRunner {
       const awarding = new Awarding(this.#components, store, task, result, await store.order(taskId));
       return { awarding, outcome: await awarding.now() };
     });
-    return outcome && 'waitFor' in outcome ? awarding.late(claims, outcome) : outcome;
+    return outcome && 'waitFor' in outcome ? awarding.late(claims, outcome, rounds.late++) : outcome;
   }
 
   /** Until it is worth another try: a moment that grows, or an event that may help. */
