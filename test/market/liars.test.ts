@@ -25,7 +25,8 @@ import { withNet } from './support.ts';
 const test = suite('market: liars');
 
 const HONEST = 6;
-const TASKS = 220;
+/** 220 in the figure of decision 0046; each is an auction among ten nodes in one process. */
+const TASKS = Number(process.env.TASKS ?? 100);
 /** In which everybody may be met. */
 const FIRST = 20;
 const AT_ONCE = 4;

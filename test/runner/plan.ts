@@ -25,6 +25,8 @@ export const ONE_AT_A_TIME: readonly { readonly path: string; readonly reason: s
 
 /** Files of these folders that run beside others all the same: they wait for a clock, a notary, or one command after another. */
 const BESIDE: readonly string[] = [
+  'test/faults/network.test.ts',
+  'test/faults/notaries.test.ts',
   'test/e2e/wallet.test.ts',
   'test/faults/notary-away.test.ts',
   'test/faults/windows.test.ts',
