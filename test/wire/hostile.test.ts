@@ -197,7 +197,7 @@ test('whatever decodes is the one encoding of what it says', () => {
     }),
     { numRuns: 3_000 },
   );
-  assert.ok(accepted > 1000, `${accepted} were accepted`);
+  assert.ok(accepted > 300, `${accepted} were accepted`);
 });
 
 test('what could not be read again is not written', () => {
