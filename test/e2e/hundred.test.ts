@@ -91,7 +91,7 @@ test('all complete, money adds up, every receipt verifies offline and with a fli
         assert.is(report.receipt?.task_id, all[i]?.taskId);
       }
       // one of the last: a page of the history ends with the newest 500 lines
-    const isPaid = results.findLastIndex(result => result.payment?.state === 'released');
+      const isPaid = results.findLastIndex(result => result.payment?.state === 'released');
       const [one, receipt] = [all[isPaid] as Paid, receipts[isPaid] as Uint8Array];
       assert.equal(await historyOf(one.daemon, one.taskId), ['paid', 'lock']);
       for (let position = 0; position < receipt.length; position++)
