@@ -1,46 +1,10 @@
 import type { Client, ElementReply, TaskResultReply } from '../api/client.ts';
-import { sleep } from '../util/index.ts';
 import { saveOutputs, sink, stderrOf, stdoutOf } from './follow.ts';
 import type { Io } from './io.ts';
-import { colour, plainLine } from './print.ts';
+import { plainLine } from './print.ts';
 
-/** Between two looks at an array that runs. */
-const LOOK_MS = 500;
 /** Elements asked for at a time. */
 const PAGE = '1000';
-
-/** Says on stderr how far an array is, whenever that has changed. Ends with the signal; never rejects. */
-export async function showProgress(
-  io: Io,
-  client: Client,
-  taskId: string,
-  { signal }: { signal: AbortSignal },
-): Promise<void> {
-  let said = '';
-  try {
-    for (;;) {
-      await sleep(LOOK_MS, { signal });
-      const { body } = await client.getTaskStatus({ params: { task_id: taskId } }, { signal });
-      const { array } = body;
-      if (!array) return;
-      const line = `${progressOf(array)}${body.waiting ? `, waits: ${body.waiting}` : ''}`;
-      if (line !== said) await io.err(`${colour(io, 'dim', line, io.errIsTerminal)}\n`);
-      said = line;
-    }
-  } catch {
-    // It is said for comfort alone: what is wrong with the daemon is told by what follows the task itself.
-  }
-}
-
-/** `120 of 200 completed, 3 failed, 40 running`. */
-export function progressOf({
-  total,
-  completed,
-  failed,
-  running,
-}: NonNullable<TaskResultReply['array']>): string {
-  return `${completed} of ${total} completed, ${failed} failed, ${running} running`;
-}
 
 /** All elements, page by page, in the order of their indices. */
 export async function* elementsOf(

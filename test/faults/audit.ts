@@ -68,7 +68,7 @@ export async function auditTasks(daemons: readonly DaemonProcess[]): Promise<voi
     faults = tasks.flatMap((own, i) => own.flatMap(task => faultsOf(task, peers[i] as string, history)));
     return faults.length === 0;
   };
-  await waitFor(isSettled, 'all money to rest', CLOSED_MS).catch(() => assert.equal(faults, []));
+  await waitFor(isSettled, () => `all money to rest: ${faults.join(', ')}`, CLOSED_MS);
   for (const { client } of daemons) {
     const report = await reportTrail(Readable.from((await client.exportWallet({})).body.bytes));
     assert.ok(report.valid, JSON.stringify(report.error));

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { reportReceipt, type TaskEventReply } from '../../src/api/index.ts';
-import { rawCid, type TaskPhase } from '../../src/wire/index.ts';
+import { rawCid, taskPhaseSchema } from '../../src/wire/index.ts';
 import { type Registry, withRegistry } from '../docker/registry.ts';
 import type { DaemonProcess } from '../fixtures/daemons.ts';
 import {
@@ -21,17 +21,7 @@ import { auditTasks } from './audit.ts';
 const test = suite('faults: kill -9 in each phase, and in the middle of an array');
 
 /** Everything that a task goes through before it is done. */
-const PHASES = [
-  'queued',
-  'offering',
-  'awarding',
-  'pulling',
-  'staging',
-  'executing',
-  'collecting',
-  'verifying',
-  'settling',
-] as const satisfies readonly TaskPhase[];
+const PHASES = taskPhaseSchema.exclude(['done']).options;
 type Phase = (typeof PHASES)[number];
 
 /** What is on its way in these phases takes so long that a kill comes in the middle of it. */

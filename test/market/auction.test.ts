@@ -9,7 +9,6 @@ import { NO_EXPERIENCE } from '../../src/reputation/index.ts';
 import { noMetrics, silentLogger, systemClock } from '../../src/util/index.ts';
 import {
   type Bid,
-  bidKind,
   type Offer,
   type Opened,
   offerAnswerMessage,
@@ -22,6 +21,7 @@ import {
   type TaskRecord,
   taskIdOf,
 } from '../../src/wire/index.ts';
+import { bidOf } from '../fixtures/bids.ts';
 import { taskRequest } from '../fixtures/nodes.ts';
 import { randomOf } from '../fixtures/random.ts';
 
@@ -88,30 +88,8 @@ async function auction(
   return { bids: bids.map(({ bid }) => bid.body.worker), reports };
 }
 
-function bidOn({ body, digest }: Opened<Offer>, change: Partial<Bid> = {}, signer = bidder): Uint8Array {
-  const bid = seal(
-    bidKind,
-    {
-      net,
-      taskId: body.taskId,
-      replica: body.replica,
-      attempt: body.attempt,
-      worker: bidder.peer,
-      offerHash: digest,
-      ask: body.maxPrice,
-      queuePosition: 0,
-      queueMs: 0,
-      etaMs: 1,
-      imageCached: true,
-      bytesMissing: 0,
-      reputationHash: null,
-      hints: [],
-      awardSeq: 1,
-      expires: Date.now() + 3_000,
-      ...change,
-    },
-    signer,
-  );
+function bidOn(offer: Opened<Offer>, change: Partial<Bid> = {}, signer = bidder): Uint8Array {
+  const bid = bidOf(offer, signer, { worker: bidder.peer, ...change });
   return offerAnswerMessage.encode({ type: 'bid', bid: bid.bytes });
 }
 

@@ -29,6 +29,15 @@ async function runningOn(net: TestNet, node: DuxNode, taskId: string): Promise<n
   return indexOf(net, view.worker);
 }
 
+/** The lost worker is there again; one of its task's locks was paid, and the other came back. */
+async function backAndPaidOnce(net: TestNet, node: DuxNode, lost: number): Promise<void> {
+  await net.nodes[lost]!.stop();
+  await net.restart(lost);
+  await allBack(node);
+  assert.is(node.settlement.balance().free, 995n * FLOP);
+  assert.is(await paidEscrows(net.nodes[0]!), 1);
+}
+
 test('a worker that is lost in mid-task: another one runs it, one is paid, the old lock comes back', async () => {
   const doors = [gate(), gate()];
   await withNet([notary, {}, doors[0]!, doors[1]!], async net => {
@@ -42,11 +51,7 @@ test('a worker that is lost in mid-task: another one runs it, one is paid, the o
     assert.is(view.state, 'completed');
     assert.is(view.attempts[0]?.failure?.code, 'WORKER_DEAD');
     assert.is.not(view.worker, view.attempts[0]?.worker);
-    await net.nodes[lost]!.stop();
-    await net.restart(lost);
-    await allBack(node);
-    assert.is(node.settlement.balance().free, 995n * FLOP);
-    assert.is(await paidEscrows(net.nodes[0]!), 1);
+    await backAndPaidOnce(net, node, lost);
   });
 });
 
@@ -65,11 +70,7 @@ test('an idempotent task whose worker is silent runs on a second one too: the fi
       ['OVERTAKEN', null],
     );
     assert.is.not(view.worker, view.attempts[0]?.worker);
-    await net.nodes[lost]!.stop();
-    await net.restart(lost);
-    await allBack(node);
-    assert.is(node.settlement.balance().free, 995n * FLOP);
-    assert.is(await paidEscrows(net.nodes[0]!), 1);
+    await backAndPaidOnce(net, node, lost);
   });
 });
 

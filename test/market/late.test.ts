@@ -26,6 +26,7 @@ import {
   sameBytes,
   seal,
 } from '../../src/wire/index.ts';
+import { bidOf } from '../fixtures/bids.ts';
 import { ended, taskRequest } from '../fixtures/nodes.ts';
 import { alice, asked, bob, carol, hashOf, net, ref, signerOf } from '../wire/samples.ts';
 import { codeThrown, type Gate, gate, indexOf, seen, withNet } from './support.ts';
@@ -131,25 +132,8 @@ const offer = seal(
 );
 const key = refKey(ref);
 
-function bidBy(signer: Signer, change: Partial<Bid> = {}) {
-  const body = {
-    net,
-    ...ref,
-    worker: signer.peer,
-    offerHash: offer.digest,
-    ask: asked.maxPrice,
-    queuePosition: 1,
-    queueMs: 100,
-    etaMs: 1,
-    imageCached: true,
-    bytesMissing: 0,
-    reputationHash: null,
-    hints: [],
-    awardSeq: 1,
-    expires: Date.now() + 3_000,
-  };
-  return seal(bidKind, { ...body, ...change }, signer);
-}
+const bidBy = (signer: Signer, change: Partial<Bid> = {}) =>
+  bidOf(offer, signer, { queuePosition: 1, queueMs: 100, ...change });
 
 /** A clock whose timers fire when told. */
 function manualClock() {

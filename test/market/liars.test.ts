@@ -7,7 +7,6 @@ import { noMetrics, silentLogger, systemClock } from '../../src/util/index.ts';
 import {
   acceptanceKind,
   awardKind,
-  bidKind,
   type Offer,
   type Opened,
   offerAnswerMessage,
@@ -18,6 +17,7 @@ import {
   seal,
   signerFromSeed,
 } from '../../src/wire/index.ts';
+import { bidOf } from '../fixtures/bids.ts';
 import { ended, taskRequest } from '../fixtures/nodes.ts';
 import { waitFor } from '../fixtures/wait.ts';
 import { withNet } from './support.ts';
@@ -57,22 +57,10 @@ const LIES: Readonly<Record<string, Lie>> = {
   },
 };
 
-/** The best bid that there can be: free at once, and done in no time. */
-function bidOn({ body, digest }: Opened<Offer>, signer: Signer): Uint8Array {
-  const { net, taskId, replica, attempt } = body;
-  const estimate = {
-    ...{ ask: 0n, queuePosition: 0, queueMs: 0, etaMs: 1 },
-    ...{ imageCached: true, bytesMissing: 0 },
-  };
-  const bid = seal(
-    bidKind,
-    {
-      ...{ net, taskId, replica, attempt, worker: signer.peer, offerHash: digest, ...estimate },
-      ...{ reputationHash: null, awardSeq: 1, expires: Date.now() + 3_000, hints: [] },
-    },
-    signer,
-  );
-  return offerAnswerMessage.encode({ type: 'bid', bid: bid.bytes });
+/** The best bid that there can be. */
+function bidOn(offer: Opened<Offer>, signer: Signer): Uint8Array {
+  const { bytes } = bidOf(offer, signer, { ask: 0n });
+  return offerAnswerMessage.encode({ type: 'bid', bid: bytes });
 }
 
 interface Liar {

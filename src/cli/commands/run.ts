@@ -2,14 +2,14 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, posix, relative } from 'node:path';
 import type { Client, TaskResultReply } from '../../api/client.ts';
 import { codeOf } from '../../util/index.ts';
-import { printElements, progressOf, showProgress } from '../array.ts';
+import { printElements } from '../array.ts';
 import { EXIT, exitCodeOfTask, usage } from '../exit.ts';
 import { followLogs, saveOutputs, stderrOf, stdoutOf, waitForResult } from '../follow.ts';
 import { type InputBody, InputFiles } from '../inputs.ts';
 import type { Io } from '../io.ts';
 import { money } from '../money.ts';
 import { colour, plainLine, shortPeer } from '../print.ts';
-import { showPulling } from '../pulling.ts';
+import { arrayLines, progressOf, pullingLines, withProgress } from '../progress.ts';
 import { clientOf, type TargetOptions } from '../target.ts';
 import type { TaskBody } from '../task-file.ts';
 import { usedLine } from '../used.ts';
@@ -208,10 +208,8 @@ async function liveLogs(io: Io, client: Client, taskId: string): Promise<{ stdou
 
 async function follow(io: Io, client: Client, taskId: string, options: RunOptions): Promise<number> {
   const { signal } = io;
-  const live = new AbortController();
-  const pulling = options.quiet ? undefined : showPulling(io, client, taskId, live);
-  const written = await liveLogs(io, client, taskId).finally(() => live.abort());
-  await pulling;
+  const logs = () => liveLogs(io, client, taskId);
+  const written = await (options.quiet ? logs() : withProgress({ io, client, taskId }, pullingLines(), logs));
   const result = await waitForResult(client, taskId, { signal });
   if (result === undefined) return EXIT.failed;
   // Live logs are a help, the result is the truth: what they missed comes now.
@@ -232,10 +230,8 @@ async function follow(io: Io, client: Client, taskId: string, options: RunOption
 /** An array's output comes when all of it is there, in the order of its elements. */
 async function followArray(io: Io, client: Client, taskId: string, options: RunOptions): Promise<number> {
   const { signal } = io;
-  const live = new AbortController();
-  const showing = options.quiet ? undefined : showProgress(io, client, taskId, live);
-  const result = await waitForResult(client, taskId, { signal }).finally(() => live.abort());
-  await showing;
+  const wait = () => waitForResult(client, taskId, { signal });
+  const result = await (options.quiet ? wait() : withProgress({ io, client, taskId }, arrayLines(), wait));
   if (result === undefined) return EXIT.failed;
   await printElements(io, client, taskId, options.out);
   const good = result.status === 'completed' || result.status === 'paying';

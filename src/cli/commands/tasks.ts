@@ -1,5 +1,5 @@
 import type { Client, ElementReply, TaskReply } from '../../api/client.ts';
-import { elementsOf, printElements, progressOf } from '../array.ts';
+import { elementsOf, printElements } from '../array.ts';
 import { whyOf } from '../bids.ts';
 import { EXIT, exitCodeOfTask, usage } from '../exit.ts';
 import { followLogs, saveOutputs, sink, stdoutOf, waitForResult } from '../follow.ts';
@@ -7,6 +7,7 @@ import { InputFiles } from '../inputs.ts';
 import type { Io } from '../io.ts';
 import { money } from '../money.ts';
 import { duration, facts, json, phaseOf, plainLine, shortPeer, table } from '../print.ts';
+import { progressOf } from '../progress.ts';
 import { clientOf, type TargetOptions } from '../target.ts';
 import { readInputs, readTasks } from '../task-file.ts';
 import { usedLine } from '../used.ts';

@@ -4,7 +4,7 @@ import { chmod, link, lstat, mkdir, readdir, rm, symlink, utimes } from 'node:fs
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { extract, type Header } from 'tar-stream';
+import { type Extract, extract, type Header } from 'tar-stream';
 import { type Abortable, CodedError, codeOf, messageOf } from '../../util/index.ts';
 import { resolveInRoot } from './in-root.ts';
 import { BadImage, type Layer } from './save-file.ts';
@@ -62,26 +62,28 @@ async function unpackLayer(
   const tar = extract();
   const source = createReadStream(file, { start: offset, end: offset + size - 1 });
   const fed = pipeline(source, hashing, tar, { signal });
-  // a stop in the middle of an entry fails this first, and the loop below when that entry has ended
-  fed.catch(() => undefined);
+  const unpacked = unpackEntries(root, tar, left);
   try {
-    for await (const entry of tar) {
-      if (--left.entries < 0) throw new BadImage('it has more files than are taken');
-      left.bytes -= entry.header.size;
-      if (left.bytes < 0) throw new BadImage('it is larger than is taken');
-      await unpackEntry(root, entry.header, entry);
-      entry.resume();
-    }
-    await fed;
+    await Promise.all([fed, unpacked]);
   } catch (error) {
     tar.destroy();
-    await Promise.allSettled([fed]); // it fails for the same reason
+    await Promise.allSettled([fed, unpacked]); // the other fails for the same reason, or when its entry has ended
     signal?.throwIfAborted();
     if (error instanceof CodedError || /^E[A-Z]+$/.test(codeOf(error))) throw error;
     throw new BadImage(`one of its layers cannot be read: ${messageOf(error)}`, { cause: error });
   }
   if (`sha256:${hash.digest('hex')}` !== diffId)
     throw new BadImage('one of its layers is damaged: its hash is not the one in its configuration');
+}
+
+async function unpackEntries(root: string, tar: Extract, left: Left): Promise<void> {
+  for await (const entry of tar) {
+    if (--left.entries < 0) throw new BadImage('it has more files than are taken');
+    left.bytes -= entry.header.size;
+    if (left.bytes < 0) throw new BadImage('it is larger than is taken');
+    await unpackEntry(root, entry.header, entry);
+    entry.resume();
+  }
 }
 
 async function unpackEntry(root: string, header: Header, content: AsyncIterable<unknown>): Promise<void> {
