@@ -26,7 +26,7 @@ interface Fixture {
   /** A command for the founder's daemon. */
   on(...argv: string[]): Promise<CommandEnd>;
   onManual(...argv: string[]): Promise<CommandEnd>;
-  json(...argv: string[]): Promise<Record<string, unknown>>;
+  json<T = Record<string, unknown>>(...argv: string[]): Promise<T>;
 }
 
 async function withTwoNodes(body: (fixture: Fixture) => Promise<void>): Promise<void> {
@@ -140,7 +140,7 @@ async function runsArrays({ dir, on, json }: Fixture): Promise<void> {
   assert.match((await on('task', id)).stdout, /elements +3 of 4 completed, 1 failed/);
   assertCode(await on('retry', id), 0);
   assertCode(await on('wait', id), 1);
-  const [element] = (await json('elements', id, '--status', 'failed')) as unknown as { failures: number }[];
+  const [element] = await json<{ failures: number }[]>('elements', id, '--status', 'failed');
   assert.is(element?.failures, 2);
   assert.is(assertCode(await on('result', id, '--index', '3'), 0).stdout, '3\n');
 

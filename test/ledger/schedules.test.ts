@@ -11,7 +11,7 @@ const test = suite('ledger: adversarial schedules');
 /** SEED=n repeats a run. */
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000);
 /** How many of the 10,000 and 1,000 run: all by `npm run schedules`. */
-const SHARE = Number(process.env.SCHEDULES ?? 0.1);
+const SHARE = Number(process.env.SCHEDULES ?? 0.2);
 /** Of fewer, none may have needed a recovery. */
 const MANY = 200;
 

@@ -82,7 +82,7 @@ test('random bytes never open, and throw nothing but WireErrors', () => {
       assert.ok(codeOf(() => message.decode(bytes)));
       assert.is(peekKind(bytes, 1000), undefined);
     }),
-    { numRuns: 3_000 },
+    { numRuns: 10_000 },
   );
 });
 
@@ -195,9 +195,9 @@ test('whatever decodes is the one encoding of what it says', () => {
       });
       assert.is.not(code, 'WIRE_TOO_LARGE');
     }),
-    { numRuns: 3_000 },
+    { numRuns: 10_000 },
   );
-  assert.ok(accepted > 300, `${accepted} were accepted`);
+  assert.ok(accepted > 1000, `${accepted} were accepted`);
 });
 
 test('what could not be read again is not written', () => {
